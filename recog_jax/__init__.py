@@ -1,0 +1,1 @@
+"""Image and speech recognition research in JAX, on many accelerators."""

@@ -1,0 +1,76 @@
+"""What every data source offers, whatever the records are stored in."""
+
+import dataclasses
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+  """What a task and a model need to know of the data; no records read yet.
+
+  Attributes:
+    name: the data set's name, for messages and cards.
+    shape: (h, w, c) if all images have one shape; None in a dimension that
+      varies, for example (None, None, 3).
+    label_names: one name per class, in the order of the integer labels.
+  """
+
+  name: str
+  shape: tuple[int | None, ...]
+  label_names: tuple[str, ...]
+
+
+class Records(Protocol):
+  """One split, by record number. Instances pickle (they go to workers).
+
+  Record numbers carry no meaning: neighbours are not of one class, so that a
+  slice of the numbers is a fair sample.
+
+  Attributes:
+    in_memory: `take` is a plain array look-up, so workers would only cost.
+    uniform: all images have one shape.
+  """
+
+  in_memory: bool
+  uniform: bool
+
+  def __len__(self) -> int: ...
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    """The records of int64 `k` numbers.
+
+    Returns:
+      `image`: uint8 `k h w c`, or a list of k uint8 `h w c` where not
+      `uniform`; `label`: int32 `k` (float32 `k v` for several labels).
+
+    Raises:
+      UserError: a record that cannot be read or decoded, with file and number.
+    """
+    ...
+
+
+class Source(Protocol):
+  """A data set: splits by name.
+
+  Made by a factory with the keys of `config.source` as keyword arguments.
+  """
+
+  info: Info
+
+  def sizes(self) -> dict[str, int]:
+    """Number of records of each official split, for example {'train': 50000}."""
+    ...
+
+  def records(self, split: str) -> Records:
+    """An official split by its name (slices are cut by `data.plan`).
+
+    Raises:
+      UserError: no such split; the ones there are, are listed.
+    """
+    ...
+
+  def fingerprint(self) -> str:
+    """Changes if the records change (files' names and sizes, or the seed)."""
+    ...

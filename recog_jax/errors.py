@@ -1,0 +1,22 @@
+"""Errors that a user can cause, told in one or two plain sentences."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+  """Says what was wrong and what to do; commands print it and exit with 1."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
+  """The error for a name that is not in a table; near matches come first.
+
+  Args:
+    kind: what the name stands for, for example `model`.
+    name: what the user wrote.
+    known: every name that would have been right.
+  """
+  known = sorted(known)
+  near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+  hint = f'did you mean {" or ".join(near)}? ' if near else ''
+  return UserError(f"unknown {kind} '{name}': {hint}known: {', '.join(known)}")
