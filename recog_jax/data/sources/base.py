@@ -1,7 +1,7 @@
 """What every data source offers, whatever the records are stored in."""
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Source(Protocol):
   info: Info
 
   def sizes(self) -> dict[str, int]:
-    """Number of records of each official split, for example {'train': 50000}."""
+    """Records of each official split, for example {'train': 50000}."""
     ...
 
   def records(self, split: str) -> Records:
@@ -74,3 +74,25 @@ class Source(Protocol):
   def fingerprint(self) -> str:
     """Changes if the records change (files' names and sizes, or the seed)."""
     ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ArrayRecords:
+  """A split that lies decoded in memory.
+
+  Attributes:
+    image: uint8 `n h w c`.
+    label: int32 `n`, or float32 `n v` for several labels.
+  """
+
+  image: np.ndarray
+  label: np.ndarray
+
+  in_memory: ClassVar[bool] = True
+  uniform: ClassVar[bool] = True
+
+  def __len__(self) -> int:
+    return len(self.label)
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return {'image': self.image[ids], 'label': self.label[ids]}

@@ -1,0 +1,83 @@
+"""A torch train step to compare ours with: torchvision's ResNet-50 on CIFAR.
+
+Run by `experiments.bench step` in the peer's own Python. Says `ready` on
+stdout, then answers every line `n` on stdin with the seconds that n steps took,
+so that two programs can be timed in turn and wait without computing.
+"""
+
+import argparse
+import importlib
+import re
+import sys
+import time
+
+import torch
+from torch import nn
+
+
+def _import_torchvision():
+  """torchvision, also where its compiled operators are missing.
+
+  Its import wants them to exist, although the classification models use none:
+  each one it asks for is declared.
+  """
+  library = torch.library.Library('torchvision', 'FRAGMENT')
+  while True:
+    try:
+      return importlib.import_module('torchvision')
+    except RuntimeError as error:
+      missing = re.search(r'operator torchvision::(\w+) does', str(error))
+      if not missing:
+        raise
+      library.define(f'{missing[1]}(Tensor x) -> Tensor')
+      for name in [n for n in sys.modules if n.startswith('torchvision')]:
+        del sys.modules[name]
+
+
+def make_model(name: str) -> nn.Module:
+  """torchvision's model with the CIFAR stem: 3x3, stride 1, no pooling."""
+  torchvision = _import_torchvision()
+  model = getattr(torchvision.models, name)(num_classes=10)
+  model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+  model.maxpool = nn.Identity()
+  return model.to(memory_format=torch.channels_last).train()
+
+
+def make_step(model, batch_size: int):
+  """One SGD step, momentum 0.9, weight decay 5e-4, on fixed random images."""
+  generator = torch.Generator().manual_seed(0)
+  x = torch.randn(batch_size, 3, 32, 32, generator=generator)
+  x = x.contiguous(memory_format=torch.channels_last)
+  y = torch.randint(10, (batch_size,), generator=generator)
+  optimizer = torch.optim.SGD(
+    model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+  )
+
+  def step():
+    optimizer.zero_grad(set_to_none=True)
+    nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+
+  return step
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--model', default='resnet50')
+  parser.add_argument('--batch_size', type=int, default=32)
+  parser.add_argument('--threads', type=int, default=2)
+  args = parser.parse_args()
+  torch.set_num_threads(args.threads)
+  step = make_step(make_model(args.model), args.batch_size)
+  for _ in range(2):
+    step()
+  print('ready', flush=True)
+  for line in sys.stdin:
+    start = time.perf_counter()
+    for _ in range(int(line)):
+      step()
+    print(time.perf_counter() - start, flush=True)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,109 @@
+"""How every command starts: flags, `--help`, and errors told in a sentence."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from absl import app, flags, logging
+
+from recog_jax.errors import UserError, unknown_name
+
+flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
+
+
+def define_data_dir() -> None:
+  """The flag that every command which reads data has."""
+  flags.DEFINE_string(
+    'data_dir',
+    None,
+    'Folder of the data sets in TFDS layout (default: TFDS_DATA_DIR, then '
+    '~/tensorflow_datasets).',
+  )
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags and calls `main`; does not return.
+
+  Exit code 0 after `--help` and success, 1 after an error that a user can
+  mend, which is told without a traceback unless `--debug`.
+  """
+  argv = sys.argv
+  os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  if any(a in ('--help', '-help', '-h') for a in argv[1:]):
+    module = sys.modules['__main__']
+    print(module.__doc__.strip())
+    print('\nFlags:' + flags.FLAGS.module_help(argv[0]).split('\n', 1)[-1])
+    print(_module_flags(module))
+    sys.exit(0)
+  debug = '--debug' in argv
+  try:
+    app.run(lambda _: _call(main), argv=argv, flags_parser=_parse)
+  except UserError as error:
+    if debug:
+      raise
+    logging.flush()
+    print(f'error: {error}', file=sys.stderr)
+    sys.exit(1)
+
+
+def _module_flags(module: Any) -> str:
+  names = flags.FLAGS.flags_by_module_dict()
+  wanted = [f for m in (module.__name__, __name__) for f in names.get(m, [])]
+  own = {f.name: f for f in wanted + names.get(sys.argv[0], [])}
+  lines = []
+  for name, flag in sorted(own.items()):
+    default = '' if flag.default in (None, False) else f' (= {flag.default})'
+    lines.append(f'  --{name}: {flag.help}{default}')
+  return '\n'.join(lines)
+
+
+def _call(main: Callable[[], int | None]) -> None:
+  if not flags.FLAGS.debug:
+    # Orbax tells of each of its steps at INFO.
+    logging.set_verbosity(logging.WARNING)
+  sys.exit(main() or 0)
+
+
+def _parse(argv: Sequence[str]) -> list[str]:
+  """absl's parser, with each of its errors in one sentence."""
+  try:
+    rest = flags.FLAGS(list(argv))
+  except flags.UnrecognizedFlagError as error:
+    if error.flagname.startswith('config.'):
+      raise _config_error(argv, error) from error
+    known = [name for name in flags.FLAGS if len(name) > 2]
+    raise unknown_name('flag', error.flagname, known) from error
+  except UserError:
+    raise
+  except Exception as error:  # Config files run when the flag is parsed.
+    raise _config_error(argv, error) from error
+  if len(rest) > 1:
+    raise UserError(
+      f"'{rest[1]}' is not a flag: write it as --name=value; --help lists them"
+    )
+  return rest
+
+
+def _config_error(argv: Sequence[str], error: Exception) -> UserError:
+  """Finds the sentence for a config file or an override that failed."""
+  from recog_jax.engine import config
+
+  spec = None
+  for i, word in enumerate(argv):
+    if word.startswith('--config='):
+      spec = word.split('=', 1)[1]
+    elif word == '--config' and i + 1 < len(argv):
+      spec = argv[i + 1]
+  try:
+    loaded = config.load(spec or '')
+    for word in argv:
+      if word.startswith('--config.'):
+        config.check_key(loaded, word[len('--config.') :].split('=', 1)[0])
+  except UserError as found:
+    return found
+  except Exception as found:
+    if '--debug' in argv:
+      raise
+    return UserError(f'{spec} fails with {type(found).__name__}: {found}')
+  return UserError(str(error).strip().splitlines()[-1])

@@ -1,0 +1,149 @@
+"""Image data for an experiment: splits, plans and augmentation of one source."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data import pipeline
+from recog_jax.data.image import make_augment
+from recog_jax.data.plan import (
+  EvalPlan,
+  Slice,
+  TrainPlan,
+  check_splits,
+  split_bounds,
+)
+from recog_jax.data.random import Draws
+from recog_jax.data.sources.base import Source
+from recog_jax.errors import unknown_name
+
+
+class ImageData:
+  """What the engine asks of data; speech offers the same.
+
+  Attributes:
+    info: what task and model need to know of the source.
+    batch_size: global rows of a training batch.
+    eval_batch_size: global rows of an evaluation batch.
+    steps_per_epoch: not rounded.
+  """
+
+  def __init__(
+    self,
+    *,
+    source: Source,
+    seed: int,
+    splits: Mapping[str, str],
+    batch_size: int,
+    eval_batch_size: int,
+    augment: Sequence[Mapping[str, Any]] = (),
+    augment_eval: Sequence[Mapping[str, Any]] = (),
+    workers: int = 0,
+  ):
+    """The keys of `config.data`, with the source built.
+
+    Args:
+      source: where the records come from.
+      seed: of order and augmentation.
+      splits: TFDS notation for `train`, `val` and `test`.
+      batch_size: global rows of a training batch.
+      eval_batch_size: global rows of an evaluation batch.
+      augment: ops of training, in order: `dict(name=..., key=value)`.
+      augment_eval: ops of evaluation (resize and centre crop, for example).
+      workers: processes that decode, where the set does not fit into memory.
+
+    Raises:
+      UserError: a split that is not there or overlaps train, or a bad op.
+    """
+    self.info = source.info
+    self.batch_size = batch_size
+    self.eval_batch_size = eval_batch_size
+    self._source = source
+    self._splits = dict(splits)
+    self._sizes = source.sizes()
+    check_splits(self._splits, self._sizes)
+    self._seed = seed
+    self._augment = make_augment(augment)
+    self._augment_eval = make_augment(augment_eval)
+    self._workers = workers
+    self._plan = TrainPlan(self.size('train'), batch_size, seed)
+    self.steps_per_epoch = self._plan.steps_per_epoch
+
+  @property
+  def splits(self) -> list[str]:
+    return list(self._splits)
+
+  def _bounds(self, split: str) -> tuple[str, int, int]:
+    if split not in self._splits:
+      raise unknown_name('split', split, self._splits)
+    return split_bounds(self._splits[split], self._sizes)
+
+  def size(self, split: str) -> int:
+    """Number of records."""
+    _, start, stop = self._bounds(split)
+    return stop - start
+
+  def _records(self, split: str) -> Any:
+    name, start, stop = self._bounds(split)
+    records = self._source.records(name)
+    whole = (start, stop) == (0, self._sizes[name])
+    return records if whole else Slice(records, start, stop)
+
+  def fingerprint(self) -> dict[str, Any]:
+    """What the order of training batches depends on; JSON."""
+    return {
+      'plan': self._plan.fingerprint(),
+      'source': self._source.fingerprint(),
+      'splits': self._splits,
+    }
+
+  @contextlib.contextmanager
+  def train(
+    self,
+    rows: np.ndarray,
+    *,
+    start_step: int,
+    stop_step: int,
+    total_steps: int,
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local training batches of steps [start_step, stop_step)."""
+    make = pipeline.MakeBatch(
+      records=self._records('train'),
+      plan=self._plan,
+      augment=self._augment,
+      rows=rows,
+      start_step=start_step,
+      total_steps=total_steps,
+      seed=self._seed,
+    )
+    with pipeline.batches(make, stop_step, self._workers) as iterator:
+      yield iterator
+
+  @contextlib.contextmanager
+  def evaluation(
+    self, split: str, rows: np.ndarray, batch_size: int
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local batches that cover a split once; the last one is padded."""
+    plan = EvalPlan(self.size(split), batch_size)
+    make = pipeline.MakeBatch(
+      records=self._records(split),
+      plan=plan,
+      augment=self._augment_eval,
+      rows=rows,
+    )
+    with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
+      yield iterator
+
+  def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
+    """ids -> `image` as evaluation sees it, and `label`; for reports."""
+    records, augment = self._records(split), self._augment_eval
+
+    def take(ids: np.ndarray) -> dict[str, Any]:
+      ids = np.asarray(ids, np.int64)
+      taken = records.take(ids)
+      draws = Draws(0, np.zeros_like(ids), ids)
+      return {**taken, 'image': augment(taken['image'], draws)}
+
+    return take

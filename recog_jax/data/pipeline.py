@@ -1,0 +1,171 @@
+"""grain pipelines over steps: an element is one local batch, or a part of it.
+
+Sets in memory are indexed and augmented as whole arrays in a thread beside the
+train step. Sets whose records must be decoded are split over worker processes:
+each element is a chunk of the step's rows, and the chunks are joined here, so
+that all workers share each step.
+"""
+
+import contextlib
+import dataclasses
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grain
+import numpy as np
+
+from recog_jax.data.plan import EvalPlan, TrainPlan
+from recog_jax.data.random import Draws
+from recog_jax.data.sources.base import Records
+from recog_jax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+
+# A worker looks this often whether the process that started it is still there.
+_WATCH_SECONDS = 2.0
+# Decoded batches that may wait for the device, in bytes.
+_BUFFER_BYTES = 1 << 28
+
+
+@dataclasses.dataclass(frozen=True)
+class MakeBatch:
+  """Turns an element number into arrays; pickles, and knows no device.
+
+  Attributes:
+    records: the split.
+    plan: which records a step sees.
+    augment: (images, draws) -> images; images uint8 `b h w c` or a list of
+      uint8 `h w c` where the records differ in size.
+    rows: int `k`, the rows of the global batch that this process loads.
+    chunks: elements per step.
+    start_step: the step of element 0.
+    total_steps: the run's length, for augmentation that depends on progress.
+    seed: of the augmentation's draws.
+  """
+
+  records: Records
+  plan: TrainPlan | EvalPlan
+  augment: Callable[[Any, Draws], Any]
+  rows: np.ndarray
+  chunks: int = 1
+  start_step: int = 0
+  total_steps: int = 1
+  seed: int = 0
+
+  def __call__(self, element: int) -> Batch:
+    step, chunk = divmod(int(element), self.chunks)
+    step += self.start_step
+    rows = np.array_split(self.rows, self.chunks)[chunk]
+    plan = self.plan.rows(step, rows)
+    draws = Draws(self.seed, plan.epoch, plan.index, step / self.total_steps)
+    taken = self.records.take(plan.index)
+    images = self.augment(taken['image'], draws)
+    if isinstance(images, list):
+      shapes = sorted({image.shape for image in images})
+      if len(shapes) > 1:
+        raise UserError(
+          f'images of one batch have different shapes ({shapes[0]}, '
+          f'{shapes[1]}): put random_resized_crop into config.data.augment '
+          'and resize_center_crop into config.data.augment_eval'
+        )
+      images = np.stack(images)
+    return {
+      'inputs': images,
+      'targets': taken['label'],
+      'index': plan.index.astype(np.int32),
+      'valid': plan.valid,
+    }
+
+
+def _join(parts: list[Batch]) -> Batch:
+  return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
+
+
+def _worker_init(parent: int, index: int, count: int) -> None:
+  """Ties a worker's life to the main process, however that one ends.
+
+  The main process decides when workers stop: a Ctrl-C or a preemption notice
+  reaches the whole process group, and must not end them in mid-batch.
+  """
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+  def watch() -> None:
+    while os.getppid() == parent:
+      time.sleep(_WATCH_SECONDS)
+    os._exit(1)
+
+  threading.Thread(target=watch, daemon=True).start()
+
+
+@dataclasses.dataclass(frozen=True)
+class _WorkerInit:
+  parent: int
+
+  def __call__(self, index: int, count: int) -> None:
+    _worker_init(self.parent, index, count)
+
+
+@contextlib.contextmanager
+def batches(
+  make: MakeBatch, stop_step: int, workers: int = 0
+) -> Iterator[Iterator[Batch]]:
+  """Iterates over the local batches of steps [make.start_step, stop_step).
+
+  Args:
+    make: makes the arrays.
+    stop_step: first step that is not made.
+    workers: processes that decode, where the records are not in memory.
+
+  Yields:
+    An iterator; workers and threads end with the context.
+
+  Raises:
+    UserError: from inside the iterator, for records that cannot be read.
+  """
+  workers = 0 if make.records.in_memory else workers
+  chunks = max(1, min(workers, len(make.rows)))
+  make = dataclasses.replace(make, chunks=chunks)
+  steps = max(0, stop_step - make.start_step)
+  data = grain.MapDataset.range(steps * chunks).map(make)
+  size = len(make.rows) * 3 * 224 * 224  # A guess that is safe, in bytes.
+  buffered = max(2, min(8, _BUFFER_BYTES // size))
+  threads = 1 if make.records.in_memory or workers else os.cpu_count() or 1
+  options = grain.ReadOptions(
+    num_threads=threads, prefetch_buffer_size=max(threads, buffered)
+  )
+  if workers:
+    # The main thread of a worker decodes; a buffer in it would only be more
+    # batches in memory.
+    options = grain.ReadOptions(num_threads=0, prefetch_buffer_size=0)
+  data = data.to_iter_dataset(options)
+  if workers:
+    data = data.mp_prefetch(
+      grain.MultiprocessingOptions(
+        num_workers=workers, per_worker_buffer_size=2
+      ),
+      worker_init_fn=_WorkerInit(os.getpid()),
+    )
+  if chunks > 1:
+    data = data.batch(chunks, batch_fn=_join)
+  iterator = iter(data)
+  try:
+    yield iterator
+  finally:
+    iterator.close()
+
+
+def example(make: MakeBatch) -> Batch:
+  """The arrays of the first step's rows, made here and now."""
+  return make(0)
+
+
+def steps_of(epochs: float, steps_per_epoch: float) -> int:
+  """Whole steps that cover some epochs."""
+  return math.ceil(epochs * steps_per_epoch - 1e-9)

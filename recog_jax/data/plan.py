@@ -1,0 +1,168 @@
+"""Which records a step sees: a pure function of (seed, step).
+
+Nothing here reads a record or knows a device. Resuming needs the step alone,
+and works on another number of processes, because a plan answers for the global
+batch and a process asks only for the rows that its devices address.
+"""
+
+import dataclasses
+import re
+from typing import Any
+
+import numpy as np
+from grain.experimental import index_shuffle
+
+from recog_jax.data.random import Draws
+from recog_jax.data.sources.base import Records
+from recog_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+  """Some rows of one global batch.
+
+  Attributes:
+    index: int64 `b`, record numbers; 0 where not valid.
+    epoch: int64 `b`, how many times the record has been seen before.
+    valid: bool `b`, False on padding rows.
+  """
+
+  index: np.ndarray
+  epoch: np.ndarray
+  valid: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainPlan:
+  """Every record once an epoch, in an order of its own each epoch.
+
+  Batches run across the end of an epoch, so all are full and no record is
+  dropped; an epoch has `num_records / batch_size` steps, not rounded.
+  """
+
+  num_records: int
+  batch_size: int
+  seed: int
+
+  @property
+  def steps_per_epoch(self) -> float:
+    return self.num_records / self.batch_size
+
+  def rows(self, step: int, rows: np.ndarray) -> Rows:
+    """The given rows (int `k`, in [0, batch_size)) of a step's global batch."""
+    position = step * self.batch_size + np.asarray(rows, np.int64)
+    epoch, place = np.divmod(position, self.num_records)
+    keys = {int(e): self._epoch_key(int(e)) for e in np.unique(epoch)}
+    index = [
+      index_shuffle(p, self.num_records - 1, keys[e], 4)
+      for p, e in zip(place.tolist(), epoch.tolist(), strict=True)
+    ]
+    return Rows(np.asarray(index, np.int64), epoch, np.ones(len(rows), bool))
+
+  def _epoch_key(self, epoch: int) -> int:
+    draws = Draws(self.seed, np.asarray([epoch]), np.asarray([0]))
+    return int(draws.integers('order', 2**31 - 1)[0])
+
+  def fingerprint(self) -> dict[str, Any]:
+    return {'kind': 'train', 'version': 1, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True)
+class EvalPlan:
+  """Every record exactly once, in order; the last batch is padded."""
+
+  num_records: int
+  batch_size: int
+
+  @property
+  def num_batches(self) -> int:
+    return -(-self.num_records // self.batch_size)
+
+  def rows(self, step: int, rows: np.ndarray) -> Rows:
+    index = step * self.batch_size + np.asarray(rows, np.int64)
+    valid = index < self.num_records
+    return Rows(np.where(valid, index, 0), np.zeros_like(index), valid)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice:
+  """Records `start` to `stop` of another split, numbered from 0."""
+
+  base: Records
+  start: int
+  stop: int
+
+  @property
+  def in_memory(self) -> bool:
+    return self.base.in_memory
+
+  @property
+  def uniform(self) -> bool:
+    return self.base.uniform
+
+  def __len__(self) -> int:
+    return self.stop - self.start
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.take(np.asarray(ids, np.int64) + self.start)
+
+
+_SPLIT = re.compile(r'^(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$')
+
+
+def split_bounds(spec: str, sizes: dict[str, int]) -> tuple[str, int, int]:
+  """Reads a split in TFDS's notation: `test`, `train[:45000]`, `train[90%:]`.
+
+  Args:
+    spec: the split as the config names it.
+    sizes: number of records of each official split.
+
+  Returns:
+    The official split's name, and the first and last-but-one record number.
+
+  Raises:
+    UserError: not that notation, no such split, or nothing left of it.
+  """
+  match = _SPLIT.match(spec)
+  if not match:
+    raise UserError(
+      f"split '{spec}' is not understood: write it like 'test', "
+      "'train[:45000]' or 'train[90%:]'"
+    )
+  name, start, stop = match.groups()
+  if name not in sizes:
+    known = ', '.join(sorted(sizes))
+    raise UserError(f"the data set has no split '{name}': it has {known}")
+  size = sizes[name]
+
+  def place(bound: str | None, default: int) -> int:
+    if bound is None:
+      return default
+    if bound.endswith('%'):
+      value = round(size * int(bound[:-1]) / 100)
+    else:
+      value = int(bound)
+    return min(max(value + size if bound[0] == '-' else value, 0), size)
+
+  first, last = place(start, 0), place(stop, size)
+  if first >= last:
+    raise UserError(
+      f"split '{spec}' holds no record: '{name}' has {size} of them"
+    )
+  return name, first, last
+
+
+def check_splits(splits: dict[str, str], sizes: dict[str, int]) -> None:
+  """Refuses training records that are also evaluated on.
+
+  Raises:
+    UserError: two of the splits overlap.
+  """
+  bounds = {k: split_bounds(v, sizes) for k, v in splits.items()}
+  name, first, last = bounds['train']
+  for other, (base, start, stop) in bounds.items():
+    if other != 'train' and base == name and start < last and first < stop:
+      raise UserError(
+        f"splits.train='{splits['train']}' and splits.{other}="
+        f"'{splits[other]}' share records: cut them apart"
+      )

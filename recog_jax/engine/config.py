@@ -1,0 +1,126 @@
+"""Config files, overrides, comparison, and the workdir that keeps a config."""
+
+import hashlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from recog_jax.errors import UserError, unknown_name
+
+# A run may go on with other values of these: they say how long it is and how
+# often it speaks, not what a step computes. The schedule's horizon may grow.
+MAY_CHANGE = ('total_steps', 'total_epochs', 'stop_step', 'log_every_steps')
+
+
+def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
+  """Reads a config file.
+
+  Args:
+    spec: a path, with `:argument` for `get_config` where it takes one.
+    overrides: dotted key -> value.
+
+  Raises:
+    UserError: no such file, no `get_config` in it, or an unknown key.
+  """
+  path, _, argument = spec.partition(':')
+  if not Path(path).is_file():
+    raise UserError(
+      f"there is no config file '{path}': give the path of one, for example "
+      'configs/digits_resnet8.py'
+    )
+  module_spec = importlib.util.spec_from_file_location('config', path)
+  module = importlib.util.module_from_spec(module_spec)
+  module_spec.loader.exec_module(module)
+  if not hasattr(module, 'get_config'):
+    raise UserError(f'{path} defines no get_config(): it is not a config file')
+  config = module.get_config(argument) if argument else module.get_config()
+  for key, value in (overrides or {}).items():
+    check_key(config, key)
+    with config.unlocked():
+      config.update_from_flattened_dict({key: value})
+  return config.lock()
+
+
+def check_key(config: ConfigDict, key: str) -> None:
+  """Raises UserError unless the dotted key is in the config."""
+  node, seen = config, 'config'
+  for part in key.split('.'):
+    if not isinstance(node, ConfigDict) or part not in node:
+      known = list(node) if isinstance(node, ConfigDict) else []
+      raise unknown_name(f'key of {seen}', part, known)
+    node = node[part]
+    seen += f'.{part}'
+
+
+def canonical(config: Any) -> Any:
+  """Plain JSON values: tuples become lists, keys are in order."""
+  if isinstance(config, ConfigDict):
+    config = config.to_dict()
+  return json.loads(json.dumps(config, sort_keys=True))
+
+
+def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
+  """`key: old -> new` for every leaf in which two canonical configs differ."""
+  if isinstance(old, dict) and isinstance(new, dict):
+    found = []
+    for key in sorted({*old, *new}):
+      name = f'{prefix}.{key}' if prefix else key
+      found += differences(old.get(key), new.get(key), name)
+    return found
+  return [] if old == new else [f'{prefix}: {old} -> {new}']
+
+
+def default_workdir(spec: str, overrides: Mapping[str, Any]) -> Path:
+  """`runs/<config name>[-<argument>][-<hash of the overrides>]`."""
+  path, _, argument = spec.partition(':')
+  name = Path(path).stem + (f'-{argument}' if argument else '')
+  if overrides:
+    text = json.dumps(canonical(dict(overrides)), sort_keys=True)
+    name += '-' + hashlib.sha256(text.encode()).hexdigest()[:8]
+  return Path('runs') / name
+
+
+def keep(workdir: Path, config: ConfigDict) -> None:
+  """Writes the config into the workdir, or checks the one that is there.
+
+  Raises:
+    UserError: the workdir holds a run of another config.
+  """
+  path = workdir / 'config.json'
+  new = canonical(config)
+  if path.exists():
+    old = canonical(read_kept(workdir))
+    found = [
+      d for d in differences(old, new) if d.split(':')[0] not in MAY_CHANGE
+    ]
+    if found:
+      shown = '; '.join(found[:4]) + (' ...' if len(found) > 4 else '')
+      raise UserError(
+        f'{workdir} holds a run of another config ({shown}): choose another '
+        '--workdir, or remove that one'
+      )
+  workdir.mkdir(parents=True, exist_ok=True)
+  fresh = path.with_suffix('.new')
+  fresh.write_text(json.dumps(new, indent=2) + '\n')
+  fresh.replace(path)
+
+
+def read_kept(workdir: Path) -> ConfigDict:
+  """The config that a workdir's run was started with.
+
+  Raises:
+    UserError: the workdir has none, or it cannot be read.
+  """
+  path = workdir / 'config.json'
+  if not path.exists():
+    raise UserError(
+      f'{workdir} holds no config.json: is it the --workdir of a training?'
+    )
+  try:
+    return ConfigDict(json.loads(path.read_text()))
+  except json.JSONDecodeError as error:
+    raise UserError(f'{path} is not JSON ({error}): restore it') from error

@@ -1,0 +1,122 @@
+"""Evaluates a split: every example exactly once, on whatever devices."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.experiment import Experiment, Program
+from recog_jax.engine.stopping import StopRequest
+
+
+def run(
+  ex: Experiment,
+  program: Program,
+  variables: Any,
+  split: str,
+  stop: StopRequest | None = None,
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+  """Runs the evaluation step over a split.
+
+  Args:
+    ex: the experiment.
+    program: its compiled functions.
+    variables: as `TrainState.evaluated` gives them.
+    split: `train`, `val` or `test`.
+    stop: looked at between batches.
+
+  Returns:
+    The metrics, and the records: one row an example, in the order of `index`.
+
+  Raises:
+    Stopped: a stop was asked for.
+    RuntimeError: an example was left out or came twice.
+  """
+  size = ex.eval_batch_size
+  rows = mesh_lib.local_rows(ex.mesh, size)
+  state, kept = None, []
+  with ex.data.evaluation(split, rows, size) as batches:
+    for batch in batches:
+      if stop is not None:
+        stop.check()
+      batch = mesh_lib.to_global(ex.mesh, batch)
+      metrics, records = program.eval_step(variables, batch)
+      state = metrics if state is None else program.merge(state, metrics)
+      kept.append(mesh_lib.to_host({**records, 'valid': batch['valid']}))
+  records = {k: np.concatenate([r[k] for r in kept]) for k in kept[0]}
+  valid = records.pop('valid')
+  records = {k: v[valid] for k, v in records.items()}
+  order = np.argsort(records['index'], kind='stable')
+  records = {k: v[order] for k, v in records.items()}
+  expected = np.arange(ex.data.size(split))
+  if not np.array_equal(records['index'], expected):
+    raise RuntimeError(
+      f'{split}: {len(records["index"])} rows for {len(expected)} examples: '
+      'some were left out or came twice'
+    )
+  return ex.task.compute(jax.device_get(state)), records
+
+
+def report(
+  ex: Experiment,
+  program: Program,
+  variables: Any,
+  split: str,
+  *,
+  step: int,
+  workdir: Path,
+  checkpoint: str,
+  stop: StopRequest | None = None,
+) -> dict[str, Any]:
+  """Evaluates a split and writes `results/<split>-<step>.json` and figures.
+
+  Args:
+    ex: the experiment.
+    program: its compiled functions.
+    variables: as `TrainState.evaluated` gives them.
+    split: `train`, `val` or `test`.
+    step: of the variables.
+    workdir: where `results` is.
+    checkpoint: how the checkpoint was chosen or where it is.
+    stop: looked at between batches.
+
+  Returns:
+    What was written.
+  """
+  begin = time.perf_counter()
+  metrics, records = run(ex, program, variables, split, stop)
+  folder = workdir / 'results'
+  result = {
+    'step': step,
+    'split': split,
+    'examples': len(records['index']),
+    'checkpoint': checkpoint,
+    'metrics': metrics,
+  }
+  if jax.process_index() == 0:
+    folder.mkdir(parents=True, exist_ok=True)
+    detailed = ex.task.report(
+      records, ex.data.lookup(split), folder, f'{split}-{step}'
+    )
+    _agree(metrics, detailed)
+    result['metrics'] = {**metrics, **detailed}
+    result['seconds'] = round(time.perf_counter() - begin, 3)
+    path = folder / f'{split}-{step}.json'
+    fresh = path.with_suffix('.new')
+    fresh.write_text(json.dumps(result, indent=2) + '\n')
+    fresh.replace(path)
+  return result
+
+
+def _agree(counted: Mapping[str, Any], detailed: Mapping[str, Any]) -> None:
+  """The counts made on the devices and the records tell the same."""
+  for name, value in counted.items():
+    other = detailed.get(name)
+    if isinstance(value, float) and isinstance(other, float):
+      if not np.isclose(value, other, rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise RuntimeError(f'{name}: {value} counted, {other} from the records')

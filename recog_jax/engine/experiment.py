@@ -1,0 +1,272 @@
+"""A config as built objects: data, task, module, mesh, optimizer, programs."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from recog_jax.data.pipeline import steps_of
+from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import registry, rng, step
+from recog_jax.engine.optimizer import make_optimizer
+from recog_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+  """The top level of a config; a key that is not here is an error.
+
+  Attributes:
+    data: keys of the data class; `source` holds those of the source.
+    task: name and keys of the task.
+    model: name and keys of the model.
+    optimizer: name, learning_rate and keys of `make_optimizer`.
+    schedule: name and keys of `make_schedule`.
+    evaluation: `every_steps` or `every_epochs`.
+    checkpoint: the same, and `keep_latest`, `keep_best`.
+    total_epochs: the schedule's horizon; `total_steps`, if set, replaces it.
+    total_steps: the same in optimizer steps.
+    stop_step: ends the run early, without changing the schedule.
+    seed: of everything random.
+    log_every_steps: distance of log lines.
+    accumulate_steps: parts that a batch is run in, one after another.
+    ema_decay: of the average of weights that evaluation uses; None: none.
+    mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
+    sharding_rules: ordered (regex, spec) on parameter paths.
+  """
+
+  data: Mapping[str, Any]
+  task: Mapping[str, Any]
+  model: Mapping[str, Any]
+  optimizer: Mapping[str, Any]
+  schedule: Mapping[str, Any]
+  evaluation: Mapping[str, Any]
+  checkpoint: Mapping[str, Any]
+  total_epochs: float | None = None
+  total_steps: int | None = None
+  stop_step: int | None = None
+  seed: int = 0
+  log_every_steps: int = 50
+  accumulate_steps: int = 1
+  ema_decay: float | None = None
+  mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  sharding_rules: Sequence[Any] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+  """Built from a config by `build`, or by hand in a test.
+
+  Attributes:
+    settings: the config's top level.
+    data: see `recog_jax.data.image_data.ImageData`.
+    task: see `recog_jax.tasks`.
+    module: the Linen module.
+    mesh: the devices.
+  """
+
+  settings: Settings
+  data: Any
+  task: Any
+  module: Any
+  mesh: jax.sharding.Mesh
+
+  @functools.cached_property
+  def total_steps(self) -> int:
+    s = self.settings
+    if s.total_steps is not None:
+      return s.total_steps
+    if s.total_epochs is None:
+      raise UserError('config.total_steps or config.total_epochs must be set')
+    return steps_of(s.total_epochs, self.data.steps_per_epoch)
+
+  @property
+  def stop_step(self) -> int:
+    stop = self.settings.stop_step
+    return self.total_steps if stop is None else min(stop, self.total_steps)
+
+  def every(self, keys: Mapping[str, Any], what: str) -> int:
+    """Steps from `every_steps` or `every_epochs`; exactly one is set."""
+    steps, epochs = keys.get('every_steps'), keys.get('every_epochs')
+    if (steps is None) == (epochs is None):
+      raise UserError(
+        f'config.{what} needs every_steps or every_epochs, and not both'
+      )
+    if epochs is not None:
+      steps = steps_of(epochs, self.data.steps_per_epoch)
+    return max(1, steps)
+
+  @property
+  def eval_batch_size(self) -> int:
+    """Rounded up for the devices here: evaluation pads rows anyway."""
+    shape = self.mesh.shape
+    parts = math.prod(shape[a] for a in mesh_lib.BATCH_AXES)
+    return parts * math.ceil(self.data.eval_batch_size / parts)
+
+
+def _plain(keys: Any) -> dict[str, Any]:
+  return keys.to_dict() if isinstance(keys, ConfigDict) else dict(keys)
+
+
+def build(
+  config: ConfigDict, data_dir: str | None = None, *, train_batch: bool = True
+) -> Experiment:
+  """Builds everything that a config names; no array is computed yet.
+
+  Args:
+    config: of a config file, or of a workdir.
+    data_dir: where data sets are looked for.
+    train_batch: the training batch must divide over the devices here; False
+      where nothing is trained.
+
+  Raises:
+    UserError: an unknown name or key, or data that are not there.
+  """
+  settings = registry.call(Settings, _plain(config), 'the config')
+  data = make_data(settings, data_dir)
+  task = registry.build('task', settings.task, info=data.info)
+  model = dict(settings.model)
+  if 'dtype' in model:
+    model['dtype'] = _dtype(model['dtype'])
+  module = registry.build('model', model, num_outputs=task.num_outputs)
+  mesh = registry.call(mesh_lib.make_mesh, settings.mesh, 'config.mesh')
+  if train_batch:
+    mesh_lib.check_batch(mesh, data.batch_size, 'config.data.batch_size')
+  if data.batch_size % settings.accumulate_steps:
+    raise UserError(
+      f'config.data.batch_size={data.batch_size} does not divide into '
+      f'accumulate_steps={settings.accumulate_steps} parts'
+    )
+  return Experiment(settings, data, task, module, mesh)
+
+
+def make_data(settings: Settings, data_dir: str | None) -> Any:
+  """The data class of `config.data`, around its source."""
+  keys = dict(settings.data)
+  if 'source' not in keys:
+    raise UserError('config.data has no source')
+  source = registry.build('source', keys.pop('source'), data_dir=data_dir)
+  return registry.build('data', keys, source=source, seed=settings.seed)
+
+
+def _dtype(name: str) -> Any:
+  if name not in ('float32', 'bfloat16', 'float64'):
+    raise UserError(
+      f"model dtype '{name}': take float32, bfloat16 (or float64 with x64 on)"
+    )
+  return jnp.dtype(name)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """The compiled side of an experiment.
+
+  Attributes:
+    abstract: the state's shapes, dtypes and shardings.
+    init: global batch -> state, born sharded.
+    train_step: (state, batch) -> (state, scalars), jitted, state donated.
+    eval_step: (variables, batch) -> (metric state, records), jitted.
+    merge: joins two metric states, jitted.
+    parameters: number of trained scalars.
+  """
+
+  abstract: Any
+  init: Callable[..., Any]
+  train_step: Callable[..., Any]
+  eval_step: Callable[..., Any]
+  merge: Callable[..., Any]
+  parameters: int
+
+
+def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
+  """Jits an experiment's functions; XLA compiles them at their first call.
+
+  Args:
+    ex: the experiment.
+    batch: shapes and dtypes of a local training batch.
+  """
+  settings, mesh = ex.settings, ex.mesh
+  root = rng.root(settings.seed)
+  spec = {
+    k: jax.ShapeDtypeStruct((ex.data.batch_size, *v.shape[1:]), v.dtype)
+    for k, v in batch.items()
+  }
+  variables = step.make_variables(ex.task, ex.module, root)
+  params, _ = jax.eval_shape(variables, spec)
+  tx, schedule = registry.call(
+    make_optimizer,
+    settings.optimizer,
+    'config.optimizer',
+    params=params,
+    schedule=dict(settings.schedule),
+    total_steps=ex.total_steps,
+    steps_per_epoch=ex.data.steps_per_epoch,
+  )
+  init = step.make_init(variables, tx, ema=settings.ema_decay is not None)
+  abstract = jax.eval_shape(init, spec)
+  shardings = _state_shardings(mesh, settings.sharding_rules, tx, abstract)
+  train_step = step.make_train_step(
+    ex.task,
+    ex.module,
+    tx,
+    schedule,
+    root,
+    accumulate_steps=settings.accumulate_steps,
+    ema_decay=settings.ema_decay,
+  )
+  rows, everywhere = mesh_lib.batch_sharding(mesh), mesh_lib.replicated(mesh)
+  eval_step = step.make_eval_step(ex.task, ex.module)
+  return Program(
+    abstract=jax.tree.map(
+      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+      abstract,
+      shardings,
+    ),
+    init=jax.jit(init, out_shardings=shardings),
+    train_step=jax.jit(
+      train_step,
+      donate_argnums=0,
+      out_shardings=(shardings, everywhere),
+    ),
+    eval_step=jax.jit(eval_step, out_shardings=(everywhere, rows)),
+    merge=jax.jit(lambda a, b: a.merge(b)),
+    parameters=sum(x.size for x in jax.tree.leaves(params)),
+  )
+
+
+def _state_shardings(
+  mesh: jax.sharding.Mesh,
+  rules: mesh_lib.Rules,
+  tx: optax.GradientTransformation,
+  state: step.TrainState,
+) -> step.TrainState:
+  """The rules on the parameters; optimizer leaves go with their parameter."""
+  everywhere = mesh_lib.replicated(mesh)
+  params = mesh_lib.tree_shardings(mesh, rules, state.params)
+
+  def follow(leaf: Any, param: Any, sharding: Any) -> Any:
+    return sharding if leaf.shape == param.shape else everywhere
+
+  opt_state = optax.tree_map_params(
+    tx,
+    follow,
+    state.opt_state,
+    state.params,
+    params,
+    transform_non_params=lambda _: everywhere,
+  )
+  model_state = jax.tree.map(lambda _: everywhere, state.model_state)
+  return step.TrainState(
+    step=everywhere,
+    params=params,
+    model_state=model_state,
+    opt_state=opt_state,
+    ema=state.ema and {'params': params, 'model_state': model_state},
+  )

@@ -1,0 +1,193 @@
+"""What a run says of itself: terminal, metrics.jsonl, TensorBoard, timing."""
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+# Where a second of a run can go; what is in none of them is `other`.
+PHASES = ('compile', 'step', 'input', 'evaluation', 'checkpoint')
+
+
+class Logbook:
+  """Sums scalars between log lines, and writes lines to three places.
+
+  metrics.jsonl is the record: one JSON object a line, `{"step": 100, "kind":
+  "train", "loss": ...}`. TensorBoard's event files are made from it, anew at
+  each start, so that after a resume both show each step once.
+  """
+
+  def __init__(self, workdir: Path, *, quiet: bool = False):
+    """Opens the logs of a workdir.
+
+    Args:
+      workdir: the run's folder.
+      quiet: writes nothing (processes other than the first).
+    """
+    self._path = workdir / 'metrics.jsonl'
+    self._events = workdir / 'tensorboard'
+    self._quiet = quiet
+    self._file = None
+    self._writer: SummaryWriter | None = None
+    self._bar: tqdm | None = None
+    self._sums: dict[str, list[float]] = {}
+    self.seconds = dict.fromkeys(PHASES, 0.0)
+    self._active: list[str] = []
+    self._mark = time.perf_counter()
+    self._begin = self._mark
+    self._earlier = 0.0
+
+  # -- state that a checkpoint carries ---------------------------------------
+
+  def state(self) -> dict[str, Any]:
+    """The open sums and the seconds so far; JSON."""
+    return {
+      'sums': self._sums,
+      'seconds': self.seconds,
+      'total_seconds': self.total_seconds(),
+    }
+
+  def start(self, step: int, state: Mapping[str, Any] | None = None) -> None:
+    """Continues after `step`: later lines are dropped, open sums put back."""
+    if state is not None:
+      self._sums = {k: list(v) for k, v in state['sums'].items()}
+      self.seconds.update(state['seconds'])
+      self._earlier = state['total_seconds']
+    if self._quiet:
+      return
+    kept = [row for row in read(self._path) if row['step'] <= step]
+    fresh = self._path.with_suffix('.new')
+    fresh.write_text(''.join(json.dumps(row) + '\n' for row in kept))
+    os.replace(fresh, self._path)
+    for old in self._events.glob('events.*'):
+      old.unlink()
+    self._writer = SummaryWriter(str(self._events))
+    for row in kept:
+      self._to_tensorboard(row)
+    self._file = self._path.open('a')
+
+  # -- time ------------------------------------------------------------------
+
+  def total_seconds(self) -> float:
+    """Seconds of the run, those before a resume included."""
+    return self._earlier + time.perf_counter() - self._begin
+
+  @contextlib.contextmanager
+  def timed(self, phase: str) -> Iterator[None]:
+    """Adds the seconds inside to a phase; an inner phase's are its own."""
+    self._charge()
+    self._active.append(phase)
+    try:
+      yield
+    finally:
+      self._charge()
+      self._active.pop()
+
+  def _charge(self) -> None:
+    now = time.perf_counter()
+    if self._active:
+      self.seconds[self._active[-1]] += now - self._mark
+    self._mark = now
+
+  # -- scalars ---------------------------------------------------------------
+
+  def add(self, terms: Mapping[str, tuple[float, float]]) -> None:
+    """Adds (sum, weight) terms to the open sums."""
+    for name, (value, weight) in terms.items():
+      entry = self._sums.setdefault(name, [0.0, 0.0])
+      entry[0] += float(value)
+      entry[1] += float(weight)
+
+  def take(self) -> dict[str, float]:
+    """The means of the open sums, which are closed."""
+    means = {
+      k: value / weight if weight else math.nan
+      for k, (value, weight) in self._sums.items()
+    }
+    self._sums = {}
+    return means
+
+  def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+    """One line of metrics.jsonl, TensorBoard and the terminal.
+
+    Args:
+      step: optimizer steps done.
+      kind: `train`, `val`, ...
+      values: numbers; names under `time/` are not comparable between runs.
+    """
+    if self._quiet:
+      return
+    row = {'step': step, 'kind': kind, **values}
+    assert self._file is not None
+    self._file.write(json.dumps(row) + '\n')
+    self._file.flush()
+    self._to_tensorboard(row)
+    numbers = {k: v for k, v in values.items() if not k.startswith('time/')}
+    text = ' '.join(f'{k}={_short(v)}' for k, v in numbers.items())
+    rate = values.get('time/examples_per_second')
+    if rate:
+      text += f' ({rate:,.0f} examples/s)'
+    if self._bar is None or kind != 'train':
+      self.say(f'step {step} {kind}: {text}')
+
+  def _to_tensorboard(self, row: Mapping[str, Any]) -> None:
+    assert self._writer is not None
+    for name, value in row.items():
+      if isinstance(value, (int, float)) and name != 'step':
+        self._writer.add_scalar(f'{row["kind"]}/{name}', value, row['step'])
+
+  def say(self, text: str) -> None:
+    """One line on the terminal, beside a progress bar too."""
+    if not self._quiet:
+      tqdm.write(text, file=sys.stdout)
+      sys.stdout.flush()
+
+  # -- progress --------------------------------------------------------------
+
+  def show_progress(self, step: int, stop_step: int) -> None:
+    """Opens a progress bar, on a terminal only."""
+    if sys.stderr.isatty() and not self._quiet:
+      self._bar = tqdm(
+        total=stop_step, initial=step, unit='step', dynamic_ncols=True
+      )
+
+  def progress(self, loss: float, examples_per_second: float) -> None:
+    """One step further."""
+    if self._bar is not None:
+      self._bar.set_postfix(
+        {'loss': f'{loss:.4f}', 'examples/s': f'{examples_per_second:,.0f}'},
+        refresh=False,
+      )
+      self._bar.update(1)
+
+  def close(self) -> None:
+    if self._bar is not None:
+      self._bar.close()
+    if self._file is not None:
+      self._file.close()
+    if self._writer is not None:
+      self._writer.close()
+
+
+def _short(value: Any) -> str:
+  return f'{value:.4g}' if isinstance(value, float) else str(value)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+  """The rows of a metrics.jsonl; a last line cut by a kill is dropped."""
+  rows = []
+  if path.exists():
+    for line in path.read_text().splitlines():
+      try:
+        rows.append(json.loads(line))
+      except json.JSONDecodeError:
+        break
+  return rows

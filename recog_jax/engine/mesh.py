@@ -1,0 +1,135 @@
+"""The device mesh, sharding rules, and host batches as global arrays."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from recog_jax.engine.paths import match_tree
+from recog_jax.errors import UserError
+
+AXES = ('data', 'fsdp', 'tensor')
+# The axes that the batch is divided over.
+BATCH_AXES = ('data', 'fsdp')
+# A leaf with fewer elements is replicated: cutting it saves no memory.
+_SMALL = 2**14
+
+# An ordered table: (regex on the parameter path, partition spec).
+Rules = Sequence[tuple[str, Sequence[str | None]]]
+
+
+def make_mesh(*, data: int = -1, fsdp: int = 1, tensor: int = 1) -> Mesh:
+  """A mesh over all devices; one axis may be -1, for those left over.
+
+  Axis types are stated: jax's own default is Explicit, these are Auto.
+
+  Raises:
+    UserError: the sizes do not multiply to the number of devices.
+  """
+  count = jax.device_count()
+  sizes = {'data': data, 'fsdp': fsdp, 'tensor': tensor}
+  known = math.prod(s for s in sizes.values() if s != -1)
+  free = [a for a, s in sizes.items() if s == -1]
+  if len(free) == 1 and known and count % known == 0:
+    sizes[free[0]] = count // known
+  if math.prod(sizes.values()) != count:
+    raise UserError(
+      f'config.mesh asks for data={data}, fsdp={fsdp}, tensor={tensor}, which '
+      f'does not fit {count} device(s): let the product be {count}, or set one '
+      'of them to -1'
+    )
+  return jax.make_mesh(
+    tuple(sizes[a] for a in AXES), AXES, (AxisType.Auto,) * len(AXES)
+  )
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+  """The leading axis over `data` and `fsdp`."""
+  return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
+
+
+def tree_shardings(mesh: Mesh, rules: Rules, tree: Any) -> Any:
+  """A sharding for each parameter: the first rule that matches its path.
+
+  Small leaves, and leaves whose rank or size the spec does not fit, stay
+  replicated.
+
+  Args:
+    mesh: the mesh.
+    rules: ordered (regex, spec); a spec names an axis or None a dimension.
+    tree: abstract or concrete parameters.
+
+  Raises:
+    UserError: a rule names an axis that the mesh does not have.
+  """
+  for pattern, spec in rules:
+    for axis in spec:
+      if axis is not None and axis not in mesh.axis_names:
+        raise UserError(
+          f"config.sharding_rules: '{pattern}' names the axis '{axis}', the "
+          f'mesh has {", ".join(mesh.axis_names)}'
+        )
+
+  def leaf_sharding(leaf: Any, rule: int) -> NamedSharding:
+    if rule < 0 or math.prod(leaf.shape) < _SMALL:
+      return replicated(mesh)
+    spec = tuple(rules[rule][1])
+    fits = len(spec) == len(leaf.shape) and all(
+      axis is None or size % mesh.shape[axis] == 0
+      for axis, size in zip(spec, leaf.shape, strict=True)
+    )
+    return NamedSharding(mesh, PartitionSpec(*spec if fits else ()))
+
+  matched = match_tree([pattern for pattern, _ in rules], tree)
+  return jax.tree.map(leaf_sharding, tree, matched)
+
+
+def check_batch(mesh: Mesh, batch_size: int, key: str) -> None:
+  """Refuses a batch that the devices cannot share equally.
+
+  Raises:
+    UserError: not divisible.
+  """
+  parts = math.prod(mesh.shape[a] for a in BATCH_AXES)
+  if batch_size < 1 or batch_size % parts:
+    up = parts * max(1, math.ceil(batch_size / parts))
+    raise UserError(
+      f'{key}={batch_size} does not divide over {parts} devices: take {up}'
+    )
+
+
+def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
+  """The rows of the global batch that this process's devices address."""
+  shards = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
+  rows = [np.arange(batch_size)[index] for index in shards.values()]
+  return np.unique(np.concatenate(rows))
+
+
+def to_global(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:
+  """This process's rows as its part of global arrays.
+
+  Args:
+    mesh: the mesh.
+    batch: arrays whose leading axis is `local_rows`, in that order.
+  """
+  sharding = batch_sharding(mesh)
+  return {
+    k: jax.make_array_from_process_local_data(sharding, v)
+    for k, v in batch.items()
+  }
+
+
+def to_host(tree: Any) -> Any:
+  """Global arrays as numpy arrays on each process."""
+  if jax.process_count() == 1:
+    return jax.tree.map(np.asarray, jax.device_get(tree))
+  from jax.experimental import multihost_utils
+
+  return multihost_utils.process_allgather(tree, tiled=True)

@@ -1,0 +1,100 @@
+"""One lazy table per kind of thing that a config names.
+
+A table maps a name to `module:attribute`; the module is imported when the name
+is used, so that a config which needs one model does not import all.
+"""
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from recog_jax.errors import UserError, unknown_name
+
+_IMAGE = 'recog_jax.models.image'
+_RESNET = {f'resnet{d}': f'{_IMAGE}.resnet:resnet{d}' for d in (18, 34, 50)}
+_RESNET |= {f'resnet{d}': f'{_IMAGE}.resnet:resnet{d}' for d in (101, 152)}
+_CIFAR = {
+  f'resnet{d}': f'{_IMAGE}.cifar_resnet:resnet{d}'
+  for d in (8, 20, 32, 44, 56, 110)
+}
+
+TABLES: dict[str, dict[str, str]] = {
+  'model': {
+    **_RESNET,
+    **_CIFAR,
+    'mlp': f'{_IMAGE}.mlp:mlp',
+    'lenet': f'{_IMAGE}.lenet:lenet',
+    'airbench': f'{_IMAGE}.airbench:make',
+  },
+  'task': {
+    'classification': 'recog_jax.tasks.classification:make_classification',
+  },
+  'data': {
+    'images': 'recog_jax.data.image_data:ImageData',
+  },
+  'source': {
+    'tfds': 'recog_jax.data.sources.tfds:tfds',
+    'image_folder': 'recog_jax.data.sources.image_folder:image_folder',
+    'digits': 'recog_jax.data.sources.digits:digits',
+    'fake': 'recog_jax.data.sources.fake:fake',
+  },
+}
+
+
+def lookup(kind: str, name: str) -> Callable[..., Any]:
+  """The factory of a name.
+
+  Raises:
+    UserError: the table has no such name; the known ones are listed.
+  """
+  table = TABLES[kind]
+  if name not in table:
+    raise unknown_name(kind, name, table)
+  module, attribute = table[name].split(':')
+  return getattr(importlib.import_module(module), attribute)
+
+
+def build(kind: str, config: Mapping[str, Any], **context: Any) -> Any:
+  """Calls the factory that `config['name']` names with the other keys.
+
+  Args:
+    kind: a table's name.
+    config: the sub-dict of the experiment's config; all keys are consumed.
+    **context: what the engine adds; the config may not set these.
+
+  Raises:
+    UserError: an unknown name or key, or a missing one.
+  """
+  keys = dict(config)
+  if 'name' not in keys:
+    raise UserError(f'config.{kind} has no name: say which {kind} it is')
+  name = keys.pop('name')
+  return call(lookup(kind, name), keys, f'{kind} {name}', **context)
+
+
+def call(
+  factory: Callable[..., Any],
+  keys: Mapping[str, Any],
+  what: str,
+  **context: Any,
+) -> Any:
+  """Calls a factory with a config's keys, checked against its signature."""
+  parameters = inspect.signature(factory).parameters
+  variadic = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+  known = [p for p in parameters if p not in context]
+  for key in keys:
+    # A factory that takes any key checks them itself.
+    if key in context or (key not in known and not variadic):
+      raise unknown_name(f'key of {what}', key, known)
+  missing = [
+    name
+    for name, p in parameters.items()
+    if p.default is p.empty
+    and p.kind is not p.VAR_KEYWORD
+    and name not in keys
+    and name not in context
+  ]
+  if missing:
+    raise UserError(f'{what} needs the key {", ".join(missing)}')
+  return factory(**keys, **context)

@@ -1,0 +1,231 @@
+"""Learning-rate schedules by name, with linear warmup.
+
+A run takes the updates t = 0 .. total_steps - 1. Every schedule is a function
+of t alone that may be traced; past the end it stays where it was. Durations
+are given in steps or in epochs (the key says which). A warmup longer than the
+run is clipped to the run, so that a run shortened to three steps still works.
+"""
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from recog_jax.errors import UserError, unknown_name
+
+Schedule = Callable[[Any], Any]
+
+
+def make_schedule(
+  *,
+  name: str,
+  learning_rate: float,
+  total_steps: int,
+  steps_per_epoch: float | None = None,
+  warmup_steps: int | None = None,
+  warmup_epochs: float | None = None,
+  **options: Any,
+) -> Schedule:
+  """A learning rate for every update.
+
+  All take a linear warmup over `warmup_steps` or `warmup_epochs` (none by
+  default). It starts at t = 0 from `warmup_start` times the peak (0 by
+  default), and at t = warmup the rate is the peak. Shares such as
+  `warmup_start` and `end_scale` are relative to the peak, so that they still
+  fit when another peak is tried. The schedules, with their own keys:
+
+  * `constant`: the peak.
+  * `step`: multiplied by `factor` (0.1) from each boundary on; boundaries are
+    counted from the start of the run, in `boundaries_steps`,
+    `boundaries_epochs` or `boundaries_fraction` (of total_steps).
+  * `cosine`: half a cosine from the peak to `end_scale` (0), which is reached
+    at t = total_steps, one past the last update (Loshchilov and Hutter,
+    "SGDR", ICLR 2017, without restarts).
+  * `polynomial`: (1 - x)**`power` (1: linear) down to `end_scale` (0), which
+    is reached after `decay_fraction` (1) of the steps that follow the warmup.
+  * `noam`: proportional to min(s**-0.5, s * warmup**-1.5) with s = t + 1
+    (Vaswani et al., "Attention is all you need", NeurIPS 2017); it brings its
+    own warmup and takes no `warmup_start`. With `model_dim` the learning rate
+    is a factor, as in NeMo: learning_rate * model_dim**-0.5 * min(...);
+    without, it is the peak itself. After the warmup it falls no lower than
+    `min_learning_rate` (0). NeMo counts s = max(1, t), so that its second
+    update repeats the first.
+
+  Args:
+    name: one of the above.
+    learning_rate: the peak (for `noam` with `model_dim`: the factor).
+    total_steps: number of updates in the whole run.
+    steps_per_epoch: needed where a duration is given in epochs; it need not be
+      whole.
+    warmup_steps: length of the warmup in updates, or
+    warmup_epochs: in epochs.
+    **options: the other keys above.
+
+  Returns:
+    t -> float32 scalar.
+
+  Raises:
+    UserError: unknown name or key, or a number out of range.
+  """
+  if name not in _SCHEDULES:
+    raise unknown_name('schedule', name, _SCHEDULES)
+  if total_steps < 1:
+    raise UserError(f'total_steps is {total_steps}: a run needs at least one.')
+  if learning_rate < 0:
+    raise UserError(f'learning_rate is {learning_rate}: it must be positive.')
+  if warmup_steps is not None and warmup_epochs is not None:
+    raise UserError('Give warmup_steps or warmup_epochs, not both.')
+  run = _Run(total_steps, steps_per_epoch)
+  warmup = warmup_steps or 0
+  if warmup_epochs is not None:
+    warmup = run.steps(warmup_epochs, 'warmup_epochs')
+  if warmup < 0:
+    raise UserError(f'The warmup of {warmup} steps must not be negative.')
+
+  make = _SCHEDULES[name]
+  known = [*_keywords(make), 'warmup_steps', 'warmup_epochs']
+  if name == 'noam':
+    check_keys("schedule 'noam'", options, known)
+    schedule = _noam(run, learning_rate, warmup, **options)
+  else:
+    check_keys(f"schedule '{name}'", options, [*known, 'warmup_start'])
+    start = options.pop('warmup_start', 0.0)
+    warmup = min(warmup, total_steps)
+    schedule = make(run, learning_rate, warmup, **options)
+    if warmup:
+      ramp = optax.linear_schedule(start * learning_rate, learning_rate, warmup)
+      schedule = optax.join_schedules([ramp, schedule], [warmup])
+  return lambda step: jnp.asarray(schedule(jnp.asarray(step)), jnp.float32)
+
+
+def check_keys(
+  where: str, options: Iterable[str], known: Sequence[str]
+) -> None:
+  """Refuses keys that the factory does not take.
+
+  Raises:
+    UserError: names the nearest keys and all known ones.
+  """
+  for key in options:
+    if key not in known:
+      raise unknown_name(f'key of {where}', key, known)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+  """The length of a run, to turn durations into steps."""
+
+  total_steps: int
+  steps_per_epoch: float | None
+
+  def steps(self, epochs: float, key: str) -> int:
+    """Whole steps of so many epochs."""
+    if self.steps_per_epoch is None:
+      raise UserError(
+        f'{key} needs to know the steps per epoch, and this data has no '
+        f'epochs: give {key.replace("epochs", "steps")} instead.'
+      )
+    return round(epochs * self.steps_per_epoch)
+
+
+# Each of these is a schedule of the steps after the warmup.
+
+
+def _constant(run: _Run, peak: float, warmup: int) -> Schedule:
+  del run, warmup
+  return optax.constant_schedule(peak)
+
+
+def _step(
+  run: _Run,
+  peak: float,
+  warmup: int,
+  *,
+  boundaries_steps: Sequence[int] | None = None,
+  boundaries_epochs: Sequence[float] | None = None,
+  boundaries_fraction: Sequence[float] | None = None,
+  factor: float = 0.1,
+) -> Schedule:
+  given = (boundaries_steps, boundaries_epochs, boundaries_fraction)
+  if sum(boundaries is not None for boundaries in given) != 1:
+    raise UserError(
+      "schedule 'step' takes exactly one of boundaries_steps, "
+      'boundaries_epochs and boundaries_fraction.'
+    )
+  if boundaries_epochs is not None:
+    boundaries = [run.steps(b, 'boundaries_epochs') for b in boundaries_epochs]
+  elif boundaries_fraction is not None:
+    boundaries = [round(b * run.total_steps) for b in boundaries_fraction]
+  else:
+    boundaries = list(boundaries_steps)
+  # In a very short run boundaries may fall on one step: factors multiply.
+  factors: dict[int, float] = {}
+  for boundary in boundaries:
+    start = boundary - warmup
+    factors[start] = factors.get(start, 1.0) * factor
+  return optax.piecewise_constant_schedule(peak, factors)
+
+
+def _cosine(
+  run: _Run, peak: float, warmup: int, *, end_scale: float = 0.0
+) -> Schedule:
+  steps = max(run.total_steps - warmup, 1)
+  return optax.cosine_decay_schedule(peak, steps, alpha=end_scale)
+
+
+def _polynomial(
+  run: _Run,
+  peak: float,
+  warmup: int,
+  *,
+  power: float = 1.0,
+  end_scale: float = 0.0,
+  decay_fraction: float = 1.0,
+) -> Schedule:
+  if not 0.0 < decay_fraction <= 1.0:
+    raise UserError(f'decay_fraction is {decay_fraction}: it is in (0, 1].')
+  steps = max(int((run.total_steps - warmup) * decay_fraction), 1)
+  return optax.polynomial_schedule(peak, end_scale * peak, power, steps)
+
+
+def _noam(
+  run: _Run,
+  peak: float,
+  warmup: int,
+  *,
+  model_dim: int | None = None,
+  min_learning_rate: float = 0.0,
+) -> Schedule:
+  """The whole schedule, its warmup included."""
+  if warmup < 1:
+    raise UserError("schedule 'noam' needs warmup_steps or warmup_epochs.")
+  # The peak is that of the warmup asked for: a clipped warmup in the formula
+  # itself would raise the rate of a shortened run without bound.
+  if model_dim is not None:
+    peak = peak / math.sqrt(model_dim * warmup)
+  warmup = min(warmup, run.total_steps)
+
+  def schedule(t):
+    s = jnp.asarray(t, jnp.float32) + 1.0
+    rate = peak * jnp.minimum(s / warmup, jnp.sqrt(warmup / s))
+    return jnp.where(s > warmup, jnp.maximum(rate, min_learning_rate), rate)
+
+  return schedule
+
+
+_SCHEDULES = {
+  'constant': _constant,
+  'step': _step,
+  'cosine': _cosine,
+  'polynomial': _polynomial,
+  'noam': _noam,
+}
+
+
+def _keywords(function: Callable) -> list[str]:
+  parameters = inspect.signature(function).parameters.values()
+  return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

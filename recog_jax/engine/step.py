@@ -1,0 +1,221 @@
+"""The pure functions of an experiment: init, train step, evaluation step."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from recog_jax.engine import rng
+from recog_jax.engine.optimizer import ema_update
+
+Batch = Mapping[str, jax.Array]
+# {name: (sum over examples, weight of those examples)}
+Terms = dict[str, tuple[jax.Array, jax.Array]]
+
+
+class TrainState(flax.struct.PyTreeNode):
+  """All that training changes. No random key: streams depend on `step`.
+
+  Attributes:
+    step: int32 scalar, optimizer steps done.
+    params: the module's parameters, float32.
+    model_state: the module's other collections (running statistics).
+    opt_state: optax's.
+    ema: {'params', 'model_state'} averaged over steps, or None.
+  """
+
+  step: jax.Array
+  params: Any
+  model_state: Any
+  opt_state: Any
+  ema: Any = None
+
+  def evaluated(self) -> dict[str, Any]:
+    """The variables that evaluation uses: averaged ones where there are."""
+    source = self.ema or {
+      'params': self.params,
+      'model_state': self.model_state,
+    }
+    return {'params': source['params'], **source['model_state']}
+
+
+def make_variables(task: Any, module: Any, root_key: jax.Array) -> Callable:
+  """batch -> (params, model_state), the module's fresh variables.
+
+  The batch is the run's real first one: initialisers may depend on data.
+  """
+
+  def variables(batch: Batch) -> tuple[Any, Any]:
+    batch = task.preprocess(batch, rng.stream(root_key, 'mixup', 0), train=True)
+    keys = {k: rng.stream(root_key, k, 0) for k in ('params', 'dropout')}
+    model_state = dict(task.init(module, keys, batch))
+    params = model_state.pop('params')
+    return params, model_state
+
+  return variables
+
+
+def make_init(
+  variables: Callable, tx: optax.GradientTransformation, *, ema: bool
+) -> Callable[[Batch], TrainState]:
+  """batch -> the state before step 0."""
+
+  def init(batch: Batch) -> TrainState:
+    params, model_state = variables(batch)
+    averaged = {'params': params, 'model_state': model_state} if ema else None
+    return TrainState(
+      step=jnp.zeros((), jnp.int32),
+      params=params,
+      model_state=model_state,
+      opt_state=tx.init(params),
+      # A copy: two leaves of a donated state must not share a buffer.
+      ema=jax.tree.map(jnp.copy, averaged),
+    )
+
+  return init
+
+
+def _split_rows(batch: Batch, parts: int) -> Batch:
+  """Leading axis b -> (parts, b / parts); part i has rows i, i + parts, ...
+
+  Strided, so that a batch sharded over its rows stays sharded in each part.
+  """
+  return jax.tree.map(
+    lambda x: jnp.swapaxes(
+      x.reshape(x.shape[0] // parts, parts, *x.shape[1:]), 0, 1
+    ),
+    dict(batch),
+  )
+
+
+def _total(task: Any, terms: Terms, weights: Mapping[str, jax.Array]):
+  """Each term divided once, by its own weight over the global batch."""
+  total = jnp.zeros((), jnp.float32)
+  for name, (value, _) in terms.items():
+    weight = jax.lax.stop_gradient(weights[name])
+    mean = jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), 0)
+    total += task.coefficients.get(name, 1.0) * mean
+  return total
+
+
+def make_train_step(
+  task: Any,
+  module: Any,
+  tx: optax.GradientTransformation,
+  schedule: Callable[[jax.Array], jax.Array],
+  root_key: jax.Array,
+  *,
+  accumulate_steps: int = 1,
+  ema_decay: float | None = None,
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
+  """The train step: a pure function, to be jitted once with its state donated.
+
+  Args:
+    task: see `recog_jax.tasks`.
+    module: the Linen module.
+    tx: the optimizer.
+    schedule: step -> learning rate, for the log.
+    root_key: the run's root key.
+    accumulate_steps: the batch is run in so many parts, one after another, and
+      their gradients are added; without BatchNorm and dropout the step is the
+      same function as with 1.
+    ema_decay: of the average of params and model_state; None for no average.
+
+  Returns:
+    (state, batch) -> (state, scalars): `terms` are the loss and monitor terms
+    as (sum, weight), beside them `total`, `grad_norm` and `learning_rate`.
+  """
+
+  def forward(params, model_state, batch, rngs):
+    outputs, model_state = task.forward(
+      module, {'params': params, **model_state}, batch, rngs=rngs, train=True
+    )
+    return model_state, task.loss(outputs, batch), task.monitor(outputs, batch)
+
+  def gradients(params, model_state, batch, rngs, weights):
+    def objective(params):
+      new_state, terms, monitor = forward(params, model_state, batch, rngs)
+      own = {k: w for k, (_, w) in terms.items()}
+      total = _total(task, terms, own if weights is None else weights)
+      return total, (new_state, {**terms, **monitor})
+
+    (total, aux), grads = jax.value_and_grad(objective, has_aux=True)(params)
+    return grads, total, *aux
+
+  def accumulate(params, model_state, batch, rngs):
+    parts = _split_rows(batch, accumulate_steps)
+    order = jnp.arange(accumulate_steps)
+
+    def part_rngs(i):
+      return {k: jax.random.fold_in(v, i) for k, v in rngs.items()}
+
+    def weigh(carry, xs):
+      i, part = xs
+      _, terms, _ = forward(params, model_state, part, part_rngs(i))
+      return carry, {k: w for k, (_, w) in terms.items()}
+
+    # Only the weights are used, which depend on lengths and masks alone: the
+    # compiler drops the rest of this pass.
+    _, weights = jax.lax.scan(weigh, None, (order, parts))
+    weights = jax.tree.map(lambda w: jnp.sum(w, 0), weights)
+
+    def body(carry, xs):
+      grads, model_state = carry
+      i, part = xs
+      more, total, model_state, terms = gradients(
+        params, model_state, part, part_rngs(i), weights
+      )
+      return (jax.tree.map(jnp.add, grads, more), model_state), (total, terms)
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    (grads, model_state), (totals, terms) = jax.lax.scan(
+      body, (zeros, model_state), (order, parts)
+    )
+    terms = jax.tree.map(lambda x: jnp.sum(x, 0), terms)
+    return grads, jnp.sum(totals), model_state, terms
+
+  def train_step(state: TrainState, batch: Batch):
+    key = rng.stream(root_key, 'mixup', state.step)
+    batch = task.preprocess(batch, key, train=True)
+    rngs = {'dropout': rng.stream(root_key, 'dropout', state.step)}
+    if accumulate_steps == 1:
+      grads, total, model_state, terms = gradients(
+        state.params, state.model_state, batch, rngs, None
+      )
+    else:
+      grads, total, model_state, terms = accumulate(
+        state.params, state.model_state, batch, rngs
+      )
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    ema = state.ema
+    if ema_decay is not None:
+      new = {'params': params, 'model_state': model_state}
+      ema = ema_update(ema, new, state.step, ema_decay)
+    scalars = {
+      'terms': terms,
+      'total': total,
+      'grad_norm': optax.global_norm(grads),
+      'learning_rate': schedule(state.step),
+    }
+    state = TrainState(state.step + 1, params, model_state, opt_state, ema)
+    return state, scalars
+
+  return train_step
+
+
+def make_eval_step(
+  task: Any, module: Any
+) -> Callable[[Any, Batch], tuple[Any, dict[str, jax.Array]]]:
+  """(variables, batch) -> (metric state, one record for each row)."""
+
+  def eval_step(variables: Any, batch: Batch):
+    # No key: nothing is random in evaluation.
+    batch = task.preprocess(batch, None, train=False)
+    outputs, _ = task.forward(module, variables, batch, rngs={}, train=False)
+    return task.metrics(outputs, batch), task.records(outputs, batch)
+
+  return eval_step

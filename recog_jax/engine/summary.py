@@ -1,0 +1,97 @@
+"""What a run ends with: reports of its splits, curves, and where time went."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from recog_jax.engine import evaluation
+from recog_jax.engine.experiment import Experiment, Program
+from recog_jax.engine.logbook import PHASES, Logbook, read
+from recog_jax.engine.step import TrainState
+from recog_jax.engine.stopping import StopRequest
+from recog_jax.metrics import figures, table
+
+# The splits that are reported at the end, each where the config names it.
+_REPORTED = ('val', 'test')
+
+
+def finish(
+  ex: Experiment,
+  program: Program,
+  state: TrainState,
+  workdir: Path,
+  book: Logbook,
+  stop: StopRequest,
+) -> dict[str, Any]:
+  """Reports val and test, and writes curves.png and summary.json.
+
+  Returns:
+    The summary.
+
+  Raises:
+    Stopped: a stop was asked for; the same command makes up for it.
+  """
+  step, headline = int(state.step), ex.task.headline
+  numbers: dict[str, Any] = {}
+  for split in _REPORTED:
+    if split in ex.data.splits:
+      with book.timed('evaluation'):
+        result = evaluation.report(
+          ex,
+          program,
+          state.evaluated(),
+          split,
+          step=step,
+          workdir=workdir,
+          checkpoint='latest',
+          stop=stop,
+        )
+      numbers[split] = result['metrics'].get(headline)
+      book.say(f'\n{split}: {result["examples"]} examples at step {step}')
+      book.say(table.metrics_table(result['metrics']))
+  total = book.total_seconds()
+  seconds = {k: round(book.seconds[k], 2) for k in PHASES}
+  seconds['other'] = round(max(0.0, total - sum(book.seconds.values())), 2)
+  summary = {
+    'step': step,
+    'parameters': program.parameters,
+    headline: numbers,
+    'seconds': round(total, 2),
+    'seconds_by_phase': seconds,
+    'training_examples_per_second': round(
+      step * ex.data.batch_size / max(seconds['step'] + seconds['input'], 1e-9),
+      2,
+    ),
+    'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
+  }
+  if jax.process_index() == 0:
+    rows = read(workdir / 'metrics.jsonl')
+    rows = [
+      {k: v for k, v in row.items() if not k.startswith('time/')}
+      for row in rows
+    ]
+    figures.curves(workdir / 'curves.png', rows, title=workdir.name)
+    path = workdir / 'summary.json'
+    path.write_text(json.dumps(summary, indent=2) + '\n')
+  book.say('\n' + _text(summary, headline, workdir))
+  return summary
+
+
+def _text(summary: dict[str, Any], headline: str, workdir: Path) -> str:
+  total = max(summary['seconds'], 1e-9)
+  shares = ', '.join(
+    f'{name} {value:.1f} s ({value / total:.0%})'
+    for name, value in summary['seconds_by_phase'].items()
+  )
+  results = ', '.join(
+    f'{split} {headline} {value:.4f}'
+    for split, value in summary[headline].items()
+    if value is not None
+  )
+  return (
+    f'{summary["parameters"]:,} parameters, step {summary["step"]}, {results}\n'
+    f'{summary["seconds"]:.1f} s on {summary["devices"]}: {shares}\n'
+    f'results, curves.png and checkpoints are in {workdir}'
+  )

@@ -1,0 +1,214 @@
+"""The training loop, for every modality."""
+
+import collections
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from recog_jax.engine import evaluation, provenance, summary
+from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.experiment import Experiment, compile_program
+from recog_jax.engine.logbook import Logbook
+from recog_jax.engine.stopping import StopRequest, Stopped
+from recog_jax.errors import UserError
+
+# Steps that may run on the device before the first of them is looked at: the
+# host prepares the next batch meanwhile, and never waits for the last one.
+_IN_FLIGHT = 2
+
+
+def train(
+  ex: Experiment,
+  workdir: Path,
+  *,
+  config: Any = None,
+  stop: StopRequest | None = None,
+) -> dict[str, Any] | None:
+  """Trains, evaluates on the way, and continues what the workdir holds.
+
+  Args:
+    ex: the experiment.
+    workdir: checkpoints, logs and results go here.
+    config: canonical config, kept with every checkpoint.
+    stop: a request to save and return, looked at between steps.
+
+  Returns:
+    The summary; None if a stop was asked for before the end.
+
+  Raises:
+    UserError: a loss that is not finite, data or disk that failed.
+  """
+  # ------------------------------------------------------------- what to run
+  stop = stop or StopRequest()
+  workdir.mkdir(parents=True, exist_ok=True)
+  book = Logbook(workdir, quiet=jax.process_index() != 0)
+  rows = mesh_lib.local_rows(ex.mesh, ex.data.batch_size)
+  total, stop_step = ex.total_steps, ex.stop_step
+  eval_every = ex.every(ex.settings.evaluation, 'evaluation')
+  save_every = ex.every(ex.settings.checkpoint, 'checkpoint')
+  log_every = ex.settings.log_every_steps
+  headline, keep = ex.task.headline, ex.settings.checkpoint
+  checkpoints = Checkpoints(
+    workdir,
+    keep_latest=keep.get('keep_latest', 2),
+    keep_best=keep.get('keep_best', 1),
+    higher_is_better=ex.task.higher_is_better,
+  )
+
+  def batches_from(step: int, until: int):
+    return ex.data.train(
+      rows, start_step=step, stop_step=until, total_steps=total
+    )
+
+  # ------------------------------------------------------- begin or continue
+  with book.timed('input'), batches_from(0, 1) as batches:
+    first = next(batches)
+  with book.timed('compile'):
+    program = compile_program(ex, first)
+  meta = {
+    'config': config,
+    'version': provenance.version(),
+    'data': ex.data.fingerprint(),
+  }
+  with book.timed('checkpoint'):
+    restored = checkpoints.load_latest(program.abstract)
+  if restored is None:
+    with book.timed('compile'):
+      state = program.init(mesh_lib.to_global(ex.mesh, first))
+    step, evaluated = 0, True
+    book.start(0)
+  else:
+    state, saved = restored
+    step, evaluated = saved['step'], saved['evaluated']
+    if saved['data'] != meta['data']:
+      raise UserError(
+        f'the training data are not those that {workdir} was trained on so '
+        'far: give the same --data_dir, or another --workdir'
+      )
+    book.start(step, saved['logbook'])
+    book.say(f'continuing from step {step} of {workdir}')
+  book.say(
+    f'{program.parameters:,} parameters, {jax.device_count()} '
+    f'{jax.default_backend()} device(s), steps {step} to {stop_step}'
+  )
+  book.show_progress(step, stop_step)
+
+  # --------------------------------------------------- what happens at a step
+  pending: collections.deque[tuple[int, Any]] = collections.deque()
+  clock = _Rate(ex.data.batch_size)
+
+  def settle(left: int) -> None:
+    """Reads the scalars of all but the `left` newest steps."""
+    while len(pending) > left:
+      at, scalars = pending.popleft()
+      scalars = jax.device_get(scalars)
+      loss = float(scalars['total'])
+      if not math.isfinite(loss):
+        raise UserError(
+          f'the loss became {loss} at step {at} (gradient norm '
+          f'{float(scalars["grad_norm"]):.3g}): it was finite until step '
+          f'{at - 1}. Lower the learning rate, clip gradients, or look at the '
+          f'data of that step; checkpoints before it are whole.'
+        )
+      book.add({**scalars['terms'], 'total': (loss, 1.0)})
+      book.progress(loss, clock.tick(at))
+      if at % log_every == 0 or at == stop_step:
+        values = book.take()
+        values['grad_norm'] = float(scalars['grad_norm'])
+        values['learning_rate'] = float(scalars['learning_rate'])
+        values['time/examples_per_second'] = clock.since_last_log(at)
+        values['time/seconds'] = round(book.total_seconds(), 3)
+        book.write(at, 'train', values)
+
+  def evaluate() -> float:
+    with book.timed('evaluation'):
+      metrics, _ = evaluation.run(ex, program, state.evaluated(), 'val', stop)
+    book.write(step, 'val', metrics)
+    clock.pause(step)
+    return metrics[headline]
+
+  def save(metric: float | None, done: bool = True) -> None:
+    with book.timed('checkpoint'):
+      extra = {'evaluated': done, 'logbook': book.state()}
+      checkpoints.save(step, state, {**meta, **extra}, metric)
+    clock.pause(step)
+
+  # ----------------------------------------------------------------- the loop
+  saved_step, result = (step if restored else None), None
+  try:
+    if not evaluated:
+      save(evaluate())
+    seen: set[Any] = set()
+    with batches_from(step, stop_step) as batches:
+      clock.start(step)
+      while step < stop_step:
+        stop.check()
+        with book.timed('input'):
+          batch = next(batches)
+        shapes = tuple(v.shape for v in batch.values())
+        with book.timed('step' if shapes in seen else 'compile'):
+          batch = mesh_lib.to_global(ex.mesh, batch)
+          state, scalars = program.train_step(state, batch)
+          if shapes not in seen:
+            jax.block_until_ready(scalars)
+            clock.pause(step)
+            seen.add(shapes)
+        step += 1
+        pending.append((step, scalars))
+        last = step == stop_step
+        eval_due = last or step % eval_every == 0
+        save_due = last or step % save_every == 0
+        with book.timed('step'):
+          settle(0 if eval_due or save_due else _IN_FLIGHT)
+        metric = None
+        if eval_due:
+          evaluated = False
+          metric = evaluate()
+          evaluated = True
+        if save_due:
+          save(metric)
+          saved_step = step
+    with book.timed('checkpoint'):
+      checkpoints.wait()
+    result = summary.finish(ex, program, state, workdir, book, stop)
+  except Stopped as reason:
+    settle(0)
+    if saved_step != step:
+      save(None, evaluated)
+    checkpoints.wait()
+    book.say(f'{reason}: saved step {step}; the same command continues')
+  finally:
+    book.close()
+    checkpoints.close()
+  return result
+
+
+class _Rate:
+  """Examples per second of training alone, since the last log line."""
+
+  def __init__(self, batch_size: int):
+    self._batch_size = batch_size
+
+  def start(self, step: int) -> None:
+    self._step, self._seconds, self._steps = step, 0.0, 0
+    self._mark = time.perf_counter()
+
+  def pause(self, step: int) -> None:
+    """Evaluation, saving or compiling lay between: do not count it."""
+    self._mark, self._step = time.perf_counter(), step
+
+  def tick(self, step: int) -> float:
+    now = time.perf_counter()
+    self._seconds += now - self._mark
+    self._steps += max(0, step - self._step)
+    self._mark, self._step = now, max(step, self._step)
+    return self._steps * self._batch_size / max(self._seconds, 1e-9)
+
+  def since_last_log(self, step: int) -> float:
+    rate = self.tick(step)
+    self._seconds, self._steps = 0.0, 0
+    return round(rate, 2)

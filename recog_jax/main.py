@@ -1,0 +1,61 @@
+"""Trains an experiment, evaluates it on the way, and continues it.
+
+Examples:
+  python -m recog_jax.main --config=configs/digits_resnet8.py
+  python -m recog_jax.main --config=configs/resnet50_cifar10.py \\
+      --data_dir=/data/tfds --config.total_steps=100
+  python -m recog_jax.main --config=configs/resnet18_cifar10.py:tiny
+
+The same command again continues from the last checkpoint. SIGTERM and Ctrl-C
+save and exit. Every key of the config can be set: --config.optimizer.name=adam.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from recog_jax import cli
+from recog_jax.engine import stopping
+
+_CONFIG = config_flags.DEFINE_config_file(
+  'config', None, 'Config file, with :argument where it takes one.'
+)
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Output folder (default: runs/<config>-<overrides>).'
+)
+cli.define_data_dir()
+
+
+def main() -> None:
+  # A signal that comes during the slow imports must not be lost.
+  stop = stopping.StopRequest().install()
+
+  ensure = lambda *a: None
+  from recog_jax.engine import config as config_lib
+  from recog_jax.engine import experiment, train
+  from recog_jax.errors import UserError
+
+  config = _CONFIG.value
+  if config is None:
+    raise UserError(
+      'say which experiment: --config=configs/digits_resnet8.py runs on '
+      'embedded data'
+    )
+  flag = flags.FLAGS['config']
+  spec = config_flags.get_config_filename(flag)
+  overrides = config_flags.get_override_values(flag)
+  workdir = Path(
+    _WORKDIR.value or config_lib.default_workdir(spec, overrides)
+  )
+  data_dir = flags.FLAGS.data_dir
+  ensure(config.data.source.to_dict(), data_dir)
+  ex = experiment.build(config, data_dir)
+  config_lib.keep(workdir, config)
+  train.train(
+    ex, workdir, config=config_lib.canonical(config), stop=stop
+  )
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,121 @@
+"""Percentile bootstrap intervals (Efron, "Bootstrap methods", 1979).
+
+Examples are drawn with replacement, as many as there are, and the statistic is
+computed again; the interval holds the middle of what comes out. It is a
+statement on which examples were in the test set, not on the training's seed.
+A set without a single error gives an interval of width zero.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+# Maps sums or counts of m resamples, `m k`, to values `m` by name.
+Statistic = Callable[[np.ndarray], dict[str, np.ndarray]]
+
+Intervals = dict[str, tuple[float, float]]
+
+# Numbers held at a time, so that many classes or rows need no more memory.
+_CHUNK = 1 << 22
+
+
+def of_counts(
+  statistic: Statistic,
+  counts: np.ndarray,
+  *,
+  seed: int,
+  n: int = 1000,
+  level: float = 0.95,
+) -> Intervals:
+  """Intervals for a function of how many examples are of which kind.
+
+  Args:
+    statistic: maps int `m k` to values `m` by name.
+    counts: int `k`, for example the cells of a confusion matrix.
+    seed: the same seed and counts give the same intervals.
+    n: number of resamples.
+    level: share of the resamples that the interval holds.
+
+  Raises:
+    ValueError: no examples.
+  """
+  counts = np.asarray(counts)
+  total = _some(int(counts.sum()))
+  generator = np.random.default_rng(seed)
+  return _percentiles(
+    (
+      statistic(generator.multinomial(total, counts / total, size=size))
+      for size in _sizes(n, len(counts))
+    ),
+    level,
+  )
+
+
+def of_rows(
+  statistic: Statistic,
+  rows: np.ndarray,
+  *,
+  seed: int,
+  n: int = 1000,
+  level: float = 0.95,
+) -> Intervals:
+  """Intervals for a function of sums over the examples.
+
+  Word error rate is one: errors and reference words are the two columns, and
+  their ratio is the statistic.
+
+  Args:
+    statistic: maps float64 `m k` (column sums) to values `m` by name.
+    rows: `n k`, one row an example.
+    seed: the same seed and rows give the same intervals.
+    n: number of resamples.
+    level: share of the resamples that the interval holds.
+
+  Raises:
+    ValueError: no examples.
+  """
+  rows = np.asarray(rows, np.float64)
+  total = _some(len(rows))
+  generator = np.random.default_rng(seed)
+
+  def sums(size):
+    drawn = generator.integers(0, total, (size, total))
+    if rows.shape[1] == 1:
+      return rows[:, 0][drawn].sum(1, keepdims=True)
+    times = [np.bincount(row, minlength=total) for row in drawn]
+    return np.asarray(times, np.float64) @ rows
+
+  return _percentiles(
+    (statistic(sums(size)) for size in _sizes(n, total)), level
+  )
+
+
+def of_mean(name: str, values: np.ndarray, **options) -> Intervals:
+  """The interval of a mean over the examples; options as in `of_rows`."""
+  values = np.asarray(values)
+  return of_rows(
+    lambda sums: {name: sums[:, 0] / len(values)}, values[:, None], **options
+  )
+
+
+def _some(total: int) -> int:
+  if not total:
+    raise ValueError('no examples: there is nothing to draw from')
+  return total
+
+
+def _sizes(n: int, width: int) -> list[int]:
+  """Cuts n resamples of `width` numbers each into pieces of bounded size."""
+  size = max(1, _CHUNK // max(width, 1))
+  return [min(size, n - start) for start in range(0, n, size)]
+
+
+def _percentiles(pieces, level: float) -> Intervals:
+  pieces = list(pieces)
+  tail = 50 * (1 - level)
+  result = {}
+  for name in pieces[0]:
+    values = np.concatenate([piece[name] for piece in pieces])
+    low, high = np.percentile(values, [tail, 100 - tail])
+    result[name] = (float(low), float(high))
+  return result

@@ -1,0 +1,187 @@
+"""Pictures of a run: confusion matrix, contact sheet, curves.
+
+They are drawn on `Figure` objects, without pyplot's global state, so they can
+be made in any thread and on machines without a display.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import PowerNorm
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+_ANNOTATED = 20  # Classes up to which every cell shows its count.
+_NAMED = 60  # Classes up to which every row and column shows its name.
+_CAPTION = 30  # Letters of size 8 above an image.
+_CONFUSED = 10  # Pairs that are listed where the cells show no count.
+
+
+def confusion_matrix(
+  path: Path, counts: np.ndarray, label_names: Sequence[str]
+) -> None:
+  """Draws a confusion matrix: colours by share of the row, counts as text.
+
+  With many classes single cells cannot be read, so the pairs that are confused
+  most often are listed beside the matrix.
+
+  Args:
+    path: the PNG to write.
+    counts: int `v v`, rows true and columns predicted.
+    label_names: v names.
+  """
+  counts = np.asarray(counts)
+  v = len(counts)
+  share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+  side = float(np.clip(2.5 + 0.5 * v, 5, 11))
+  figure = _figure(side + (3.6 if v > _ANNOTATED else 1.2), side)
+  axes = figure.add_subplot()
+  # The square root shows the rare errors, which a linear scale would not.
+  image = axes.imshow(
+    share, cmap='Blues', norm=PowerNorm(0.5, 0, 1), interpolation='nearest'
+  )
+  bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02)
+  bar.set_label('share of the true class')
+  bar.set_ticks([0, 0.01, 0.05, 0.1, 0.25, 0.5, 1])
+  bar.set_ticklabels(['0', '1 %', '5 %', '10 %', '25 %', '50 %', '100 %'])
+  axes.set(xlabel='predicted class', ylabel='true class')
+  total, right = counts.sum(), np.trace(counts)
+  axes.set_title(f'Confusion matrix: {right} of {total} examples right')
+  names = [_short(name, 16) for name in label_names]
+  if v <= _NAMED:
+    size = 9 if v <= _ANNOTATED else 6
+    axes.set_xticks(range(v), names, rotation=90 if v > 6 else 0, size=size)
+    axes.set_yticks(range(v), names, size=size)
+  else:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+  if v <= _ANNOTATED:
+    _write_counts(axes, counts, share)
+  else:
+    figure.text(0.995, 0.97, _confused(counts, names), va='top', ha='right')
+    figure.get_layout_engine().set(rect=(0, 0, side / (side + 2.4), 1))
+  _save(figure, path)
+
+
+def contact_sheet(
+  path: Path,
+  images: Sequence[np.ndarray],
+  captions: Sequence[str],
+  title: str,
+  *,
+  columns: int = 6,
+) -> None:
+  """Draws images in a grid, each with its caption.
+
+  Args:
+    path: the PNG to write.
+    images: uint8 `h w c` each (c 1 or 3, sizes may differ), or `k h w c`.
+    captions: one for each image; line breaks are kept, long lines are cut.
+    title: stands above the sheet.
+    columns: images in a row.
+  """
+  rows = max(1, math.ceil(len(images) / columns))
+  lines = max((caption.count('\n') + 1 for caption in captions), default=1)
+  figure = _figure(1.9 * columns, (1.65 + 0.16 * lines) * rows + 0.5)
+  figure.suptitle(title)
+  for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
+    axes = figure.add_subplot(rows, columns, i + 1)
+    image = np.asarray(image)
+    if image.shape[-1] == 1:
+      axes.imshow(image[..., 0], cmap='gray', vmin=0, vmax=255)
+    else:
+      axes.imshow(image)
+    lines = [_short(line, _CAPTION) for line in caption.split('\n')]
+    axes.set_title('\n'.join(lines), size=8)
+    axes.axis('off')
+  _save(figure, path)
+
+
+def curves(
+  path: Path,
+  rows: Sequence[Mapping[str, Any]],
+  *,
+  panels: Sequence[str] | None = None,
+  title: str = '',
+) -> None:
+  """Draws metrics over the steps, one panel for each metric.
+
+  Args:
+    path: the PNG to write.
+    rows: the lines of metrics.jsonl, `{'step': 100, 'kind': 'train', 'loss':
+      ...}`. Each kind is a line. A row need not hold every metric; what is not
+      a finite number is left out.
+    panels: the metrics to draw, in this order; those without a number are left
+      out. By default all, in the order in which they first appear.
+    title: stands above the panels.
+  """
+  lines = _lines(rows)
+  shown = [p for p in (lines if panels is None else panels) if p in lines]
+  columns = min(3, max(1, math.ceil(math.sqrt(len(shown)))))
+  height = max(1, math.ceil(len(shown) / columns))
+  figure = _figure(5 * columns, 3.2 * height + (0.4 if title else 0))
+  figure.suptitle(title)
+  for i, panel in enumerate(shown):
+    axes = figure.add_subplot(height, columns, i + 1)
+    for kind, points in lines[panel].items():
+      few = {'marker': 'o', 'markersize': 3} if len(points) <= 60 else {}
+      axes.plot(*zip(*points, strict=True), label=kind, lw=1.2, **few)
+    name = panel.replace('_', ' ')
+    axes.set(title=name, xlabel='step', ylabel=name)
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.legend()
+  if not shown:
+    figure.text(0.5, 0.5, 'no numbers were logged', ha='center')
+  _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Figure:
+  return Figure((width, height), layout='constrained')
+
+
+def _save(figure: Figure, path: Path) -> None:
+  FigureCanvasAgg(figure)
+  figure.savefig(path, dpi=120)
+
+
+def _short(name: str, length: int) -> str:
+  return name if len(name) <= length else name[: length - 1] + '…'
+
+
+def _write_counts(axes, counts: np.ndarray, share: np.ndarray) -> None:
+  size = 10 if len(counts) <= 12 else 7
+  for (row, column), count in np.ndenumerate(counts):
+    if count:
+      color = 'white' if share[row, column] > 0.4 else 'black'
+      axes.text(
+        column, row, count, ha='center', va='center', color=color, size=size
+      )
+
+
+def _confused(counts: np.ndarray, names: Sequence[str]) -> str:
+  """The most frequent errors as lines of text."""
+  errors = counts.copy()
+  np.fill_diagonal(errors, 0)
+  order = np.argsort(-errors, axis=None, kind='stable')[:_CONFUSED]
+  lines = ['most frequent errors', '(true → predicted)', '']
+  for row, column in zip(*np.unravel_index(order, errors.shape), strict=True):
+    if errors[row, column]:
+      lines.append(f'{errors[row, column]}  {names[row]} → {names[column]}')
+  return '\n'.join(lines)
+
+
+def _lines(rows) -> dict[str, dict[str, list[tuple[int, float]]]]:
+  """metric -> kind -> points (step, value)."""
+  lines = {}
+  for row in rows:
+    for name, value in row.items():
+      number = isinstance(value, (int, float)) and math.isfinite(value)
+      if number and name != 'step':
+        kinds = lines.setdefault(name, {})
+        kinds.setdefault(row['kind'], []).append((row['step'], value))
+  return lines

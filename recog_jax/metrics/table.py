@@ -1,0 +1,48 @@
+"""Metrics as aligned plain text for the terminal."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_PER_CLASS = 20  # Classes up to which each has its own line.
+
+
+def metrics_table(metrics: Mapping[str, Any]) -> str:
+  """The scalar metrics, with their intervals where they have one.
+
+  Args:
+    metrics: numbers by name; `NAME_ci95` is the interval (low, high) of NAME,
+      and `per_class` a mapping of lists with one element a class. Anything
+      else that is not a number is left out.
+
+  Returns:
+    Lines of text; the classes follow in a table of their own if they are few.
+  """
+  rows = [('metric', 'value', '95 % interval')]
+  for name, value in metrics.items():
+    if isinstance(value, (int, float)):
+      low_high = metrics.get(f'{name}_ci95')
+      interval = ' - '.join(map(_text, low_high)) if low_high else ''
+      rows.append((name, _text(value), interval))
+  text = _aligned(rows)
+  classes = metrics.get('per_class')
+  if classes and len(next(iter(classes.values()))) <= _PER_CLASS:
+    columns = [[name, *map(_text, values)] for name, values in classes.items()]
+    text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
+  return text
+
+
+def _text(value: Any) -> str:
+  return f'{value:.4f}' if isinstance(value, float) else str(value)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+  """Columns as wide as their widest cell; the first is text, on the left."""
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  rule = ['-' * width for width in widths]
+  lines = []
+  for row in (rows[0], rule, *rows[1:]):
+    first, *others = zip(row, widths, strict=True)
+    cells = [first[0].ljust(first[1])]
+    cells += [cell.rjust(width) for cell, width in others]
+    lines.append('  '.join(cells).rstrip())
+  return '\n'.join(lines)

@@ -1,0 +1,117 @@
+"""LeNet-5: convolution, pooling, convolution, pooling, fully connected."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.errors import UserError
+from recog_jax.models.image import options
+from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.activation import kernel_init
+from recog_jax.models.layers.conv import Conv
+
+_POOLS = {'max': nn.max_pool, 'average': nn.avg_pool}
+_MIN_SIDE = 12
+
+
+class LeNet(nn.Module):
+  """Convolutional network over `b h w c`; see `lenet` for the attributes."""
+
+  num_outputs: int
+  channels: tuple[int, int]
+  hidden: tuple[int, ...]
+  pool: str
+  activation: str
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised; h, w and c are fixed by the parameters.
+      train: use dropout.
+      mask: rows that count in batch statistics; there are none here.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
+
+    Raises:
+      UserError: images too small for two convolutions and poolings.
+    """
+    del mask
+    if min(x.shape[1:3]) < _MIN_SIDE:
+      raise UserError(
+        f'LeNet needs images of at least {_MIN_SIDE} x {_MIN_SIDE} pixels and '
+        f'these have {x.shape[1]} x {x.shape[2]}; use another model.'
+      )
+    act = activation_named(self.activation)
+    init = kernel_init(self.activation)
+    x = x.astype(self.dtype)
+    for index, padding in enumerate(('SAME', 'VALID')):
+      x = Conv(
+        self.channels[index],
+        (5, 5),
+        padding=padding,
+        use_bias=True,
+        kernel_init=init,
+        dtype=self.dtype,
+        name=f'conv{index + 1}',
+      )(x)
+      x = _POOLS[self.pool](act(x), (2, 2), (2, 2))
+    x = x.reshape(x.shape[0], -1)
+    for index, width in enumerate(self.hidden):
+      name = f'dense{index + 1}'
+      x = nn.Dense(width, dtype=self.dtype, kernel_init=init, name=name)(x)
+      drop = nn.Dropout(
+        self.dropout, deterministic=not train, name=f'dropout{index + 1}'
+      )
+      x = drop(act(x))
+    features = x.astype(jnp.float32)
+    head = nn.Dense(self.num_outputs, name='head')
+    return head(features), {'features': features}
+
+
+def lenet(
+  *,
+  num_outputs: int,
+  channels: Sequence[int] = (6, 16),
+  hidden: Sequence[int] = (120, 84),
+  pool: str = 'max',
+  activation: str = 'relu',
+  dropout: float = 0.0,
+  dtype: jnp.dtype = jnp.float32,
+) -> LeNet:
+  """A convolutional network after LeNet-5 (LeCun et al., 1998).
+
+  With 28 x 28 images the layers have LeNet-5's sizes. Deviations: the second
+  convolution sees all channels, pooling has no parameters, the head is linear;
+  `pool='average'` and `activation='tanh'` are the paper's.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    channels: of the two 5x5 convolutions.
+    hidden: width of each fully connected layer before the head.
+    pool: `max` or `average`, over 2x2 pixels.
+    activation: see `layers.activation`.
+    dropout: share dropped after each fully connected layer.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  activation_named(activation)
+  return LeNet(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    channels=options.check_counts('channels', channels, length=2),
+    hidden=options.check_counts('hidden', hidden),
+    pool=options.check_choice('pool', pool, tuple(_POOLS)),
+    activation=activation,
+    dropout=options.check_share('dropout', dropout),
+    dtype=dtype,
+  )

@@ -1,0 +1,83 @@
+"""A feed-forward network over flattened images."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.image import options
+from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.activation import kernel_init
+
+
+class MLP(nn.Module):
+  """Dense layers over `b h w c`, flattened; see `mlp` for the attributes."""
+
+  num_outputs: int
+  hidden: tuple[int, ...]
+  activation: str
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised; h, w and c are fixed by the parameters.
+      train: use dropout.
+      mask: rows that count in batch statistics; there are none here.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
+    """
+    del mask
+    act = activation_named(self.activation)
+    x = x.reshape(x.shape[0], -1).astype(self.dtype)
+    for index, width in enumerate(self.hidden):
+      x = nn.Dense(
+        width,
+        dtype=self.dtype,
+        kernel_init=kernel_init(self.activation),
+        name=f'dense{index + 1}',
+      )(x)
+      drop = nn.Dropout(
+        self.dropout, deterministic=not train, name=f'dropout{index + 1}'
+      )
+      x = drop(act(x))
+    features = x.astype(jnp.float32)
+    head = nn.Dense(self.num_outputs, name='head')
+    return head(features), {'features': features}
+
+
+def mlp(
+  *,
+  num_outputs: int,
+  hidden: Sequence[int] = (512, 512),
+  activation: str = 'relu',
+  dropout: float = 0.0,
+  dtype: jnp.dtype = jnp.float32,
+) -> MLP:
+  """A multilayer perceptron.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    hidden: width of each hidden layer; none makes it a linear model.
+    activation: see `layers.activation`.
+    dropout: share dropped after each hidden layer.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  activation_named(activation)
+  return MLP(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    hidden=options.check_counts('hidden', hidden),
+    activation=activation,
+    dropout=options.check_share('dropout', dropout),
+    dtype=dtype,
+  )

@@ -1,0 +1,59 @@
+"""Checks of the options that image models share, and fixing one of them."""
+
+import inspect
+from collections.abc import Callable, Sequence
+
+from recog_jax.errors import UserError
+
+
+def variant(make: Callable, name: str, **fixed) -> Callable:
+  """The factory `make` with some options fixed; they are options no more."""
+
+  def factory(**options):
+    return make(**fixed, **options)
+
+  signature = inspect.signature(make)
+  free = [p for key, p in signature.parameters.items() if key not in fixed]
+  factory.__signature__ = signature.replace(parameters=free)
+  factory.__name__ = factory.__qualname__ = name
+  factory.__doc__ = make.__doc__
+  return factory
+
+
+def check_count(what: str, value: int) -> int:
+  """Returns a whole number of at least 1, or raises a UserError."""
+  if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    raise UserError(
+      f'config.model.{what} is {value!r}; give a whole number of at least 1.'
+    )
+  return value
+
+
+def check_counts(
+  what: str, values: Sequence[int], length: int | None = None
+) -> tuple[int, ...]:
+  """Returns a tuple of whole numbers of at least 1, or raises a UserError."""
+  if isinstance(values, int | str) or (length not in (None, len(values))):
+    number = 'several' if length is None else length
+    raise UserError(
+      f'config.model.{what} is {values!r}; give a tuple of {number} numbers.'
+    )
+  return tuple(check_count(what, value) for value in values)
+
+
+def check_share(what: str, value: float) -> float:
+  """Returns a number in [0, 1), or raises a UserError."""
+  if not 0 <= value < 1:
+    raise UserError(
+      f'config.model.{what} is {value!r}; give a number from 0 to below 1.'
+    )
+  return float(value)
+
+
+def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
+  """Returns one of the choices, or raises a UserError."""
+  if value not in choices:
+    raise UserError(
+      f'config.model.{what} is {value!r}; give one of {", ".join(choices)}.'
+    )
+  return value
