@@ -9,6 +9,8 @@ n = 1 (He et al., "Deep residual learning for image recognition", CVPR 2016).
 
 from ml_collections import ConfigDict, config_dict
 
+from recog_jax.engine.config import make_tiny
+
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
@@ -25,6 +27,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
   config.data.batch_size = 64
   config.data.eval_batch_size = 200
+  config.data.workers = 0
   config.data.augment = [
     {'name': 'random_crop', 'padding': 1, 'mode': 'constant'}
   ]
@@ -49,13 +52,5 @@ def get_config(arg: str = '') -> ConfigDict:
   config.checkpoint = {'every_epochs': 10.0, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'tiny':
-    config.data.source = {
-      'name': 'fake',
-      'shape': (8, 8, 1),
-      'num_classes': 10,
-      'sizes': {'train': 256, 'val': 64, 'test': 64},
-      'seed': 0,
-    }
-    config.data.eval_batch_size = 64
-    config.total_steps = 6
+    make_tiny(config, (8, 8, 1))
   return config

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from absl import app, flags, logging
 
@@ -33,8 +32,7 @@ def run(main: Callable[[], int | None]) -> None:
   if any(a in ('--help', '-help', '-h') for a in argv[1:]):
     module = sys.modules['__main__']
     print(module.__doc__.strip())
-    print('\nFlags:' + flags.FLAGS.module_help(argv[0]).split('\n', 1)[-1])
-    print(_module_flags(module))
+    print('\nFlags:\n' + _flags_help())
     sys.exit(0)
   debug = '--debug' in argv
   try:
@@ -47,21 +45,25 @@ def run(main: Callable[[], int | None]) -> None:
     sys.exit(1)
 
 
-def _module_flags(module: Any) -> str:
-  names = flags.FLAGS.flags_by_module_dict()
-  wanted = [f for m in (module.__name__, __name__) for f in names.get(m, [])]
-  own = {f.name: f for f in wanted + names.get(sys.argv[0], [])}
+def _own_flags() -> dict[str, flags.Flag]:
+  """The flags of the command and of this module, and no one else's."""
+  by_module = flags.FLAGS.flags_by_module_dict()
+  modules = ('__main__', sys.argv[0], __name__)
+  return {f.name: f for m in modules for f in by_module.get(m, [])}
+
+
+def _flags_help() -> str:
   lines = []
-  for name, flag in sorted(own.items()):
+  for name, flag in sorted(_own_flags().items()):
     default = '' if flag.default in (None, False) else f' (= {flag.default})'
-    lines.append(f'  --{name}: {flag.help}{default}')
-  return '\n'.join(lines)
+    lines.append(f'  --{name}: {" ".join(flag.help.split())}{default}')
+  return '\n'.join(lines).replace(" (default: 'None')", '')
 
 
 def _call(main: Callable[[], int | None]) -> None:
   if not flags.FLAGS.debug:
-    # Orbax tells of each of its steps at INFO.
-    logging.set_verbosity(logging.WARNING)
+    # Orbax tells of each of its steps at INFO, and of read-only at WARNING.
+    logging.set_verbosity(logging.ERROR)
   sys.exit(main() or 0)
 
 
@@ -72,17 +74,26 @@ def _parse(argv: Sequence[str]) -> list[str]:
   except flags.UnrecognizedFlagError as error:
     if error.flagname.startswith('config.'):
       raise _config_error(argv, error) from error
-    known = [name for name in flags.FLAGS if len(name) > 2]
-    raise unknown_name('flag', error.flagname, known) from error
+    raise unknown_name('flag', error.flagname, _own_flags()) from error
   except UserError:
     raise
   except Exception as error:  # Config files run when the flag is parsed.
     raise _config_error(argv, error) from error
+  _check_config_file()
   if len(rest) > 1:
     raise UserError(
       f"'{rest[1]}' is not a flag: write it as --name=value; --help lists them"
     )
   return rest
+
+
+def _check_config_file() -> None:
+  """A config file that failed is told only when its value is used."""
+  if 'config' in flags.FLAGS and flags.FLAGS['config'].present:
+    try:
+      bool(flags.FLAGS['config'].value)
+    except Exception as error:
+      raise _config_error(sys.argv, error) from error
 
 
 def _config_error(argv: Sequence[str], error: Exception) -> UserError:

@@ -1,6 +1,7 @@
 """Errors that a user can cause, told in one or two plain sentences."""
 
 import difflib
+import sys
 from collections.abc import Iterable
 
 
@@ -20,3 +21,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
   near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
   hint = f'did you mean {" or ".join(near)}? ' if near else ''
   return UserError(f"unknown {kind} '{name}': {hint}known: {', '.join(known)}")
+
+
+def warn(text: str) -> None:
+  """Tells of something that was mended, or left out, without stopping."""
+  print(f'warning: {text}', file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def main() -> None:
   # A signal that comes during the slow imports must not be lost.
   stop = stopping.StopRequest().install()
 
-  ensure = lambda *a: None
+  from recog_jax.data.prepare import ensure
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment, train
   from recog_jax.errors import UserError
@@ -45,16 +45,14 @@ def main() -> None:
   flag = flags.FLAGS['config']
   spec = config_flags.get_config_filename(flag)
   overrides = config_flags.get_override_values(flag)
-  workdir = Path(
-    _WORKDIR.value or config_lib.default_workdir(spec, overrides)
-  )
+  workdir = Path(_WORKDIR.value or config_lib.default_workdir(spec, overrides))
   data_dir = flags.FLAGS.data_dir
-  ensure(config.data.source.to_dict(), data_dir)
+  source = config.data.source
+  if source.name == 'tfds':
+    ensure(source.dataset, data_dir)
   ex = experiment.build(config, data_dir)
   config_lib.keep(workdir, config)
-  train.train(
-    ex, workdir, config=config_lib.canonical(config), stop=stop
-  )
+  train.train(ex, workdir, config=config_lib.canonical(config), stop=stop)
 
 
 if __name__ == '__main__':

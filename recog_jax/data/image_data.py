@@ -1,4 +1,4 @@
-"""Image data for an experiment: splits, plans and augmentation of one source."""
+"""Image data of an experiment: splits, plans and augmentation of a source."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -17,11 +17,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from absl import logging
 from orbax.checkpoint import checkpoint_managers as policy
 
 from recog_jax.engine.paths import path_name
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, warn
 
 _METRIC = 'metric'
 
@@ -164,7 +163,8 @@ class Checkpoints:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          state=ocp.args.StandardSave(state), meta=ocp.args.JsonSave(_seal(meta))
+          state=ocp.args.StandardSave(state),
+          meta=ocp.args.JsonSave(_seal(meta)),
         ),
         metrics=metrics,
         force=True,
@@ -250,10 +250,9 @@ class Checkpoints:
       try:
         return self.load(step, abstract_state)
       except ValueError as error:
-        logging.warning(
-          'checkpoint %d is damaged (%s): falling back to the one before',
-          step,
-          error,
+        warn(
+          f'checkpoint {step} is damaged ({error}): falling back to the one '
+          'before'
         )
         self._set_aside(step)
     if steps:

@@ -124,3 +124,28 @@ def read_kept(workdir: Path) -> ConfigDict:
     return ConfigDict(json.loads(path.read_text()))
   except json.JSONDecodeError as error:
     raise UserError(f'{path} is not JSON ({error}): restore it') from error
+
+
+def make_tiny(
+  config: ConfigDict, shape: tuple[int, int, int], num_classes: int = 10
+) -> None:
+  """Turns an image config into a few steps of seconds, on made-up images.
+
+  Args:
+    config: changed in place.
+    shape: (h, w, c) of the images.
+    num_classes: labels.
+  """
+  config.data.source = {
+    'name': 'fake',
+    'shape': shape,
+    'num_classes': num_classes,
+    'sizes': {'train': 64, 'val': 16, 'test': 16},
+    'seed': 0,
+  }
+  config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
+  config.data.batch_size = 16
+  config.data.eval_batch_size = 16
+  config.data.workers = 0
+  config.total_steps = 4
+  config.log_every_steps = 2

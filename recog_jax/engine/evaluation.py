@@ -116,7 +116,8 @@ def report(
 def _agree(counted: Mapping[str, Any], detailed: Mapping[str, Any]) -> None:
   """The counts made on the devices and the records tell the same."""
   for name, value in counted.items():
-    other = detailed.get(name)
-    if isinstance(value, float) and isinstance(other, float):
-      if not np.isclose(value, other, rtol=1e-4, atol=1e-6, equal_nan=True):
-        raise RuntimeError(f'{name}: {value} counted, {other} from the records')
+    other = detailed.get(name, value)
+    if isinstance(value, float) and not np.isclose(
+      value, other, rtol=1e-4, atol=1e-6, equal_nan=True
+    ):
+      raise RuntimeError(f'{name}: {value} counted, {other} from the records')

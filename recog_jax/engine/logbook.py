@@ -3,10 +3,9 @@
 import contextlib
 import json
 import math
-import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ class Logbook:
     kept = [row for row in read(self._path) if row['step'] <= step]
     fresh = self._path.with_suffix('.new')
     fresh.write_text(''.join(json.dumps(row) + '\n' for row in kept))
-    os.replace(fresh, self._path)
+    fresh.replace(self._path)
     for old in self._events.glob('events.*'):
       old.unlink()
     self._writer = SummaryWriter(str(self._events))
@@ -115,13 +114,20 @@ class Logbook:
     self._sums = {}
     return means
 
-  def write(self, step: int, kind: str, values: Mapping[str, Any]) -> None:
+  def write(
+    self,
+    step: int,
+    kind: str,
+    values: Mapping[str, Any],
+    shown: Sequence[str] | None = None,
+  ) -> None:
     """One line of metrics.jsonl, TensorBoard and the terminal.
 
     Args:
       step: optimizer steps done.
       kind: `train`, `val`, ...
       values: numbers; names under `time/` are not comparable between runs.
+      shown: the names that the terminal gets; None for all.
     """
     if self._quiet:
       return
@@ -130,7 +136,11 @@ class Logbook:
     self._file.write(json.dumps(row) + '\n')
     self._file.flush()
     self._to_tensorboard(row)
-    numbers = {k: v for k, v in values.items() if not k.startswith('time/')}
+    numbers = {
+      k: v
+      for k, v in values.items()
+      if not k.startswith('time/') and (shown is None or k in shown)
+    }
     text = ' '.join(f'{k}={_short(v)}' for k, v in numbers.items())
     rate = values.get('time/examples_per_second')
     if rate:

@@ -27,6 +27,7 @@ _UNFIT = {
   'momo': 'needs the loss itself',
   'momo_adam': 'needs the loss itself',
   'polyak_sgd': 'needs the loss itself',
+  'noisy_sgd': 'needs random numbers of its own',
   'sophia': 'needs an estimate of the Hessian',
   'schedule_free': 'evaluates other parameters than it trains',
   'schedule_free_adamw': 'evaluates other parameters than it trains',
@@ -47,7 +48,6 @@ _OURS = frozenset(
     'mask',
     'trust_ratio_mask',
     'muon_weight_dimension_numbers',
-    'key',
   }
 )
 _DECAY = ('weight_decay', 'weight_decay_form', 'weight_decay_params')
@@ -118,11 +118,11 @@ def make_optimizer(
   Raises:
     UserError: unknown name or key, or a pattern that matches no parameter.
   """
-  rate = make_schedule(
+  rate = _make_rate(
+    schedule or {'name': 'constant'},
     learning_rate=learning_rate,
     total_steps=total_steps,
     steps_per_epoch=steps_per_epoch,
-    **(schedule or {'name': 'constant'}),
   )
   main = {'name': name, **options}
   parts = {'main': _make_part(params, 'optimizer', rate, **main)}
@@ -151,6 +151,15 @@ def make_optimizer(
   else:
     chain.append(parts['main'])
   return optax.chain(*chain), rate
+
+
+def _make_rate(schedule: Mapping[str, Any], **run: Any) -> Schedule:
+  if 'name' not in schedule:
+    raise UserError("The schedule has no name: say which one, as 'cosine'.")
+  for key in run:
+    if key in schedule:
+      raise UserError(f"'{key}' is no key of the schedule: set it outside.")
+  return make_schedule(**schedule, **run)
 
 
 def _scale(rate: Schedule, scale: float) -> Schedule:
@@ -296,24 +305,24 @@ def _normalize_weights() -> optax.GradientTransformation:
 
 def map_state(
   tx: optax.GradientTransformation,
-  fn: Callable[[Any, Any], Any],
+  fn: Callable[..., Any],
   state: Any,
-  tree: Any,
+  *trees: Any,
   other: Callable[[Any], Any],
 ) -> Any:
-  """Maps an optimizer state together with a tree shaped like the parameters.
+  """Maps an optimizer state together with trees shaped like the parameters.
 
   Args:
     tx: the transformation whose state it is.
-    fn: (state leaf, tree leaf) -> new leaf, for leaves that belong to a
-      parameter, such as its momentum. Their rank may be another (Adafactor).
+    fn: (state leaf, *tree leaves) -> new leaf, for leaves that belong to a
+      parameter, such as its momentum. Their shape may be another (Adafactor).
     state: the state, or its shapes.
-    tree: one leaf for each parameter, for example a sharding.
+    *trees: one leaf for each parameter, for example a sharding.
     other: state leaf -> new leaf, for all others, such as counters.
 
   Returns:
-    The state's structure with the new leaves. A parameter that a part of the
-    optimizer does not train has no leaf in its state.
+    The state's structure with the new leaves. A parameter that is frozen, or
+    belongs to another group, has no leaf in a group's state.
   """
 
   def masked(x):
@@ -321,9 +330,9 @@ def map_state(
 
   return optax.tree_map_params(
     tx,
-    lambda leaf, value: leaf if masked(leaf) else fn(leaf, value),
+    lambda leaf, *values: leaf if masked(leaf) else fn(leaf, *values),
     state,
-    tree,
+    *trees,
     transform_non_params=other,
     is_leaf=masked,
   )

@@ -6,13 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import evaluation, experiment
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, warn
 from recog_jax.metrics import table
 
 _POLL_SECONDS = 5.0
@@ -102,7 +100,7 @@ class Trained:
           self.report(split, str(step))
         except UserError as error:
           # Training may have removed it meanwhile; the next one will come.
-          logging.warning('checkpoint %d was skipped: %s', step, error)
+          warn(f'checkpoint {step} was skipped: {error}')
       if self._ended(done):
         return
       time.sleep(_POLL_SECONDS)

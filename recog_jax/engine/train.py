@@ -13,7 +13,7 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment, compile_program
 from recog_jax.engine.logbook import Logbook
-from recog_jax.engine.stopping import StopRequest, Stopped
+from recog_jax.engine.stopping import Stopped, StopRequest
 from recog_jax.errors import UserError
 
 # Steps that may run on the device before the first of them is looked at: the
@@ -114,7 +114,7 @@ def train(
           f'{at - 1}. Lower the learning rate, clip gradients, or look at the '
           f'data of that step; checkpoints before it are whole.'
         )
-      book.add({**scalars['terms'], 'total': (loss, 1.0)})
+      book.add({'loss': (loss, 1.0), **scalars['terms']})
       book.progress(loss, clock.tick(at))
       if at % log_every == 0 or at == stop_step:
         values = book.take()
@@ -127,7 +127,7 @@ def train(
   def evaluate() -> float:
     with book.timed('evaluation'):
       metrics, _ = evaluation.run(ex, program, state.evaluated(), 'val', stop)
-    book.write(step, 'val', metrics)
+    book.write(step, 'val', metrics, shown=(headline, 'loss'))
     clock.pause(step)
     return metrics[headline]
 

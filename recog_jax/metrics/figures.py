@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 _ANNOTATED = 20  # Classes up to which every cell shows its count.
 _NAMED = 60  # Classes up to which every row and column shows its name.
 _CAPTION = 30  # Letters of size 8 above an image.
+_CELLS = 350  # Rows of a picture in which single cells can still be seen.
 _CONFUSED = 10  # Pairs that are listed where the cells show no count.
 
 
@@ -36,13 +37,24 @@ def confusion_matrix(
   """
   counts = np.asarray(counts)
   v = len(counts)
-  share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+  names = [_short(name, 16) for name in label_names]
   side = float(np.clip(2.5 + 0.5 * v, 5, 11))
-  figure = _figure(side + (3.6 if v > _ANNOTATED else 1.2), side)
-  axes = figure.add_subplot()
+  if v <= _ANNOTATED:
+    figure = _figure(side + 1.2, side)
+    axes = figure.add_subplot()
+  else:
+    figure = _figure(side + 4.5, side)
+    axes, text = figure.subplots(1, 2, width_ratios=[side + 1.2, 3.3])
+    text.axis('off')
+    text.text(0, 1, _confused(counts, names), va='top', size=9)
+  share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
   # The square root shows the rare errors, which a linear scale would not.
   image = axes.imshow(
-    share, cmap='Blues', norm=PowerNorm(0.5, 0, 1), interpolation='nearest'
+    _pooled(share),
+    cmap='Blues',
+    norm=PowerNorm(0.5, 0, 1),
+    interpolation='nearest',
+    extent=(-0.5, v - 0.5, v - 0.5, -0.5),
   )
   bar = figure.colorbar(image, ax=axes, fraction=0.045, pad=0.02)
   bar.set_label('share of the true class')
@@ -51,19 +63,12 @@ def confusion_matrix(
   axes.set(xlabel='predicted class', ylabel='true class')
   total, right = counts.sum(), np.trace(counts)
   axes.set_title(f'Confusion matrix: {right} of {total} examples right')
-  names = [_short(name, 16) for name in label_names]
   if v <= _NAMED:
     size = 9 if v <= _ANNOTATED else 6
     axes.set_xticks(range(v), names, rotation=90 if v > 6 else 0, size=size)
     axes.set_yticks(range(v), names, size=size)
-  else:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
   if v <= _ANNOTATED:
     _write_counts(axes, counts, share)
-  else:
-    figure.text(0.995, 0.97, _confused(counts, names), va='top', ha='right')
-    figure.get_layout_engine().set(rect=(0, 0, side / (side + 2.4), 1))
   _save(figure, path)
 
 
@@ -125,11 +130,15 @@ def curves(
   height = max(1, math.ceil(len(shown) / columns))
   figure = _figure(5 * columns, 3.2 * height + (0.4 if title else 0))
   figure.suptitle(title)
+  kinds = dict.fromkeys(kind for panel in lines.values() for kind in panel)
+  colors = {kind: f'C{i}' for i, kind in enumerate(kinds)}
   for i, panel in enumerate(shown):
     axes = figure.add_subplot(height, columns, i + 1)
     for kind, points in lines[panel].items():
       few = {'marker': 'o', 'markersize': 3} if len(points) <= 60 else {}
-      axes.plot(*zip(*points, strict=True), label=kind, lw=1.2, **few)
+      axes.plot(
+        *zip(*points, strict=True), label=kind, color=colors[kind], **few
+      )
     name = panel.replace('_', ' ')
     axes.set(title=name, xlabel='step', ylabel=name)
     axes.grid(alpha=0.3)
@@ -151,6 +160,14 @@ def _save(figure: Figure, path: Path) -> None:
 
 def _short(name: str, length: int) -> str:
   return name if len(name) <= length else name[: length - 1] + '…'
+
+
+def _pooled(share: np.ndarray) -> np.ndarray:
+  """The largest of each block, so that no error falls between two pixels."""
+  block = math.ceil(len(share) / _CELLS)
+  starts = np.arange(0, len(share), block)
+  rows = np.maximum.reduceat(share, starts, axis=0)
+  return np.maximum.reduceat(rows, starts, axis=1)
 
 
 def _write_counts(axes, counts: np.ndarray, share: np.ndarray) -> None:

@@ -35,8 +35,8 @@ def report(
 ) -> dict[str, Any]:
   """Computes the metrics of a whole split, and draws what went wrong.
 
-  Writes PREFIXworst_mistakes.png and, for one label of at most 1024 classes,
-  PREFIXconfusion_matrix.png.
+  Writes PREFIX-worst_mistakes.png and, for one label of at most 1024 classes,
+  PREFIX-confusion_matrix.png.
 
   Args:
     task: says what kind of target it is, and the classes' names.
@@ -65,11 +65,11 @@ def report(
     result['per_class'] = _per_class(state, task.label_names)
     if not task.multi_label and v <= _DRAWN_CLASSES:
       figures.confusion_matrix(
-        directory / f'{prefix}confusion_matrix.png',
+        directory / f'{prefix}-confusion_matrix.png',
         confusion_matrix(records['target'], records['prediction'], v),
         task.label_names,
       )
-  path = directory / f'{prefix}worst_mistakes.png'
+  path = directory / f'{prefix}-worst_mistakes.png'
   _draw_worst(task, records, lookup, path)
   return result
 

@@ -303,17 +303,26 @@ def test_normalized_weights():
 
 
 @pytest.mark.parametrize('name', sorted(optimizer._optimizers()))
-def test_every_optimizer_runs(name):
+def test_every_optimizer_traces(name):
   tx, _ = make(
     name=name,
     total_steps=1,
     weight_decay=0.01,
     weight_decay_form='decoupled',
-    schedule={'name': 'cosine', 'warmup_epochs': 5, 'warmup_start': 0.1},
+    schedule={'name': 'cosine', 'warmup_epochs': 5},
     steps_per_epoch=100.0,
   )
-  got, _ = run(tx, GRADS[:2])
-  assert all(np.all(np.isfinite(x)) for x in jax.tree.leaves(got))
+  state = jax.eval_shape(tx.init, PARAMS)
+  updates, after = jax.eval_shape(tx.update, GRADS[0], state, PARAMS)
+  assert jax.tree.map(jnp.shape, updates) == jax.tree.map(jnp.shape, PARAMS)
+  assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+
+
+def test_a_run_of_one_step():
+  tx, _ = make(name='sgd', total_steps=1, schedule={'name': 'cosine'})
+  got, _ = run(tx, GRADS[:1])
+  want = jax.tree.map(lambda p, g: p - 0.1 * g, PARAMS, GRADS[0])
+  assert_close(got, want)
 
 
 def test_every_unfit_name_is_optax_s():
@@ -349,7 +358,7 @@ def test_state_maps_like_the_parameters(config):
     lambda leaf, rank: seen.append(leaf.ndim == rank) or 'param',
     abstract,
     ranks,
-    lambda leaf: 'other',
+    other=lambda leaf: 'other',
   )
   assert seen and all(seen)
   assert set(jax.tree.leaves(marked)) == {'param', 'other'}
@@ -391,6 +400,8 @@ def test_keys_come_from_a_config_dict():
     ({'groups': [{'pattern': '.*', 'scale': 2.0}]}, r'groups\[0\]'),
     ({'groups': [{'pattern': '.*', 'clip_norm': 2.0}]}, 'unknown key'),
     ({'schedule': {'name': 'cosine', 'x': 2.0}}, 'unknown key of schedule'),
+    ({'schedule': {'warmup_epochs': 2.0}}, 'schedule has no name'),
+    ({'schedule': {'name': 'cosine', 'learning_rate': 1}}, 'set it outside'),
   ],
 )
 def test_bad_input(change, said):

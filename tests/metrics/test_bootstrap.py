@@ -37,7 +37,9 @@ def test_mean_interval_is_the_normal_approximation():
   low, high = bootstrap.of_mean('loss', values, seed=1, n=4000)['loss']
   half = 1.96 * values.std() / np.sqrt(2000)
   mean = values.mean()
-  assert (low, high) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
+  assert (low, high) == pytest.approx(
+    (mean - half, mean + half), abs=0.1 * half
+  )
 
 
 def test_ratio_of_sums_resamples_whole_rows():

@@ -84,7 +84,8 @@ def _tar_members(file: Path, wanted: dict[str, int]) -> dict[str, bytes]:
   """The contents of the wanted members, whose sizes are known."""
   found: dict[str, bytes] = {}
   try:
-    with tarfile.open(file, 'r|gz') as tar:
+    # Not tarfile's own gzip mode, which does not compare gzip's checksum.
+    with gzip.open(file) as f, tarfile.open(fileobj=f, mode='r|') as tar:
       for member in tar:
         if member.name not in wanted:
           continue
@@ -97,6 +98,8 @@ def _tar_members(file: Path, wanted: dict[str, int]) -> dict[str, bytes]:
         found[member.name] = tar.extractfile(member).read()
         if len(found[member.name]) != size:
           raise EOFError(f'{member.name} ends early')
+      while f.read(1 << 20):
+        pass  # The checksum is compared where the file ends.
   except _BROKEN as e:
     raise _damaged(file, e) from e
   if missing := sorted(wanted.keys() - found.keys()):
@@ -138,7 +141,7 @@ def _check_labels(file: Path, labels: np.ndarray):
   if labels.max() > 9:
     at = int(np.flatnonzero(labels > 9)[0])
     raise UserError(
-      f'{file} has the label {labels[at]} at record {at}, where 0 to 9 are known.'
+      f'{file} has the label {labels[at]} at record {at}; 0 to 9 are known.'
     )
 
 

@@ -52,9 +52,7 @@ def matches(archive: Archive, file: Path) -> bool:
     return hashlib.file_digest(f, 'sha256').hexdigest() == archive.sha256
 
 
-def fetch(
-  archive: Archive, folder: Path, *, urls: Sequence[str] = ()
-) -> Path:
+def fetch(archive: Archive, folder: Path, *, urls: Sequence[str] = ()) -> Path:
   """The published file, downloaded into a folder unless it is there.
 
   What arrives goes to NAME.part; a later call continues it.
@@ -102,7 +100,11 @@ def _download(address: str, part: Path, archive: Archive):
     OSError, http.client.HTTPException: no progress in several tries.
   """
   bar = tqdm.tqdm(
-    total=archive.size, unit='B', unit_scale=True, desc=archive.name, disable=None
+    total=archive.size,
+    unit='B',
+    unit_scale=True,
+    desc=archive.name,
+    disable=None,
   )
   with bar:
     failures = 0

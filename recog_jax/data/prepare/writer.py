@@ -124,11 +124,13 @@ def write_images(
     pixels = image[number]
     if pixels.shape[-1] == 3:
       pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    return example({
-      description.text_key: f'{split}_{number:05d}'.encode(),
-      'image': cv2.imencode('.png', pixels)[1].tobytes(),
-      'label': int(label[number]),
-    })
+    return example(
+      {
+        description.text_key: f'{split}_{number:05d}'.encode(),
+        'image': cv2.imencode('.png', pixels)[1].tobytes(),
+        'label': int(label[number]),
+      }
+    )
 
   file = folder / shard_name(description.name, split, 0, 1)
   with concurrent.futures.ThreadPoolExecutor(num_cores()) as pool:
@@ -140,11 +142,13 @@ def write_metadata(
   folder: Path, description: Description, splits: Mapping[str, Shards]
 ):
   """Writes features.json, label.labels.txt and dataset_info.json."""
-  features = _features.FeaturesDict({
-    description.text_key: _features.Text(),
-    'image': _features.Image(shape=description.shape),
-    'label': _features.ClassLabel(names=list(description.label_names)),
-  })
+  features = _features.FeaturesDict(
+    {
+      description.text_key: _features.Text(),
+      'image': _features.Image(shape=description.shape),
+      'label': _features.ClassLabel(names=list(description.label_names)),
+    }
+  )
   features.save_config(epath.Path(folder))
   keys = [{'featureKey': 'image'}, {'featureKey': 'label'}]
   info = {

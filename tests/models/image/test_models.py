@@ -1,5 +1,6 @@
 """What every image model promises, and what is particular to each."""
 
+import functools
 import inspect
 import re
 
@@ -30,8 +31,10 @@ from recog_jax.models.image.resnet import (
 SHAPE = (6, 16, 16, 3)
 # Small members of each family; between them they have every kind of layer.
 SMALL = {
-  'resnet18': lambda **o: resnet18(width=8, **o),
-  'resnet50': lambda **o: resnet50(width=8, stem='cifar', **o),
+  'resnet18': lambda **o: resnet18(width=8, **o).clone(blocks=(1, 1)),
+  'resnet50': lambda **o: resnet50(width=8, stem='cifar', **o).clone(
+    blocks=(2, 1)
+  ),
   'resnet8': lambda **o: resnet8(width=8, **o),
   'mlp': lambda **o: mlp(hidden=(16, 8), **o),
   'lenet': lambda **o: lenet(channels=(3, 4), hidden=(8,), **o),
@@ -44,36 +47,39 @@ def _images(seed=0):
   return jax.random.normal(jax.random.key(seed), SHAPE)
 
 
-def _randomised(module, x):
+@functools.cache
+def _variables(module):
   """Initial variables moved off zeros and ones, so that nothing is hidden."""
-  variables = jax.jit(lambda key: module.init(key, x, train=False))(
-    jax.random.key(0)
+  shapes = _abstract(module, SHAPE)
+  leaves, tree = jax.tree.flatten_with_path(shapes)
+  draw = np.random.default_rng(0)
+  values = []
+  for path, leaf in leaves:
+    value = draw.standard_normal(leaf.shape)
+    if path[-1].key == 'kernel':
+      value *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
+    elif path[-1].key in ('scale', 'var'):
+      value = 0.5 + np.abs(value)
+    values.append(jnp.asarray(value, jnp.float32))
+  return jax.tree.unflatten(tree, values)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def _run(module, variables, x, train, mask, key):
+  (logits, taps), new = module.apply(
+    variables,
+    x,
+    train=train,
+    mask=mask,
+    mutable=['batch_stats'],
+    rngs={'dropout': jax.random.key(key)},
   )
-  leaves, tree = jax.tree.flatten(variables)
-  keys = jax.random.split(jax.random.key(1), len(leaves))
-  leaves = [
-    leaf + 0.1 * jnp.abs(jax.random.normal(key, leaf.shape))
-    for leaf, key in zip(leaves, keys, strict=True)
-  ]
-  return jax.tree.unflatten(tree, leaves)
+  return logits, taps['features'], new.get('batch_stats', {})
 
 
 def _forward(module, variables, x, *, train=False, mask=None, key=0):
   """(logits, features, batch_stats)."""
-
-  @jax.jit
-  def run(variables, x, mask):
-    (logits, taps), new = module.apply(
-      variables,
-      x,
-      train=train,
-      mask=mask,
-      mutable=['batch_stats'],
-      rngs={'dropout': jax.random.key(key)},
-    )
-    return logits, taps['features'], new.get('batch_stats', {})
-
-  return run(variables, x, mask)
+  return _run(module, variables, x, train, mask, key)
 
 
 def _abstract(module, shape):
@@ -126,12 +132,19 @@ def test_cifar_stem_keeps_the_resolution():
   module = resnet18(num_outputs=10, stem='cifar')
   params = _abstract(module, (1, 32, 32, 3))['params']
   assert params['stem_conv']['kernel'].shape == (3, 3, 3, 64)
-  first = lambda module: jax.make_jaxpr(  # noqa: E731
-    lambda v, x: module.apply(v, x, train=False)[0]
-  )(_abstract(module, (1, 32, 32, 3)), jnp.zeros((1, 32, 32, 3)))
-  shapes = {v.aval.shape for e in first(module).eqns for v in e.outvars}
-  assert (1, 32, 32, 64) in shapes
-  assert (1, 4, 4, 512) in shapes
+  features = {}
+  for stem, side in (('cifar', 32), ('imagenet', 128)):
+    module = resnet18(num_outputs=10, stem=stem).clone(blocks=(1,))
+    block = f'{stem}_block'
+    _, state = jax.eval_shape(
+      lambda x, module=module: module.init_with_output(
+        jax.random.key(0), x, train=False, capture_intermediates=True
+      ),
+      jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32),
+    )
+    features[block] = state['intermediates']['stage1_block1']['__call__'][0]
+  assert features['cifar_block'].shape == (1, 32, 32, 64)
+  assert features['imagenet_block'].shape == (1, 32, 32, 64)
 
 
 @every_model
@@ -158,7 +171,7 @@ def test_shapes_dtypes_and_explicit_names(name):
 def test_batch_position_and_padding_rows_do_not_matter(name):
   module = SMALL[name](num_outputs=7)
   x = _images()
-  variables = _randomised(module, x)
+  variables = _variables(module)
   logits, _, _ = _forward(module, variables, x)
   order = jnp.array([3, 0, 5, 1, 4, 2])
   shuffled, _, _ = _forward(module, variables, x[order])
@@ -183,7 +196,7 @@ def test_batch_position_and_padding_rows_do_not_matter(name):
 def test_bfloat16_is_close_to_float32(name):
   x = _images()
   module = SMALL[name](num_outputs=7)
-  variables = _randomised(module, x)
+  variables = _variables(module)
   logits, _, _ = _forward(module, variables, x)
   half, _, _ = _forward(
     SMALL[name](num_outputs=7, dtype=jnp.bfloat16), variables, x
@@ -195,7 +208,7 @@ def test_bfloat16_is_close_to_float32(name):
 @every_model
 def test_activation_is_a_switch(name):
   x = _images()
-  variables = _randomised(SMALL[name](num_outputs=7), x)
+  variables = _variables(SMALL[name](num_outputs=7))
   logits = [
     np.asarray(
       _forward(SMALL[name](num_outputs=7, activation=act), variables, x)[0]
@@ -209,7 +222,7 @@ def test_activation_is_a_switch(name):
 def test_dropout_draws_from_its_stream_in_training_only(name):
   x = _images()
   module = SMALL[name](num_outputs=7, dropout=0.5)
-  variables = _randomised(module, x)
+  variables = _variables(module)
   first = _forward(module, variables, x, train=True, key=1)[0]
   again = _forward(module, variables, x, train=True, key=1)[0]
   other = _forward(module, variables, x, train=True, key=2)[0]
@@ -226,7 +239,9 @@ def test_zero_init_makes_residual_branches_start_as_nothing(name):
   x = _images()
   for zero in (True, False):
     module = SMALL[name](num_outputs=7, zero_init_last_gamma=zero)
-    params = module.init(jax.random.key(0), x, train=False)['params']
+    params = jax.jit(module.init, static_argnames='train')(
+      jax.random.key(0), x, train=False
+    )['params']
     last = {'resnet50': 'norm3'}.get(name, 'norm2')
     for block, leaves in params.items():
       if 'block' in block:
@@ -235,13 +250,14 @@ def test_zero_init_makes_residual_branches_start_as_nothing(name):
 
 
 def test_kernels_start_as_he_by_fan_out():
-  params = resnet18(num_outputs=10).init(
+  module = resnet50(num_outputs=100).clone(blocks=(1, 1))
+  params = jax.jit(module.init, static_argnames='train')(
     jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
   )['params']
-  kernel = params['stage4_block1']['conv1']['kernel']
-  assert kernel.shape == (3, 3, 256, 512)
-  assert kernel.std() == pytest.approx((2 / (9 * 512)) ** 0.5, rel=0.01)
-  assert params['head']['kernel'].std() == pytest.approx(0.01, rel=0.05)
+  kernel = params['stage2_block1']['conv2']['kernel']
+  assert kernel.shape == (3, 3, 128, 128)
+  assert kernel.std() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)
+  assert params['head']['kernel'].std() == pytest.approx(0.01, rel=0.02)
 
 
 def test_a_bad_option_is_a_plain_error():

@@ -78,6 +78,7 @@ def test_matches_torch():
       [2.29657078, 0.68539053],
     ],
     rtol=1e-5,
+    atol=1e-6,
   )
   np.testing.assert_allclose(
     grad_x,
@@ -88,6 +89,7 @@ def test_matches_torch():
       [0.90450007, -0.27745661],
     ],
     rtol=1e-5,
+    atol=1e-6,
   )
   np.testing.assert_allclose(grads['scale'], [2.66674352, -5.57794666], 1e-5)
   np.testing.assert_allclose(grads['bias'], [3.5, 1.5], 1e-5)

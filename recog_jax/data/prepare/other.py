@@ -1,0 +1,40 @@
+"""Every other data set of TFDS, by TFDS itself; that needs TensorFlow."""
+
+import importlib.util
+from pathlib import Path
+
+from recog_jax.errors import UserError, unknown_name
+
+
+def prepare_other(dataset: str, data_dir: Path) -> Path:
+  """Downloads and prepares a data set with TFDS, as array_record files.
+
+  Args:
+    dataset: `name[/config][:version]`.
+    data_dir: the folder of all data sets.
+
+  Returns:
+    The folder of the version.
+
+  Raises:
+    UserError: TensorFlow is not installed, or TFDS cannot make the data set.
+  """
+  if importlib.util.find_spec('tensorflow') is None:
+    raise UserError(
+      f"data set '{dataset}' is prepared by TFDS itself, which needs "
+      "TensorFlow: pip install 'recog_jax[prepare]'. Without it cifar10, mnist "
+      'and image folders (--image_folder) can be prepared.'
+    )
+  import tensorflow_datasets as tfds
+
+  try:
+    builder = tfds.builder(
+      dataset, data_dir=str(data_dir), file_format='array_record'
+    )
+  except tfds.core.registered.DatasetNotFoundError as e:
+    raise unknown_name('data set', dataset, tfds.list_builders()) from e
+  try:
+    builder.download_and_prepare()
+  except Exception as e:  # each data set's own code, its downloads included
+    raise UserError(f'TFDS cannot prepare {dataset}: {e}') from e
+  return Path(builder.data_dir)

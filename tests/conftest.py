@@ -1,0 +1,32 @@
+"""Eight simulated CPU devices for every test; set before jax is imported."""
+
+import os
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+_FLAG = '--xla_force_host_platform_device_count'
+if _FLAG not in os.environ.get('XLA_FLAGS', ''):
+  os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_FLAG}=8'
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope='session')
+def root() -> Path:
+  """The checkout."""
+  return ROOT
+
+
+@pytest.fixture(scope='session')
+def data_dir() -> Path:
+  """Real data in TFDS layout, where this machine has them."""
+  named = os.environ.get('RECOG_JAX_TEST_DATA')
+  folder = Path(named) if named else ROOT.parent / 'shared' / 'data'
+  if not folder.is_dir():
+    pytest.skip(
+      f'no real data in {folder}: set RECOG_JAX_TEST_DATA to a TFDS data_dir'
+    )
+  return folder

@@ -1,0 +1,289 @@
+"""Reads the imports of every file: they go one way (and files stay small)."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ENTRIES = {
+  'pyproject.toml',
+  'README.md',
+  'LICENSE',
+  'recog_jax',
+  'experiments',
+  'configs',
+  'tests',
+  'launch',
+}
+COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
+# The commands, and what they have in common.
+SHELL = {*COMMANDS, 'cli'}
+LEAVES = {'metrics', 'text', 'decode'}
+# Which parts of recog_jax a part may import, at any level of a file. Models are
+# found by name, so that nothing but a command imports one.
+ALLOWED = {
+  'engine': {'engine', 'tasks', 'data', 'errors', *LEAVES},
+  'tasks': {'tasks', 'errors', *LEAVES},
+  'models': {'models', 'errors'},
+  'data': {'data', 'text', 'errors'},
+  'errors': set(),
+  **{leaf: {leaf} for leaf in LEAVES},
+}
+# Declarations that a part may import all the same: what a source says of its
+# records, a task is made from.
+DECLARED = {'tasks': 'recog_jax.data.sources.base'}
+# What starts jax, or is built on it.
+JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}
+MAX_LINES = {'recog_jax': 450, 'configs': 100, 'experiments': 450, 'tests': 450}
+MAX_COMMAND_LINES = 120
+
+
+def module_name(path, root):
+  parts = path.relative_to(root).with_suffix('').parts
+  return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def imports(source, name, package):
+  """The modules a file imports: (all of them, those at import time).
+
+  `from a import b` gives a.b, and a, since b may be a module or not.
+  """
+  everywhere, at_import = set(), set()
+
+  def visit(node, inside):
+    found = []
+    if isinstance(node, ast.Import):
+      found = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+      base = node.module or ''
+      if node.level:
+        parts = name.split('.')
+        up = node.level - 1 if package else node.level
+        base = '.'.join([*parts[: len(parts) - up], *filter(None, [base])])
+      found = [base, *(f'{base}.{alias.name}' for alias in node.names)]
+    everywhere.update(found)
+    if not inside:
+      at_import.update(found)
+    inside |= isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    for child in ast.iter_child_nodes(node):
+      visit(child, inside)
+
+  visit(ast.parse(source), False)
+  return everywhere, at_import
+
+
+class Tree:
+  """The Python files below a root, and what they import."""
+
+  def __init__(self, root):
+    self.root = root
+    self.files = {}
+    self.everywhere = {}
+    self.at_import = {}
+    for folder in MAX_LINES:
+      for path in sorted((root / folder).rglob('*.py')):
+        name = module_name(path, root)
+        self.files[name] = path
+        self.everywhere[name], self.at_import[name] = imports(
+          path.read_text(), name, path.name == '__init__.py'
+        )
+
+  def way_to_jax(self, name):
+    """The chain of imports by which importing a module imports jax, or None."""
+    ways, todo = {name: [name]}, [name]
+    while todo:
+      module = todo.pop(0)
+      # Python also runs the packages above it.
+      parents = module.split('.')
+      reached = {'.'.join(parents[:i]) for i in range(1, len(parents))}
+      for target in sorted(reached | self.at_import[module]):
+        if target.split('.')[0] in JAX:
+          return [*ways[module], target]
+        if target in self.files and target not in ways:
+          ways[target] = [*ways[module], target]
+          todo.append(target)
+    return None
+
+
+def layer_violations(tree):
+  for name, targets in tree.everywhere.items():
+    parts = name.split('.')
+    if parts[0] != 'recog_jax' or len(parts) < 2:
+      continue
+    layer = parts[1]
+    if layer not in SHELL and layer not in ALLOWED:
+      yield f'{name}: recog_jax has no part called {layer}'
+      continue
+    for target in sorted(targets):
+      to = target.split('.')
+      if to[0] in ('configs', 'experiments', 'launch', 'tests'):
+        yield f'{name}: imports {target}, which is not in the package'
+      if to[0] != 'recog_jax' or len(to) < 2:
+        continue
+      if f'{target}.'.startswith(f'{DECLARED.get(layer)}.'):
+        continue
+      if layer in ALLOWED and to[1] not in ALLOWED[layer]:
+        yield f'{name}: {layer} must not import {target}'
+      if layer == to[1] == 'models' and len(to) > 2:
+        own = parts[2] if len(parts) > 2 else None
+        if to[2] not in (own, 'layers'):
+          yield f'{name}: a model imports only its family and layers: {target}'
+
+
+def jax_violations(tree):
+  for name in tree.files:
+    parts = name.split('.')
+    config = parts[0] == 'configs'
+    data = parts[:2] == ['recog_jax', 'data']
+    command = parts[0] == 'recog_jax' and len(parts) == 2
+    command = command and parts[1] in SHELL
+    if config or data or command:
+      way = tree.way_to_jax(name)
+      if way:
+        yield f'{name}: imports jax, by {" -> ".join(way)}'
+    if config:
+      for target in sorted(tree.everywhere[name]):
+        if target.split('.')[0] in JAX:
+          yield f'{name}: configs never import {target}'
+
+
+def size_violations(tree):
+  for name, path in tree.files.items():
+    parts = name.split('.')
+    most = MAX_LINES[parts[0]]
+    if parts[0] == 'recog_jax' and len(parts) == 2 and parts[1] in COMMANDS:
+      most = MAX_COMMAND_LINES
+    lines = len(path.read_text().splitlines())
+    if lines >= most:
+      yield f'{name}: {lines} lines, where fewer than {most} are asked for'
+
+
+def violations(root):
+  tree = Tree(root)
+  return [
+    *layer_violations(tree),
+    *jax_violations(tree),
+    *size_violations(tree),
+  ]
+
+
+def test_the_rules_hold():
+  assert not violations(ROOT)
+
+
+def test_only_known_entries_at_the_top():
+  listed = subprocess.run(
+    ['git', 'ls-files', '--cached', '--others', '--exclude-standard'],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if listed.returncode:
+    pytest.skip('not a git checkout')
+  entries = {line.split('/')[0] for line in listed.stdout.splitlines()}
+  extra = {entry for entry in entries if entry[0] != '.'} - ENTRIES
+  assert not extra
+
+
+BAD = {
+  'engine imports a model': {
+    'recog_jax/engine/a.py': 'from recog_jax.models.image import resnet',
+  },
+  'task imports the engine, inside a function': {
+    'recog_jax/tasks/a.py': 'def f():\n  import recog_jax.engine.step',
+  },
+  'task imports data': {
+    'recog_jax/tasks/a.py': 'from recog_jax import data',
+  },
+  'model imports a task, relatively': {
+    'recog_jax/models/image/a.py': 'from ...tasks import ctc',
+  },
+  'model imports another family': {
+    'recog_jax/models/image/a.py': 'from recog_jax.models.speech import lstm',
+  },
+  'layer imports a family': {
+    'recog_jax/models/layers/a.py': 'from ..image.resnet import ResNet',
+  },
+  'leaf imports errors': {
+    'recog_jax/metrics/a.py': 'from recog_jax.errors import UserError',
+  },
+  'leaf imports another': {
+    'recog_jax/decode/a.py': 'import recog_jax.text.tokenizer',
+  },
+  'data imports jax': {
+    'recog_jax/data/sources/a.py': 'import jax.numpy as jnp',
+  },
+  'data imports jax under a condition': {
+    'recog_jax/data/a.py': 'try:\n  from flax import linen\nfinally:\n  pass',
+  },
+  'data imports jax through its package': {
+    'recog_jax/data/__init__.py': 'import optax',
+    'recog_jax/data/a.py': '',
+  },
+  'data imports jax through text': {
+    'recog_jax/data/a.py': 'from recog_jax.text import vocabulary',
+    'recog_jax/text/vocabulary.py': 'import jax',
+  },
+  'config imports jax, inside a function': {
+    'configs/a.py': 'def get_config():\n  import jax',
+  },
+  'config imports jax through the engine': {
+    'configs/a.py': 'from recog_jax.engine import b',
+    'recog_jax/engine/b.py': 'import jax',
+  },
+  'command imports jax outside main': {
+    'recog_jax/main.py': 'import recog_jax.engine.train',
+    'recog_jax/engine/train.py': 'import jax',
+  },
+  'package imports a study': {
+    'recog_jax/engine/a.py': 'import experiments.bench',
+  },
+  'unknown part': {'recog_jax/helpers/a.py': ''},
+  'unknown module': {'recog_jax/utils.py': ''},
+  'long file': {'recog_jax/engine/a.py': 'x = 1\n' * 450},
+  'long command': {'recog_jax/main.py': 'x = 1\n' * 120},
+  'long config': {'configs/a.py': 'x = 1\n' * 100},
+}
+GOOD = {
+  'recog_jax/main.py': (
+    'from recog_jax.errors import UserError\n'
+    'def main():\n  from recog_jax.engine import train'
+  ),
+  'recog_jax/errors.py': 'import difflib',
+  'recog_jax/engine/train.py': (
+    'import jax\nfrom recog_jax.data import plan\n'
+    'from recog_jax.tasks import ctc\nfrom . import step\n'
+  ),
+  'recog_jax/engine/step.py': 'from recog_jax.metrics import wer',
+  'recog_jax/tasks/ctc.py': 'from recog_jax.decode import greedy',
+  'recog_jax/models/image/resnet.py': (
+    'from recog_jax.models.layers.conv import Conv\nfrom . import blocks'
+  ),
+  'recog_jax/data/plan.py': (
+    'import grain\nfrom recog_jax.errors import UserError\n'
+    'from recog_jax.text import words\ndef f():\n  import jax'
+  ),
+  'recog_jax/text/words.py': 'from recog_jax.text import letters',
+  'configs/a.py': 'import ml_collections\nfrom configs import base',
+}
+
+
+def write(root, files):
+  for name, source in files.items():
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(source)
+
+
+@pytest.mark.parametrize('case', BAD)
+def test_each_rule_can_fail(tmp_path, case):
+  write(tmp_path, BAD[case])
+  assert len(violations(tmp_path)) >= 1
+
+
+def test_what_is_right_passes(tmp_path):
+  write(tmp_path, GOOD)
+  assert violations(tmp_path) == []
