@@ -1,8 +1,8 @@
 """Chains of image ops from a config.
 
-`config.augment = [dict(name='random_crop', padding=4),
-dict(name='horizontal_flip')]` becomes one function of a batch. It runs on the
-host, in uint8, before the device normalises.
+`[{'name': 'random_crop', 'padding': 4}, {'name': 'horizontal_flip'}]` becomes
+one function of a batch. It runs on the host, in uint8, before the device
+normalises.
 """
 
 import collections
@@ -91,7 +91,8 @@ def make_op(spec: Mapping[str, Any]) -> Op:
   keys = dict(spec)
   if 'name' not in keys:
     raise UserError(
-      f"an augmentation has no name: {keys}; write dict(name='random_crop', ...)"
+      f'an augmentation has no name: {keys}; write it like '
+      "{'name': 'random_crop', 'padding': 4}"
     )
   name = keys.pop('name')
   if name not in OPS:

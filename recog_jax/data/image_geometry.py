@@ -291,8 +291,7 @@ class Resize:
 
 
 def _short_side(shape: Sequence[int], size: int) -> tuple[int, int]:
-  """Height and width whose shorter one is `size`; the other is cut, not rounded,
-  as torchvision does."""
+  """Height and width; the longer side is cut, not rounded, as torchvision's."""
   h, w = shape[:2]
   short = min(h, w)
   return size * h // short, size * w // short

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from recog_jax.data.pipeline import steps_of
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import registry, rng, step
-from recog_jax.engine.optimizer import make_optimizer
+from recog_jax.engine.optimizer import make_optimizer, map_state
 from recog_jax.errors import UserError
 
 
@@ -254,13 +254,13 @@ def _state_shardings(
   def follow(leaf: Any, param: Any, sharding: Any) -> Any:
     return sharding if leaf.shape == param.shape else everywhere
 
-  opt_state = optax.tree_map_params(
+  opt_state = map_state(
     tx,
     follow,
     state.opt_state,
     state.params,
     params,
-    transform_non_params=lambda _: everywhere,
+    other=lambda _: everywhere,
   )
   model_state = jax.tree.map(lambda _: everywhere, state.model_state)
   return step.TrainState(

@@ -105,13 +105,19 @@ class Logbook:
       entry[0] += float(value)
       entry[1] += float(weight)
 
-  def take(self) -> dict[str, float]:
-    """The means of the open sums, which are closed."""
+  def means(self, *, close: bool) -> dict[str, float]:
+    """The means of the open sums.
+
+    Args:
+      close: begin new sums. False where a run ends between two log lines, so
+        that the next line, after a resume, is that of a run without a stop.
+    """
     means = {
       k: value / weight if weight else math.nan
       for k, (value, weight) in self._sums.items()
     }
-    self._sums = {}
+    if close:
+      self._sums = {}
     return means
 
   def write(

@@ -117,7 +117,7 @@ def train(
       book.add({'loss': (loss, 1.0), **scalars['terms']})
       book.progress(loss, clock.tick(at))
       if at % log_every == 0 or at == stop_step:
-        values = book.take()
+        values = book.means(close=at % log_every == 0)
         values['grad_norm'] = float(scalars['grad_norm'])
         values['learning_rate'] = float(scalars['learning_rate'])
         values['time/examples_per_second'] = clock.since_last_log(at)

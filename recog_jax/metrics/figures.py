@@ -91,8 +91,19 @@ def contact_sheet(
   """
   rows = max(1, math.ceil(len(images) / columns))
   lines = max((caption.count('\n') + 1 for caption in captions), default=1)
-  figure = _figure(1.9 * columns, (1.65 + 0.16 * lines) * rows + 0.5)
-  figure.suptitle(title)
+  text = 0.15 * lines + 0.1
+  width, height = 1.9 * columns, (1.7 + text) * rows + 0.45
+  # Placed by hand: the automatic layout takes seconds for so many axes.
+  figure = Figure((width, height))
+  figure.suptitle(title, y=1 - 0.1 / height, va='top')
+  figure.subplots_adjust(
+    left=0.1 / width,
+    right=1 - 0.1 / width,
+    bottom=0.1 / height,
+    top=1 - (0.45 + text) / height,
+    wspace=0.1,
+    hspace=text / 1.7,
+  )
   for i, (image, caption) in enumerate(zip(images, captions, strict=True)):
     axes = figure.add_subplot(rows, columns, i + 1)
     image = np.asarray(image)
@@ -159,7 +170,8 @@ def _save(figure: Figure, path: Path) -> None:
 
 
 def _short(name: str, length: int) -> str:
-  return name if len(name) <= length else name[: length - 1] + '…'
+  name = name if len(name) <= length else name[: length - 1] + '…'
+  return name.replace('$', r'\$')  # Else matplotlib reads it as a formula.
 
 
 def _pooled(share: np.ndarray) -> np.ndarray:

@@ -263,9 +263,8 @@ class Classification:
     if self.multi_label:
       if targets.shape[1:] != (v,):
         raise UserError(
-          f'config.task.multi_label needs {v} labels (0 or 1) for each image; '
-          f'this data set has labels of shape {targets.shape[1:]}: set it to '
-          'False'
+          f'config.task.multi_label needs {v} labels (0 or 1) for each image, '
+          'which this data set does not have: set it to False'
         )
     elif self.regression:
       if targets.ndim != 1:
@@ -314,8 +313,8 @@ def make_classification(
   loss: str = 'softmax',
   multi_label: bool = False,
   label_smoothing: float = 0.0,
-  mean: Sequence[float] = (0.5,),
-  std: Sequence[float] = (0.5,),
+  mean: float | Sequence[float] = 0.5,
+  std: float | Sequence[float] = 0.5,
   mixup_alpha: float = 0.0,
   cutmix_alpha: float = 0.0,
   mix_probability: float = 1.0,
@@ -374,6 +373,7 @@ def make_classification(
     if not 0 <= share <= 1:
       raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
   channels = info.shape[-1]
+  mean, std = np.ravel(mean).tolist(), np.ravel(std).tolist()
   for name, values in (('mean', mean), ('std', std)):
     if len(values) != 1 and channels is not None and len(values) != channels:
       raise UserError(

@@ -3,9 +3,9 @@
 A mixing strength is drawn once per batch, as in both papers' code and in timm's
 default mode; the partner of a row is the row before it. Rows of a training
 batch are in random order, so that is a random partner, and where the batch is
-sharded only one row per device travels. Within `jax.shard_map` the partner comes
-from the same device, and a key that differs per device gives each its own
-strength.
+sharded only one row per device travels. Within `jax.shard_map` the partner
+comes from the same device, and a key that differs per device gives each its
+own strength.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ def mixup(
   Returns:
     inputs and targets, same shapes and types.
   """
-  return _blend(inputs, targets, _mixup_share(inputs, key, alpha))
+  share = jnp.full(inputs.shape[1:3], jax.random.beta(key, alpha, alpha))
+  return _blend(inputs, targets, share)
 
 
 def cutmix(
@@ -53,7 +54,10 @@ def cutmix(
   Returns:
     inputs and targets, same shapes and types.
   """
-  return _blend(inputs, targets, _cutmix_share(inputs, key, alpha))
+  area_key, place_key = jax.random.split(key)
+  kept = jax.random.beta(area_key, alpha, alpha)
+  share = _rectangle_share(place_key, inputs.shape[1:3], kept)
+  return _blend(inputs, targets, share)
 
 
 def mix(
@@ -90,20 +94,20 @@ def mix(
       f'mixup and cutmix need targets of float per class, not {targets.dtype}: '
       'turn them off for this task, or make its targets one-hot'
     )
-  switch_key, mixup_key, cutmix_key = jax.random.split(key, 3)
-  apply, use_cutmix = jax.random.uniform(switch_key, (2,)) < jnp.array(
+  switch_key, strength_key, place_key = jax.random.split(key, 3)
+  apply, switch = jax.random.uniform(switch_key, (2,)) < jnp.array(
     [probability, switch_probability]
   )
-  if not cutmix_alpha:
-    share = _mixup_share(inputs, mixup_key, mixup_alpha)
-  elif not mixup_alpha:
-    share = _cutmix_share(inputs, cutmix_key, cutmix_alpha)
+  if mixup_alpha and cutmix_alpha:
+    use_cutmix = switch
   else:
-    share = jnp.where(
-      use_cutmix,
-      _cutmix_share(inputs, cutmix_key, cutmix_alpha),
-      _mixup_share(inputs, mixup_key, mixup_alpha),
-    )
+    use_cutmix = jnp.bool_(cutmix_alpha > 0)
+  alpha = jnp.where(use_cutmix, cutmix_alpha, mixup_alpha)
+  kept = jax.random.beta(strength_key, alpha, alpha)
+  share = jnp.full(inputs.shape[1:3], kept)
+  if cutmix_alpha:
+    rectangle = _rectangle_share(place_key, inputs.shape[1:3], kept)
+    share = jnp.where(use_cutmix, rectangle, share)
   share = jnp.where(apply, share, 1.0)
   inputs, targets = _blend(inputs, targets, share)
   return {**batch, 'inputs': inputs, 'targets': targets}
@@ -121,19 +125,16 @@ def _blend(
   return blend(inputs, share[None, :, :, None]), blend(targets, share.mean())
 
 
-def _mixup_share(inputs: jax.Array, key: jax.Array, alpha: float) -> jax.Array:
-  return jnp.full(inputs.shape[1:3], jax.random.beta(key, alpha, alpha))
-
-
-def _cutmix_share(inputs: jax.Array, key: jax.Array, alpha: float) -> jax.Array:
-  area_key, place_key = jax.random.split(key)
-  sides = jnp.array(inputs.shape[1:3])
-  pasted = 1.0 - jax.random.beta(area_key, alpha, alpha)
-  half = jnp.floor(sides * jnp.sqrt(pasted)).astype(jnp.int32) // 2
-  centre = jax.random.randint(place_key, (2,), 0, sides)
-  inside = [
+def _rectangle_share(
+  key: jax.Array, sides: tuple[int, ...], kept: jax.Array
+) -> jax.Array:
+  """float32 `h w`: 0 in a rectangle of the area 1 - kept, else 1."""
+  h_w = jnp.array(sides)
+  half = jnp.floor(h_w * jnp.sqrt(1.0 - kept)).astype(jnp.int32) // 2
+  centre = jax.random.randint(key, (2,), 0, h_w)
+  rows, columns = (
     (jnp.arange(side) >= centre[axis] - half[axis])
     & (jnp.arange(side) < centre[axis] + half[axis])
-    for axis, side in enumerate(inputs.shape[1:3])
-  ]
-  return 1.0 - (inside[0][:, None] & inside[1][None, :]).astype(jnp.float32)
+    for axis, side in enumerate(sides)
+  )
+  return 1.0 - (rows[:, None] & columns).astype(jnp.float32)

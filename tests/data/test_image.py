@@ -12,27 +12,31 @@ from recog_jax.errors import UserError
 
 # One or more settings of every op; all of them work on small squares.
 SPECS = [
-  dict(name='random_crop', padding=3),
-  dict(name='random_crop', padding=3, mode='reflect'),
-  dict(name='random_crop', size=9),
-  dict(name='horizontal_flip'),
-  dict(name='horizontal_flip', alternating=True),
-  dict(name='random_resized_crop', size=11),
-  dict(name='rotation', degrees=30),
-  dict(name='rotation', degrees=30, mode='reflect'),
-  dict(name='scaling', low=0.7, high=1.4),
-  dict(name='translation', fraction=0.3),
-  dict(
-    name='colour_jitter', brightness=0.4, contrast=0.4, saturation=0.4, hue=0.2
-  ),
-  dict(name='cutout', size=5, count=2),
-  dict(name='random_augment', count=3, magnitude=8, magnitude_std=1),
-  dict(name='random_augment', increasing=False, probability=0.5),
-  dict(name='resize', size=10),
-  dict(name='resize', size=(10, 21)),
-  dict(name='center_crop', size=7),
-  dict(name='resize_center_crop', size=12),
-  dict(name='progressive_resize', sizes=((0.0, 8), (0.5, 16))),
+  {'name': 'random_crop', 'padding': 3},
+  {'name': 'random_crop', 'padding': 3, 'mode': 'reflect'},
+  {'name': 'random_crop', 'size': 9},
+  {'name': 'horizontal_flip'},
+  {'name': 'horizontal_flip', 'alternating': True},
+  {'name': 'random_resized_crop', 'size': 11},
+  {'name': 'rotation', 'degrees': 30},
+  {'name': 'rotation', 'degrees': 30, 'mode': 'reflect'},
+  {'name': 'scaling', 'low': 0.7, 'high': 1.4},
+  {'name': 'translation', 'fraction': 0.3},
+  {
+    'name': 'colour_jitter',
+    'brightness': 0.4,
+    'contrast': 0.4,
+    'saturation': 0.4,
+    'hue': 0.2,
+  },
+  {'name': 'cutout', 'size': 5, 'count': 2},
+  {'name': 'random_augment', 'count': 3, 'magnitude': 8, 'magnitude_std': 1},
+  {'name': 'random_augment', 'increasing': False, 'probability': 0.5},
+  {'name': 'resize', 'size': 10},
+  {'name': 'resize', 'size': (10, 21)},
+  {'name': 'center_crop', 'size': 7},
+  {'name': 'resize_center_crop', 'size': 12},
+  {'name': 'progressive_resize', 'sizes': ((0.0, 8), (0.5, 16))},
 ]
 FIXED = ('resize', 'center_crop', 'resize_center_crop', 'progressive_resize')
 
@@ -107,13 +111,13 @@ def test_oblong_images_and_any_strides(spec):
 @pytest.mark.parametrize(
   'spec',
   [
-    dict(name='random_crop', size=9, padding=2),
-    dict(name='random_resized_crop', size=11),
-    dict(name='resize', size=10),
-    dict(name='resize', size=(10, 21)),
-    dict(name='center_crop', size=7),
-    dict(name='resize_center_crop', size=12),
-    dict(name='progressive_resize', sizes=((0.0, 8),)),
+    {'name': 'random_crop', 'size': 9, 'padding': 2},
+    {'name': 'random_resized_crop', 'size': 11},
+    {'name': 'resize', 'size': 10},
+    {'name': 'resize', 'size': (10, 21)},
+    {'name': 'center_crop', 'size': 7},
+    {'name': 'resize_center_crop', 'size': 12},
+    {'name': 'progressive_resize', 'sizes': ((0.0, 8),)},
   ],
   ids=name_of,
 )
@@ -122,9 +126,7 @@ def test_lists_are_as_their_images_alone(spec):
   sizes = [(12, 30), (30, 12), (16, 16), (9, 10)]
   x = [images_of(1, h, w)[0] for h, w in sizes]
   out = op(x, draws_of(np.arange(4)))
-  alone = [
-    op(x[i][None], draws_of(np.arange(i, i + 1)))[0] for i in range(4)
-  ]
+  alone = [op(x[i][None], draws_of(np.arange(i, i + 1)))[0] for i in range(4)]
   assert same(out, alone)
   assert isinstance(out, list) == (spec.get('size') == 10)
 
@@ -132,36 +134,43 @@ def test_lists_are_as_their_images_alone(spec):
 @pytest.mark.parametrize(
   'spec',
   [
-    dict(name='random_crop', padding=2),
-    dict(name='horizontal_flip'),
-    dict(name='rotation'),
-    dict(name='colour_jitter', hue=0.1),
-    dict(name='cutout', size=4),
-    dict(name='random_augment'),
+    {'name': 'random_crop', 'padding': 2},
+    {'name': 'horizontal_flip'},
+    {'name': 'rotation'},
+    {'name': 'colour_jitter', 'hue': 0.1},
+    {'name': 'cutout', 'size': 4},
+    {'name': 'random_augment'},
   ],
   ids=name_of,
 )
 def test_lists_where_one_size_is_needed(spec):
-  with pytest.raises(UserError, match=f'{spec["name"]}: it needs images of one'):
+  with pytest.raises(
+    UserError, match=f'{spec["name"]}: it needs images of one'
+  ):
     image.make_augment([spec])([images_of(1)[0]], draws_of(np.arange(1)))
 
 
 @pytest.mark.parametrize(
   'spec',
   [
-    dict(name='horizontal_flip', probability=0.0),
-    dict(name='rotation', degrees=0),
-    dict(name='scaling', low=1.0, high=1.0),
-    dict(name='translation', fraction=0),
-    dict(name='colour_jitter'),
-    dict(name='cutout', size=0),
-    dict(name='random_augment', count=0),
-    dict(name='random_augment', probability=0.0),
-    dict(name='random_resized_crop', size=16, scale=(1, 1), ratio=(1, 1)),
-    dict(name='resize', size=16),
-    dict(name='center_crop', size=16),
-    dict(name='resize_center_crop', size=16, fraction=1.0),
-    dict(name='progressive_resize', sizes=((0.0, 16),)),
+    {'name': 'horizontal_flip', 'probability': 0.0},
+    {'name': 'rotation', 'degrees': 0},
+    {'name': 'scaling', 'low': 1.0, 'high': 1.0},
+    {'name': 'translation', 'fraction': 0},
+    {'name': 'colour_jitter'},
+    {'name': 'cutout', 'size': 0},
+    {'name': 'random_augment', 'count': 0},
+    {'name': 'random_augment', 'probability': 0.0},
+    {
+      'name': 'random_resized_crop',
+      'size': 16,
+      'scale': (1, 1),
+      'ratio': (1, 1),
+    },
+    {'name': 'resize', 'size': 16},
+    {'name': 'center_crop', 'size': 16},
+    {'name': 'resize_center_crop', 'size': 16, 'fraction': 1.0},
+    {'name': 'progressive_resize', 'sizes': ((0.0, 16),)},
   ],
   ids=name_of,
 )
@@ -177,7 +186,7 @@ def test_empty_chain_is_identity():
 
 
 def test_two_ops_of_one_name_draw_apart():
-  flip = dict(name='horizontal_flip')
+  flip = {'name': 'horizontal_flip'}
   x, draws = images_of(64), draws_of(np.arange(64))
   twice = image.make_augment([flip, flip])(x, draws)
   changed = (twice != x).any(axis=(1, 2, 3))
@@ -186,9 +195,9 @@ def test_two_ops_of_one_name_draw_apart():
 
 def test_an_op_does_not_change_anothers_draws():
   x, draws = images_of(64), draws_of(np.arange(64))
-  crop = dict(name='random_crop', padding=3)
+  crop = {'name': 'random_crop', 'padding': 3}
   alone = image.make_augment([crop])(x, draws)
-  grey = dict(name='horizontal_flip', probability=0.0)
+  grey = {'name': 'horizontal_flip', 'probability': 0.0}
   assert np.array_equal(image.make_augment([grey, crop])(x, draws), alone)
 
 
@@ -196,8 +205,8 @@ def test_config_dict_with_lists():
   config = ConfigDict(
     {
       'augment': [
-        dict(name='random_resized_crop', size=8, scale=[0.5, 1.0]),
-        dict(name='progressive_resize', sizes=[[0.0, 6], [0.5, 8]]),
+        {'name': 'random_resized_crop', 'size': 8, 'scale': [0.5, 1.0]},
+        {'name': 'progressive_resize', 'sizes': [[0.0, 6], [0.5, 8]]},
       ]
     }
   )
@@ -210,26 +219,26 @@ def test_config_dict_with_lists():
 @pytest.mark.parametrize(
   ('spec', 'said'),
   [
-    (dict(padding=4), 'has no name'),
-    (dict(name='random_corp'), 'did you mean random_crop'),
+    ({'padding': 4}, 'has no name'),
+    ({'name': 'random_corp'}, 'did you mean random_crop'),
     (
-      dict(name='random_crop', paddin=4),
+      {'name': 'random_crop', 'paddin': 4},
       'key of augmentation random_crop .*did you mean padding',
     ),
-    (dict(name='random_resized_crop'), "random_resized_crop: .*key 'size'"),
-    (dict(name='random_crop'), 'it would do nothing'),
-    (dict(name='random_crop', padding=2, mode='wrap'), "not 'wrap'"),
-    (dict(name='rotation', mode='wrap'), "not 'wrap'"),
-    (dict(name='random_resized_crop', size=8, scale=0.5), 'scale'),
-    (dict(name='random_resized_crop', size=8, scale=(0, 1)), 'scale is'),
-    (dict(name='random_resized_crop', size=8, ratio=(2, 1)), 'ratio is'),
-    (dict(name='scaling', low=0.0), 'low'),
-    (dict(name='colour_jitter', hue=0.6), 'at most 0.5'),
-    (dict(name='colour_jitter', contrast=-1), '0 or more'),
-    (dict(name='horizontal_flip', probability=2), 'probability'),
-    (dict(name='random_augment', magnitude=11), 'magnitude'),
-    (dict(name='resize_center_crop', size=8, fraction=1.1), 'fraction'),
-    (dict(name='progressive_resize', sizes=((0.5, 8),)), 'the first of them'),
+    ({'name': 'random_resized_crop'}, "random_resized_crop: .*key 'size'"),
+    ({'name': 'random_crop'}, 'it would do nothing'),
+    ({'name': 'random_crop', 'padding': 2, 'mode': 'wrap'}, "not 'wrap'"),
+    ({'name': 'rotation', 'mode': 'wrap'}, "not 'wrap'"),
+    ({'name': 'random_resized_crop', 'size': 8, 'scale': 0.5}, 'scale'),
+    ({'name': 'random_resized_crop', 'size': 8, 'scale': (0, 1)}, 'scale is'),
+    ({'name': 'random_resized_crop', 'size': 8, 'ratio': (2, 1)}, 'ratio is'),
+    ({'name': 'scaling', 'low': 0.0}, 'low'),
+    ({'name': 'colour_jitter', 'hue': 0.6}, 'at most 0.5'),
+    ({'name': 'colour_jitter', 'contrast': -1}, '0 or more'),
+    ({'name': 'horizontal_flip', 'probability': 2}, 'probability'),
+    ({'name': 'random_augment', 'magnitude': 11}, 'magnitude'),
+    ({'name': 'resize_center_crop', 'size': 8, 'fraction': 1.1}, 'fraction'),
+    ({'name': 'progressive_resize', 'sizes': ((0.5, 8),)}, 'the first of them'),
   ],
 )
 def test_mistakes_in_a_config(spec, said):
@@ -239,14 +248,14 @@ def test_mistakes_in_a_config(spec, said):
 
 def test_images_too_small():
   with pytest.raises(UserError, match='center_crop: .*16 x 16'):
-    image.make_augment([dict(name='center_crop', size=17)])(
+    image.make_augment([{'name': 'center_crop', 'size': 17}])(
       images_of(), draws_of(np.arange(16))
     )
   with pytest.raises(UserError, match='random_crop: .*16 x 16'):
-    image.make_augment([dict(name='random_crop', size=17)])(
+    image.make_augment([{'name': 'random_crop', 'size': 17}])(
       images_of(), draws_of(np.arange(16))
     )
   with pytest.raises(UserError, match='reflected'):
-    image.make_augment([dict(name='random_crop', padding=16, mode='reflect')])(
-      images_of(), draws_of(np.arange(16))
-    )
+    image.make_augment(
+      [{'name': 'random_crop', 'padding': 16, 'mode': 'reflect'}]
+    )(images_of(), draws_of(np.arange(16)))

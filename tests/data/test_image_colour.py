@@ -107,20 +107,20 @@ class TestHue:
 class TestColourJitter:
   def test_factors_stay_in_range(self):
     x = np.full((300, 2, 2, 3), 100, np.uint8)
-    op = make_augment([dict(name='colour_jitter', brightness=0.3)])
+    op = make_augment([{'name': 'colour_jitter', 'brightness': 0.3}])
     levels = op(x, draws_of(300))[:, 0, 0, 0]
     assert 70 <= levels.min() < 72
     assert 128 < levels.max() <= 130
 
   def test_factors_are_never_negative(self):
     x = np.full((300, 2, 2, 3), 100, np.uint8)
-    op = make_augment([dict(name='colour_jitter', brightness=3.0)])
+    op = make_augment([{'name': 'colour_jitter', 'brightness': 3.0}])
     assert op(x, draws_of(300)).min() < 10
 
   def test_order_is_random(self):
     """Contrast and brightness do not commute: both results occur."""
     x = np.tile(image_of(3)[None], (200, 1, 1, 1))
-    strengths = dict(brightness=0.9, contrast=0.9)
+    strengths = {'brightness': 0.9, 'contrast': 0.9}
     out = make_augment([dict(name='colour_jitter', **strengths)])(
       x, draws_of(200)
     )
@@ -128,7 +128,7 @@ class TestColourJitter:
 
   def test_leaves_grey_without_colour(self):
     x = np.tile(image_of(1)[None], (10, 1, 1, 1))
-    spec = dict(name='colour_jitter', saturation=0.9, hue=0.5)
+    spec = {'name': 'colour_jitter', 'saturation': 0.9, 'hue': 0.5}
     assert np.array_equal(make_augment([spec])(x, draws_of(10)), x)
 
 
@@ -143,7 +143,9 @@ class TestRandomAugment:
     if increasing:
       threshold, bits = 256 - threshold, 4 - bits
     expected = pil(ImageOps.solarize, x, threshold)
-    assert np.array_equal(randaugment.COLOURS['solarize'](x, strength), expected)
+    assert np.array_equal(
+      randaugment.COLOURS['solarize'](x, strength), expected
+    )
     step = 2 ** (8 - bits)
     expected = x.astype(int) // step * step
     assert np.array_equal(

@@ -39,7 +39,7 @@ class TestRandomCrop:
   )
   def test_is_a_window_of_the_padded_image(self, mode, padding, size, channels):
     x = images_of(200, 10, 9, channels)
-    spec = dict(padding=padding, mode=mode)
+    spec = {'padding': padding, 'mode': mode}
     out = run(x, name='random_crop', **spec, **({'size': size} if size else {}))
     h, w = (size, size) if size else (10, 9)
     border = ((0, 0), (padding, padding), (padding, padding), (0, 0))
@@ -62,8 +62,10 @@ class TestHorizontalFlip:
   def test_mirrors_a_share_of_the_images(self):
     x = images_of(400, 6, 5)
     out = run(x, name='horizontal_flip', probability=0.3)
-    flipped = np.array([np.array_equal(o, i[:, ::-1]) for o, i in zip(out, x)])
-    kept = np.array([np.array_equal(o, i) for o, i in zip(out, x)])
+    flipped = np.array(
+      [np.array_equal(o, i[:, ::-1]) for o, i in zip(out, x, strict=True)]
+    )
+    kept = np.array([np.array_equal(o, i) for o, i in zip(out, x, strict=True)])
     assert (flipped ^ kept).all()
     assert 80 < flipped.sum() < 160
 
@@ -75,7 +77,7 @@ class TestHorizontalFlip:
     ]
     assert np.array_equal(out[0], out[2])
     assert np.array_equal(out[0], out[1][:, :, ::-1])
-    kept = [np.array_equal(o, i) for o, i in zip(out[0], x)]
+    kept = [np.array_equal(o, i) for o, i in zip(out[0], x, strict=True)]
     assert 60 < sum(kept) < 140
 
 
@@ -145,7 +147,9 @@ class TestSizes:
     assert np.abs(resized(x, 4, 4) - expected).max() <= 0.51
 
   def test_enlarging_is_bilinear(self):
-    ramp = np.tile(np.arange(0, 200, 20, dtype=np.uint8)[:, None, None], (10, 1))
+    ramp = np.tile(
+      np.arange(0, 200, 20, dtype=np.uint8)[:, None, None], (10, 1)
+    )
     out = resized(ramp, 20, 10)[..., 0]
     assert np.abs(np.diff(out[1:-1].astype(int), axis=0) - 10).max() <= 1
 
@@ -164,13 +168,17 @@ class TestSizes:
 
   def test_resize_center_crop(self):
     x = [images_of(1, 60, 90)[0], images_of(1, 70, 50)[0]]
-    chain = [dict(name='resize', size=36), dict(name='center_crop', size=32)]
+    chain = [
+      {'name': 'resize', 'size': 36},
+      {'name': 'center_crop', 'size': 32},
+    ]
     expected = make_augment(chain)(x, draws_of(2))
     out = run(x, name='resize_center_crop', size=32, fraction=0.875)
     assert np.array_equal(out, expected)
 
   @pytest.mark.parametrize(
-    ('progress', 'size'), [(0.0, 6), (0.44, 6), (0.45, 8), (0.9, 12), (0.99, 12)]
+    ('progress', 'size'),
+    [(0.0, 6), (0.44, 6), (0.45, 8), (0.9, 12), (0.99, 12)],
   )
   def test_progressive(self, progress, size):
     x = images_of(3, 12, 12)
@@ -261,9 +269,9 @@ class TestWarp:
   def test_neighbouring_moves_resample_once(self, monkeypatch):
     x, draws = smooth_of(10, 24, 24), draws_of(10)
     moves = [
-      dict(name='rotation', degrees=20),
-      dict(name='scaling', low=0.8, high=1.2),
-      dict(name='translation', fraction=0.2),
+      {'name': 'rotation', 'degrees': 20},
+      {'name': 'scaling', 'low': 0.8, 'high': 1.2},
+      {'name': 'translation', 'fraction': 0.2},
     ]
     one_by_one = x
     for move in moves:

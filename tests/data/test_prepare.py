@@ -116,7 +116,8 @@ class _Server:
     self._http = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)
     self._http.daemon_threads = True
     self.url = f'http://127.0.0.1:{self._http.server_port}'
-    threading.Thread(target=self._http.serve_forever, daemon=True).start()
+    loop = self._http.serve_forever
+    threading.Thread(target=loop, args=(0.01,), daemon=True).start()
 
   def close(self):
     self._http.shutdown()
@@ -135,9 +136,8 @@ def server(tmp_path):
 @pytest.fixture
 def served(tmp_path, server):
   """The archive as the server has it."""
-  return _archive(
-    _write_tar(tmp_path / 'served' / _TAR, _members()), server.url
-  )
+  file = _write_tar(tmp_path / 'served' / _TAR, _members())
+  return _archive(file, server.url)
 
 
 def _no_data_set(data_dir: Path):
@@ -154,12 +154,8 @@ def test_download_continues_after_cuts(served, server, tmp_path):
   server.cut_after = [5000, 40_000, 1]
   file = download.fetch(served, tmp_path / 'to')
   assert download.matches(served, file)
-  assert server.requests == [
-    None,
-    'bytes=5000-',
-    'bytes=45000-',
-    'bytes=45001-',
-  ]
+  starts = ['bytes=5000-', 'bytes=45000-', 'bytes=45001-']
+  assert server.requests == [None, *starts]
   # It is there: nothing more is asked for.
   assert download.fetch(served, tmp_path / 'to') == file
   assert len(server.requests) == 4
@@ -306,9 +302,10 @@ def _changed_tar(change: str) -> dict[str, bytes]:
   return members
 
 
-@pytest.mark.parametrize(
-  'change', ['path', 'absolute', 'short', 'long', 'label']
-)
+_CHANGES = ['path', 'absolute', 'short', 'long', 'label']
+
+
+@pytest.mark.parametrize('change', _CHANGES)
 def test_wrong_members_write_nothing(tmp_path, change):
   file = _write_tar(tmp_path / 'in' / _TAR, _changed_tar(change))
   before = set(tmp_path.rglob('*'))
@@ -437,6 +434,29 @@ def test_a_failure_while_writing_leaves_nothing(served, tmp_path, monkeypatch):
   assert not list((tmp_path / 'cifar10').glob('3.0.2*'))
 
 
+def test_a_full_disk_is_told(served, tmp_path, monkeypatch):
+  class Full:
+    def __init__(self, *args):
+      pass
+
+    def write(self, data):
+      raise RuntimeError('write() failed: No space left on device')
+
+    def close(self):
+      raise RuntimeError('close() failed: No space left on device')
+
+  monkeypatch.setattr(writer.array_record_module, 'ArrayRecordWriter', Full)
+  with pytest.raises(UserError, match='cannot be written.*No space left'):
+    known.prepare_known('cifar10', tmp_path, known=_known(served))
+  _no_data_set(tmp_path)
+  full = tmp_path / 'downloads' / f'other-{_TAR}.part'
+  full.symlink_to('/dev/full')
+  archive = dataclasses.replace(served, name=f'other-{_TAR}')
+  (tmp_path / 'served' / archive.name).write_bytes(b'x' * served.size)
+  with pytest.raises(UserError, match='part cannot be written.*No space left'):
+    download.fetch(archive, tmp_path / 'downloads')
+
+
 def _prepare_in_a_process(data_dir, archive, go=None):
   if go is not None:
     # Slow enough to be killed at any point of the writing.
@@ -477,7 +497,7 @@ def test_calls_at_the_same_time_agree(served, server, tmp_path):
     context.Process(
       target=_prepare_in_a_process, args=(tmp_path / 'data', served)
     )
-    for _ in range(3)
+    for _ in range(2)
   ]
   for process in processes:
     process.start()
@@ -522,6 +542,35 @@ def test_other_data_sets_need_tensorflow(tmp_path, monkeypatch):
   monkeypatch.setattr(other.importlib.util, 'find_spec', lambda _: None)
   with pytest.raises(UserError, match=r"pip install 'recog_jax\[prepare\]'"):
     other.prepare_other('oxford_flowers102', tmp_path)
+
+
+def test_other_data_sets_are_left_to_tfds(tmp_path, monkeypatch):
+  calls = []
+
+  class Builder:
+    data_dir = str(tmp_path / 'flowers' / '1.0.0')
+
+    def download_and_prepare(self):
+      if calls[-1][0] == 'broken':
+        raise RuntimeError('the server is gone')
+
+  def builder(name, **options):
+    calls.append((name, options))
+    if name == 'flwers':
+      raise tensorflow_datasets.core.DatasetNotFoundError(name)
+    return Builder()
+
+  monkeypatch.setattr(other.importlib.util, 'find_spec', lambda _: True)
+  monkeypatch.setattr(tensorflow_datasets, 'builder', builder)
+  monkeypatch.setattr(tensorflow_datasets, 'list_builders', lambda: ['flowers'])
+  folder = other.prepare_other('flowers', tmp_path)
+  assert folder == tmp_path / 'flowers' / '1.0.0'
+  options = {'data_dir': str(tmp_path), 'file_format': 'array_record'}
+  assert calls == [('flowers', options)]
+  with pytest.raises(UserError, match='did you mean flowers'):
+    other.prepare_other('flwers', tmp_path)
+  with pytest.raises(UserError, match='cannot prepare broken: the server'):
+    other.prepare_other('broken', tmp_path)
 
 
 def test_published_archives_are_those_of_tfds():

@@ -92,9 +92,11 @@ def test_digits_splits_are_a_stratified_partition():
 
 
 def test_fake_is_seeded_balanced_and_separable():
-  options = dict(
-    shape=(8, 6, 3), num_classes=5, sizes={'train': 100, 'test': 50}
-  )
+  options = {
+    'shape': (8, 6, 3),
+    'num_classes': 5,
+    'sizes': {'train': 100, 'test': 50},
+  }
   source = fake(**options, seed=1)
   batch = _take_all(source.records('train'))
   assert batch['image'].shape == (100, 8, 6, 3)

@@ -20,7 +20,7 @@ def _read(path):
 def test_confusion_matrix(tmp_path, v):
   rng = np.random.default_rng(0)
   counts = np.diag(rng.integers(0, 100, v)) + (rng.random((v, v)) < 0.1) * 5
-  names = [f'class number {i} of {v}' for i in range(v)]
+  names = [f'$ class number {i} of {v} $' for i in range(v)]
   figures.confusion_matrix(tmp_path / 'a.png', counts, names)
   figures.confusion_matrix(tmp_path / 'b.png', np.zeros_like(counts), names)
   assert (_read(tmp_path / 'a.png') != _read(tmp_path / 'b.png')).any()
@@ -30,7 +30,11 @@ def test_contact_sheet_takes_any_number_of_any_size(tmp_path):
   rng = np.random.default_rng(0)
   sizes = [(8, 8, 1), (32, 32, 3), (40, 90, 3)]
   images = [rng.integers(0, 256, s).astype(np.uint8) for s in sizes]
-  captions = ['#1\ntrue cat', '#2', 'a caption that is much too long ' * 3]
+  captions = [
+    '#1\ntrue cat',
+    '$#2$ $\\x',
+    'a caption that is much too long ' * 3,
+  ]
   figures.contact_sheet(tmp_path / 'a.png', images, captions, 'Three')
   three = _read(tmp_path / 'a.png')
   figures.contact_sheet(tmp_path / 'b.png', images * 3, captions * 3, 'Nine')

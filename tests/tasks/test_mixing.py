@@ -33,7 +33,7 @@ def partner(x):
 
 def test_mixup_is_one_blend_of_inputs_and_targets():
   batch = batch_of()
-  for key in keys(5):
+  for key in keys(2):
     x, y = mixup(batch['inputs'], batch['targets'], key, 0.4)
     share = float(y[3, 3])
     assert 0 <= share <= 1
@@ -47,19 +47,19 @@ def test_mixup_strength_is_beta():
   shares = np.array(
     jax.vmap(
       lambda k: mixup(batch['inputs'], batch['targets'], k, 0.2)[1][0, 0]
-    )(keys(2000))
+    )(keys(1000))
   )
-  assert shares.mean() == pytest.approx(0.5, abs=0.04)
+  assert shares.mean() == pytest.approx(0.5, abs=0.05)
   # Var of Beta(a, a) is 1 / (4 (2 a + 1)).
-  assert shares.var() == pytest.approx(1 / (4 * 1.4), abs=0.015)
+  assert shares.var() == pytest.approx(1 / (4 * 1.4), abs=0.02)
 
 
 def test_cutmix_pastes_one_rectangle_and_counts_it():
   batch = batch_of()
   areas = []
+  cut = jax.jit(lambda k: cutmix(batch['inputs'], batch['targets'], k, 1.0))
   for key in keys(40):
-    x, y = cutmix(batch['inputs'], batch['targets'], key, 1.0)
-    x, y = np.asarray(x), np.asarray(y)
+    x, y = map(np.asarray, cut(key))
     pasted = x[3, ..., 0] == 2
     assert (pasted | (x[3, ..., 0] == 3)).all()
     assert (x[..., :1] == x).all()
@@ -95,7 +95,7 @@ class TestMix:
 
   def test_probability_none(self):
     batch = batch_of()
-    out = mix(batch, keys(1)[0], mixup_alpha=1, cutmix_alpha=1, probability=0)
+    out = mix(batch, keys(1)[0], mixup_alpha=1.0, probability=0.0)
     np.testing.assert_array_equal(out['inputs'], batch['inputs'])
     np.testing.assert_array_equal(out['targets'], batch['targets'])
 
@@ -112,14 +112,14 @@ class TestMix:
       )
     )
     counts = {'none': 0, 'mixup': 0, 'cutmix': 0}
-    for key in keys(300):
+    for key in keys(200):
       row = np.asarray(step(key)['inputs'][3, ..., 0])
       blended = ((row > 2) & (row < 3)).all()
       cut = (row == 2).any()
       counts['mixup' if blended else 'cutmix' if cut else 'none'] += 1
-    assert counts['mixup'] / 300 == pytest.approx(0.6, abs=0.1)
-    assert counts['cutmix'] / 300 == pytest.approx(0.2, abs=0.08)
-    assert counts['none'] / 300 == pytest.approx(0.2, abs=0.08)
+    assert counts['mixup'] / 200 == pytest.approx(0.6, abs=0.1)
+    assert counts['cutmix'] / 200 == pytest.approx(0.2, abs=0.08)
+    assert counts['none'] / 200 == pytest.approx(0.2, abs=0.08)
 
   def test_one_of_them_is_as_alone(self):
     batch = batch_of()

@@ -64,6 +64,7 @@ def fetch(archive: Archive, folder: Path, *, urls: Sequence[str] = ()) -> Path:
 
   Raises:
     DownloadError: no address answers, or all give another file.
+    UserError: the folder cannot be written.
   """
   target = folder / archive.name
   if matches(archive, target):
@@ -144,15 +145,31 @@ def _request(address: str, part: Path, done: int, size: int, bar) -> bool:
     bar.n = done
     length = answer.headers.get('Content-Length')
     promised = done + int(length) if length and length.isdigit() else None
-    with part.open('ab' if done else 'wb') as f:
+    with _open(part, 'ab' if done else 'wb') as f:
       # One byte more than the file has shows that it is another file.
       while block := answer.read(min(_BLOCK, size + 1 - done)):
-        f.write(block)
+        _append(f, block)
         done += len(block)
         bar.update(len(block))
         if done > size:
           return False
   return done < size and (promised is None or done < promised)
+
+
+def _open(part: Path, mode: str):
+  try:
+    return part.open(mode, buffering=0)
+  except OSError as e:
+    raise UserError(f'{part} cannot be written: {e}.') from e
+
+
+def _append(file, block: bytes):
+  """Writes all of it. A full disk is no fault of the network's."""
+  try:
+    while block:
+      block = block[file.write(block) :]
+  except OSError as e:
+    raise UserError(f'{file.name} cannot be written: {e}.') from e
 
 
 def _continues(answer, done: int) -> bool:

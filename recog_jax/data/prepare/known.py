@@ -188,12 +188,13 @@ def ensure(
     logging.info('%s is absent from %s; preparing it.', dataset, place)
     try:
       return prepare_known(name, place, known=known)
-    except download.DownloadError as e:
-      names = ' '.join(a.name for a in entry.archives)
-      raise MissingDataError(
-        f'{e} Copy {names} to this machine and add --archive=FOLDER to the '
-        f'command that follows. {missing}'
-      ) from e
+    except UserError as e:
+      hint = ''
+      if isinstance(e, download.DownloadError):
+        names = ' '.join(a.name for a in entry.archives)
+        hint = f'Without internet, copy {names} to this machine and add '
+        hint += '--archive=FOLDER to the command below. '
+      raise MissingDataError(f'{e} {hint}{missing}') from e
 
 
 def _given(archive: download.Archive, files: Sequence[Path]) -> Path:

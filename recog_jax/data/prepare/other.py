@@ -31,10 +31,9 @@ def prepare_other(dataset: str, data_dir: Path) -> Path:
     builder = tfds.builder(
       dataset, data_dir=str(data_dir), file_format='array_record'
     )
-  except tfds.core.registered.DatasetNotFoundError as e:
-    raise unknown_name('data set', dataset, tfds.list_builders()) from e
-  try:
     builder.download_and_prepare()
-  except Exception as e:  # each data set's own code, its downloads included
+  except tfds.core.DatasetNotFoundError as e:
+    raise unknown_name('data set', dataset, tfds.list_builders()) from e
+  except Exception as e:  # Each data set's own code, its downloads included.
     raise UserError(f'TFDS cannot prepare {dataset}: {e}') from e
   return Path(builder.data_dir)

@@ -85,17 +85,21 @@ def write_shard(file: Path, examples: Iterable[bytes]) -> tuple[int, int]:
 
   Returns:
     Number of records and their serialised size in bytes.
+
+  Raises:
+    OSError: it cannot be written; the disk is full, for example.
   """
   part = file.with_name(f'{file.name}.tmp')
   # One record a group, or every look-up would decompress a whole group.
-  writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1')
   count = size = 0
   try:
-    for data in examples:
-      writer.write(data)
-      count, size = count + 1, size + len(data)
-  finally:
-    writer.close()
+    writer = array_record_module.ArrayRecordWriter(str(part), 'group_size:1')
+    with contextlib.closing(writer):
+      for data in examples:
+        writer.write(data)
+        count, size = count + 1, size + len(data)
+  except RuntimeError as e:  # All that the writer ever raises.
+    raise OSError(str(e)) from e
   _sync(part)
   part.replace(file)
   return count, size

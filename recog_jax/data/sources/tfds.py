@@ -202,6 +202,7 @@ class TfdsRecords:
       encoded = feature[image_key].bytes_list.value[0]
       image = decode_image(encoded, self.info.shape[-1])
       label = list(feature[label_key].int64_list.value)
+      self._check_label(label)
     except Exception as e:  # protobuf's errors share no useful base class
       reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
       raise UserError(
@@ -214,6 +215,14 @@ class TfdsRecords:
         f'{self.info.shape}.'
       )
     return image, label
+
+  def _check_label(self, label: list[int]):
+    if not self.several and len(label) != 1:
+      raise ValueError(f'it has {len(label)} labels')
+    # TFDS gives -1 to the records of a split whose labels are not published.
+    low = 0 if self.several else -1
+    if any(not low <= y < len(self.info.label_names) for y in label):
+      raise ValueError(f'its label {label} is no class')
 
   def _labels(self, labels) -> np.ndarray:
     if not self.several:

@@ -40,6 +40,8 @@ SMALL = {
   'lenet': lambda **o: lenet(channels=(3, 4), hidden=(8,), **o),
   'lenet_average': lambda **o: lenet(pool='average', **o),
 }
+# Compiling is what these tests take their time for.
+_FAST = {'xla_backend_optimization_level': 0}
 every_model = pytest.mark.parametrize('name', SMALL)
 
 
@@ -64,8 +66,13 @@ def _variables(module):
   return jax.tree.unflatten(tree, values)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def _run(module, variables, x, train, mask, key):
+@functools.partial(jax.jit, static_argnums=0, compiler_options=_FAST)
+def _init(module):
+  x = jnp.zeros(SHAPE)
+  return module.init(jax.random.key(0), x, train=False)['params']
+
+
+def _apply(module, variables, x, train, mask, key):
   (logits, taps), new = module.apply(
     variables,
     x,
@@ -77,9 +84,12 @@ def _run(module, variables, x, train, mask, key):
   return logits, taps['features'], new.get('batch_stats', {})
 
 
+_apply_jitted = jax.jit(_apply, static_argnums=(0, 3), compiler_options=_FAST)
+
+
 def _forward(module, variables, x, *, train=False, mask=None, key=0):
   """(logits, features, batch_stats)."""
-  return _run(module, variables, x, train, mask, key)
+  return _apply_jitted(module, variables, x, train, mask, key)
 
 
 def _abstract(module, shape):
@@ -156,7 +166,7 @@ def test_shapes_dtypes_and_explicit_names(name):
     for key in path[1:]:
       assert re.fullmatch('[a-z][a-z0-9_]*', key.key), path
   logits, features, stats = jax.eval_shape(
-    lambda v, x: _forward(module, v, x, train=True),
+    lambda v, x: _apply(module, v, x, True, None, 0),
     variables,
     jax.ShapeDtypeStruct(SHAPE, jnp.float32),
   )
@@ -236,12 +246,9 @@ def test_dropout_draws_from_its_stream_in_training_only(name):
 
 @pytest.mark.parametrize('name', ['resnet18', 'resnet50', 'resnet8'])
 def test_zero_init_makes_residual_branches_start_as_nothing(name):
-  x = _images()
   for zero in (True, False):
     module = SMALL[name](num_outputs=7, zero_init_last_gamma=zero)
-    params = jax.jit(module.init, static_argnames='train')(
-      jax.random.key(0), x, train=False
-    )['params']
+    params = _init(module)
     last = {'resnet50': 'norm3'}.get(name, 'norm2')
     for block, leaves in params.items():
       if 'block' in block:
@@ -251,9 +258,7 @@ def test_zero_init_makes_residual_branches_start_as_nothing(name):
 
 def test_kernels_start_as_he_by_fan_out():
   module = resnet50(num_outputs=100).clone(blocks=(1, 1))
-  params = jax.jit(module.init, static_argnames='train')(
-    jax.random.key(0), jnp.zeros((1, 32, 32, 3)), train=False
-  )['params']
+  params = _init(module)
   kernel = params['stage2_block1']['conv2']['kernel']
   assert kernel.shape == (3, 3, 128, 128)
   assert kernel.std() == pytest.approx((2 / (9 * 128)) ** 0.5, rel=0.01)
