@@ -1,5 +1,6 @@
 """How every command starts: flags, `--help`, and errors told in a sentence."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -7,6 +8,16 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 
 from recog_jax.errors import UserError, unknown_name
+
+# What a user can mend about a disk: full, over quota or the limit of a file's
+# size, not writable.
+_DISK_ERRORS = (
+  errno.ENOSPC,
+  errno.EDQUOT,
+  errno.EFBIG,
+  errno.EACCES,
+  errno.EROFS,
+)
 
 flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 
@@ -37,6 +48,8 @@ def run(main: Callable[[], int | None]) -> None:
   debug = '--debug' in argv
   try:
     app.run(lambda _: _call(main), argv=argv, flags_parser=_parse)
+  except KeyboardInterrupt:
+    sys.exit(130)
   except UserError as error:
     if debug:
       raise
@@ -64,7 +77,17 @@ def _call(main: Callable[[], int | None]) -> None:
   if not flags.FLAGS.debug:
     # Orbax tells of each of its steps at INFO, and of read-only at WARNING.
     logging.set_verbosity(logging.ERROR)
-  sys.exit(main() or 0)
+  try:
+    code = main() or 0
+  except OSError as error:
+    if error.errno not in _DISK_ERRORS:
+      raise
+    where = f' ({error.filename})' if error.filename else ''
+    raise UserError(
+      f'{error.strerror}{where}: make room or give rights, and run the same '
+      'command again'
+    ) from error
+  sys.exit(code)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

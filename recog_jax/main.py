@@ -34,6 +34,7 @@ def main() -> None:
   from recog_jax.data.prepare import ensure
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment, train
+  from recog_jax.engine.lock import locked
   from recog_jax.errors import UserError
 
   config = _CONFIG.value
@@ -51,8 +52,9 @@ def main() -> None:
   if source.name == 'tfds':
     ensure(source.dataset, data_dir)
   ex = experiment.build(config, data_dir)
-  config_lib.keep(workdir, config)
-  train.train(ex, workdir, config=config_lib.canonical(config), stop=stop)
+  with locked(workdir):
+    config_lib.keep(workdir, config)
+    train.train(ex, workdir, config=config_lib.canonical(config), stop=stop)
 
 
 if __name__ == '__main__':

@@ -6,6 +6,7 @@ each element is a chunk of the step's rows, and the chunks are joined here, so
 that all workers share each step.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import math
@@ -16,6 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import grain
 import numpy as np
 
@@ -102,6 +104,8 @@ def _worker_init(parent: int, index: int, count: int) -> None:
     os._exit(1)
 
   threading.Thread(target=watch, daemon=True).start()
+  # One thread a worker: there are as many workers as cores to use.
+  cv2.setNumThreads(1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +114,23 @@ class _WorkerInit:
 
   def __call__(self, index: int, count: int) -> None:
     _worker_init(self.parent, index, count)
+
+
+def _start_unsignalled(iterator: Iterator[Batch]) -> Iterator[Batch]:
+  """Starts the workers with signals blocked, which they inherit.
+
+  `_worker_init` comes some seconds too late: a Ctrl-C while a worker imports
+  its modules would end it, and its text would cover the run's own. The main
+  thread stays open to signals.
+  """
+  block = (signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+  with concurrent.futures.ThreadPoolExecutor(
+    1, initializer=signal.pthread_sigmask, initargs=block
+  ) as pool:
+    first = pool.submit(next, iterator, None).result()
+  if first is not None:
+    yield first
+    yield from iterator
 
 
 @contextlib.contextmanager
@@ -129,10 +150,11 @@ def batches(
   Raises:
     UserError: from inside the iterator, for records that cannot be read.
   """
-  workers = 0 if make.records.in_memory else workers
+  steps = max(0, stop_step - make.start_step)
+  if make.records.in_memory or steps == 1:
+    workers = 0  # They would only cost.
   chunks = max(1, min(workers, len(make.rows)))
   make = dataclasses.replace(make, chunks=chunks)
-  steps = max(0, stop_step - make.start_step)
   data = grain.MapDataset.range(steps * chunks).map(make)
   size = len(make.rows) * 3 * 224 * 224  # A guess that is safe, in bytes.
   buffered = max(2, min(8, _BUFFER_BYTES // size))
@@ -156,14 +178,9 @@ def batches(
     data = data.batch(chunks, batch_fn=_join)
   iterator = iter(data)
   try:
-    yield iterator
+    yield _start_unsignalled(iterator) if workers else iterator
   finally:
     iterator.close()
-
-
-def example(make: MakeBatch) -> Batch:
-  """The arrays of the first step's rows, made here and now."""
-  return make(0)
 
 
 def steps_of(epochs: float, steps_per_epoch: float) -> int:

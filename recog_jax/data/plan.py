@@ -6,11 +6,11 @@ batch and a process asks only for the rows that its devices address.
 """
 
 import dataclasses
+import functools
 import re
 from typing import Any
 
 import numpy as np
-from grain.experimental import index_shuffle
 
 from recog_jax.data.random import Draws
 from recog_jax.data.sources.base import Records
@@ -30,6 +30,19 @@ class Rows:
   index: np.ndarray
   epoch: np.ndarray
   valid: np.ndarray
+
+
+@functools.lru_cache(maxsize=2)
+def _order(num_records: int, seed: int, epoch: int) -> np.ndarray:
+  """An epoch's permutation: records sorted by a hash of (seed, epoch, record).
+
+  It is made once an epoch (4 ms for CIFAR-10, 0.2 s for ImageNet). grain's
+  `index_shuffle` needs no memory, but 3.5 us a record, which for a batch of
+  CIFAR-10 was more than cropping and flipping it.
+  """
+  records = np.arange(num_records)
+  draws = Draws(seed, np.full(num_records, epoch), records)
+  return np.argsort(draws.bits('order'), kind='stable')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,16 +65,11 @@ class TrainPlan:
     """The given rows (int `k`, in [0, batch_size)) of a step's global batch."""
     position = step * self.batch_size + np.asarray(rows, np.int64)
     epoch, place = np.divmod(position, self.num_records)
-    keys = {int(e): self._epoch_key(int(e)) for e in np.unique(epoch)}
-    index = [
-      index_shuffle(p, self.num_records - 1, keys[e], 4)
-      for p, e in zip(place.tolist(), epoch.tolist(), strict=True)
-    ]
-    return Rows(np.asarray(index, np.int64), epoch, np.ones(len(rows), bool))
-
-  def _epoch_key(self, epoch: int) -> int:
-    draws = Draws(self.seed, np.asarray([epoch]), np.asarray([0]))
-    return int(draws.integers('order', 2**31 - 1)[0])
+    index = np.empty_like(place)
+    for e in np.unique(epoch):
+      here = epoch == e
+      index[here] = _order(self.num_records, self.seed, int(e))[place[here]]
+    return Rows(index, epoch, np.ones(len(index), bool))
 
   def fingerprint(self) -> dict[str, Any]:
     return {'kind': 'train', 'version': 1, **dataclasses.asdict(self)}

@@ -1,29 +1,28 @@
 """Checkpoints: asynchronous, atomic, verified, the latest N and the best N.
 
 Layout: `checkpoints/<step>/state` (Orbax), beside it `meta`: the config, the
-code's version, the data plan's fingerprint, the logbook's open sums, and one
-checksum a leaf. The checksum is computed on the devices and does not depend on
-how a leaf is sharded, so that it also holds on another mesh: of 25 checkpoints
-with one flipped bit 22 would restore silently wrong without it.
+code's version, the data plan's fingerprint, the logbook's open sums, the
+headline metric, and the form and a checksum of each leaf. The checksum is
+computed on the devices and does not depend on how a leaf is sharded, so that it
+also holds on another mesh: of 25 checkpoints with one flipped bit 22 would
+restore silently wrong without it.
 """
 
+import contextlib
 import json
+import math
 import shutil
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policy
 
 from recog_jax.engine.paths import path_name
 from recog_jax.errors import UserError, warn
-
-_METRIC = 'metric'
-
 
 def _leaf_checksum(x: jax.Array) -> jax.Array:
   """uint32: sum of words, each times an odd number that depends on its place.
@@ -59,6 +58,12 @@ def checksums(tree: Any) -> dict[str, int]:
   return {path_name(path): int(value) for path, value in leaves}
 
 
+def _forms(tree: Any) -> dict[str, str]:
+  """Data type and shape of each leaf, for example `float32[3, 3, 1, 16]`."""
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return {path_name(p): f'{x.dtype}{list(x.shape)}' for p, x in leaves}
+
+
 def _seal(meta: Mapping[str, Any]) -> dict[str, Any]:
   body = json.dumps(meta, sort_keys=True)
   return {'body': body, 'crc32': zlib.crc32(body.encode())}
@@ -68,6 +73,12 @@ def _unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
   if zlib.crc32(sealed['body'].encode()) != sealed['crc32']:
     raise ValueError('its meta data do not match their checksum')
   return json.loads(sealed['body'])
+
+
+def _reason(error: Exception) -> str:
+  """The first line of an error's text; Orbax's texts run over pages."""
+  lines = str(error).strip().splitlines()
+  return lines[0][:200] if lines else type(error).__name__
 
 
 class Checkpoints:
@@ -93,27 +104,17 @@ class Checkpoints:
     """
     self.directory = workdir / 'checkpoints'
     self._read_only = read_only
-    if read_only and not self.directory.is_dir():
-      raise UserError(
-        f'{workdir} holds no checkpoints: is it the --workdir of a training?'
-      )
-    best = policy.BestN(
-      get_metric_fn=lambda metrics: metrics[_METRIC],
-      reverse=not higher_is_better,
-      n=keep_best,
-      keep_checkpoints_without_metrics=False,
-    )
+    self._keep_latest, self._keep_best = max(1, keep_latest), keep_best
     self._sign = 1 if higher_is_better else -1
+    # Scores of whole checkpoints, and of the one that is being written.
+    self._scores: dict[int, float | None] = {}
     self._manager = ocp.CheckpointManager(
       self.directory.absolute(),
       options=ocp.CheckpointManagerOptions(
-        preservation_policy=policy.AnyPreservationPolicy(
-          [policy.LatestN(max(1, keep_latest)), best]
-        ),
+        preservation_policy=self,
         cleanup_tmp_directories=not read_only,
         create=not read_only,
         read_only=read_only,
-        enable_background_delete=False,
       ),
       item_handlers={
         'state': ocp.StandardCheckpointHandler(),
@@ -121,25 +122,56 @@ class Checkpoints:
       },
     )
 
+  # -- which there are, and which stay ---------------------------------------
+
   def steps(self) -> list[int]:
-    """Steps of the checkpoints there are, oldest first."""
-    self._manager.reload()
-    return sorted(self._manager.all_steps())
+    """Steps of the checkpoints there are, oldest first.
+
+    A name that is only digits is a whole one: Orbax renames it so at the end.
+    """
+    if not self.directory.is_dir():
+      return []
+    found = (p.name for p in self.directory.iterdir() if p.is_dir())
+    return sorted(int(name) for name in found if name.isdigit())
 
   def best_step(self) -> int | None:
     """The checkpoint with the best headline metric; the earliest of equals."""
-    scored = [(self._score(s), -s) for s in self.steps()]
-    scored = [(score, s) for score, s in scored if score is not None]
-    return -max(scored)[1] if scored else None
+    return next(iter(self._best_first(self.steps())), None)
+
+  def _best_first(self, steps: Iterable[int]) -> list[int]:
+    """Those that have a metric, the best one first."""
+    scored = [(self._score(step), step) for step in steps]
+    scored = [(-score, step) for score, step in scored if score is not None]
+    return [step for _, step in sorted(scored)]
 
   def _score(self, step: int) -> float | None:
-    try:
-      metrics = self._manager.metrics(step)
-    except (OSError, ValueError):
-      return None
-    if not metrics or _METRIC not in metrics:
-      return None
-    return self._sign * metrics[_METRIC]
+    if step not in self._scores:
+      try:
+        metric = self._read_meta(step)['metric']
+      except ValueError:
+        return None
+      self._set_score(step, metric)
+    return self._scores[step]
+
+  def _set_score(self, step: int, metric: float | None) -> None:
+    usable = metric is not None and math.isfinite(metric)
+    self._scores[step] = self._sign * metric if usable else None
+
+  def should_preserve(
+    self, checkpoints: Sequence[Any], *, context: Any
+  ) -> list[bool]:
+    """Orbax's question, after a save: which ones stay.
+
+    Its own BestN reads the metric from a file that no checksum guards, and
+    without `best_fn` from none.
+    """
+    del context
+    steps = [checkpoint.step for checkpoint in checkpoints]
+    kept = set(sorted(steps)[-self._keep_latest :])
+    kept.update(self._best_first(steps)[: self._keep_best])
+    return [step in kept for step in steps]
+
+  # -- writing ---------------------------------------------------------------
 
   def save(
     self,
@@ -150,27 +182,43 @@ class Checkpoints:
   ) -> None:
     """Starts saving; returns when the state may be changed again.
 
+    Where the step is there already (a run that was stopped within an
+    evaluation, and has made up for it) only the meta data are written anew.
+
     Raises:
       UserError: this save or the one before could not be written.
     """
-    meta = {**meta, 'step': step, 'checksums': checksums(state)}
-    metrics = None if metric is None else {_METRIC: float(metric)}
+    self.wait()
+    metric = None if metric is None else float(metric)
+    meta = {
+      **meta,
+      'step': step,
+      'metric': metric,
+      'forms': _forms(state),
+      'checksums': checksums(state),
+    }
+    self._set_score(step, metric)
     try:
       if step in self.steps():
-        # Evaluated after a resume: the same state, now with its metric.
-        self._manager.wait_until_finished()
-        self._manager.delete(step)
+        self._amend(step, meta)
+        return
       self._manager.save(
         step,
         args=ocp.args.Composite(
           state=ocp.args.StandardSave(state),
           meta=ocp.args.JsonSave(_seal(meta)),
         ),
-        metrics=metrics,
         force=True,
       )
     except Exception as error:
-      raise self._write_error(step, error) from error
+      raise self._write_error(error) from error
+
+  def _amend(self, step: int, meta: Mapping[str, Any]) -> None:
+    if jax.process_index() == 0:
+      path = self._meta_path(step)
+      fresh = path.with_suffix('.new')
+      fresh.write_text(json.dumps(_seal(meta)))
+      fresh.replace(path)
 
   def wait(self) -> None:
     """Returns when what was saved is on disk.
@@ -182,23 +230,20 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
     except Exception as error:
-      raise self._write_error(None, error) from error
+      raise self._write_error(error) from error
 
-  def _write_error(self, step: int | None, error: Exception) -> UserError:
-    whole = [s for s in self._whole_steps() if s != step]
-    last = f'step {max(whole)}' if whole else 'none yet'
-    reason = str(error).strip().splitlines()
-    reason = reason[0][:200] if reason else type(error).__name__
+  def _write_error(self, error: Exception) -> UserError:
+    steps = self.steps()
+    last = f'step {steps[-1]}' if steps else 'none yet'
     free = shutil.disk_usage(self.directory).free
     return UserError(
-      f'a checkpoint could not be written to {self.directory} ({reason}; '
-      f'{free >> 20} MiB are free there). Make room and run the same command '
-      f'again: it continues from the last whole checkpoint ({last}).'
+      f'a checkpoint could not be written to {self.directory} '
+      f'({_reason(error)}; {free >> 20} MiB are free there). Make room and run '
+      'the same command again: it continues from the last whole checkpoint '
+      f'({last}).'
     )
 
-  def _whole_steps(self) -> list[int]:
-    names = [p.name for p in self.directory.iterdir() if p.is_dir()]
-    return [int(name) for name in names if name.isdigit()]
+  # -- reading ---------------------------------------------------------------
 
   def load(self, step: int, abstract_state: Any) -> tuple[Any, dict[str, Any]]:
     """One checkpoint, verified leaf by leaf.
@@ -212,27 +257,48 @@ class Checkpoints:
 
     Raises:
       ValueError: it is damaged; the text says in what.
+      UserError: it is whole, and of another model or optimizer.
     """
+    meta = self._read_meta(step)
+    self._check_forms(step, meta, _forms(abstract_state))
     try:
-      meta = self._meta(step)
-      restored = self._manager.restore(
-        step,
-        args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state)),
-      )
+      args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
+      state = self._manager.restore(step, args=args)['state']
+    except jax.errors.JaxRuntimeError:
+      raise  # Too little memory, for example: no fault of the files.
     except Exception as error:
-      reason = str(error).strip().splitlines()
-      raise ValueError(
-        reason[0][:200] if reason else type(error).__name__
-      ) from error
-    found = checksums(restored['state'])
+      raise ValueError(_reason(error)) from error
+    found = checksums(state)
     wrong = [k for k, v in meta['checksums'].items() if found.get(k) != v]
-    if wrong or len(found) != len(meta['checksums']):
-      raise ValueError(f'{wrong[0] if wrong else "its tree"} has wrong bits')
-    return restored['state'], meta
+    if wrong:
+      raise ValueError(f'{wrong[0]} has wrong bits')
+    return state, meta
 
-  def _meta(self, step: int) -> dict[str, Any]:
-    args = ocp.args.Composite(meta=ocp.args.JsonRestore())
-    return _unseal(self._manager.restore(step, args=args)['meta'])
+  def _meta_path(self, step: int) -> Path:
+    return self.directory / str(step) / 'meta' / 'metadata'
+
+  def _read_meta(self, step: int) -> dict[str, Any]:
+    try:
+      meta = _unseal(json.loads(self._meta_path(step).read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+      raise ValueError(f'meta data: {_reason(error)}') from error
+    if meta['step'] != step:
+      raise ValueError(f'its meta data are those of step {meta["step"]}')
+    return meta
+
+  def _check_forms(
+    self, step: int, meta: Mapping[str, Any], wanted: Mapping[str, str]
+  ) -> None:
+    saved = meta['forms']
+    for name in sorted({*saved, *wanted}):
+      there, here = saved.get(name, 'absent'), wanted.get(name, 'absent')
+      if there != here:
+        raise UserError(
+          f'checkpoint {step} in {self.directory} is of another model or '
+          f'optimizer ({name}: {there} in the checkpoint, {here} in this run). '
+          f'It was written by {meta.get("version", "other code")}: use that '
+          'version, or another --workdir.'
+        )
 
   def load_latest(
     self, abstract_state: Any
@@ -245,32 +311,40 @@ class Checkpoints:
     Raises:
       UserError: there are checkpoints, and all are damaged.
     """
-    steps = self.steps()
-    for step in reversed(steps):
+    damaged = []
+    for step in reversed(self.steps()):
       try:
-        return self.load(step, abstract_state)
+        found = self.load(step, abstract_state)
       except ValueError as error:
-        warn(
-          f'checkpoint {step} is damaged ({error}): falling back to the one '
-          'before'
-        )
-        self._set_aside(step)
-    if steps:
+        if not (self.directory / str(step)).exists():
+          continue  # Evaluation beside training: it was removed meanwhile.
+        damaged.append(step)
+        warn(f'checkpoint {step} in {self.directory} is damaged ({error})')
+        continue
+      self._set_aside(damaged)
+      if damaged:
+        warn(f'falling back to checkpoint {step}')
+      return found
+    if damaged:
       raise UserError(
         f'every checkpoint in {self.directory} is damaged: restore the folder '
-        'from a copy, or start in another --workdir'
+        'from a copy, or start again in another --workdir'
       )
     return None
 
-  def _set_aside(self, step: int) -> None:
-    if self._read_only or jax.process_index() != 0:
+  def _set_aside(self, steps: Sequence[int]) -> None:
+    if self._read_only or not steps:
       return
-    aside = self.directory.with_name('checkpoints.damaged')
-    aside.mkdir(exist_ok=True)
-    target = aside / str(step)
-    shutil.rmtree(target, ignore_errors=True)
-    (self.directory / str(step)).rename(target)
+    if jax.process_index() == 0:
+      aside = self.directory.with_name('checkpoints.damaged')
+      aside.mkdir(exist_ok=True)
+      for step in steps:
+        target = aside / str(step)
+        shutil.rmtree(target, ignore_errors=True)
+        (self.directory / str(step)).rename(target)
     self._manager.reload()
 
   def close(self) -> None:
-    self._manager.close()
+    """Waits for a save in progress; one that failed was told of by `wait`."""
+    with contextlib.suppress(Exception):
+      self._manager.close()

@@ -9,11 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.summary import scalar
 from tqdm import tqdm
 
 # Where a second of a run can go; what is in none of them is `other`.
 PHASES = ('compile', 'step', 'input', 'evaluation', 'checkpoint')
+# Flushing TensorBoard's file waits for the disk.
+_FLUSH_SECONDS = 10.0
 
 
 class Logbook:
@@ -35,7 +39,9 @@ class Logbook:
     self._events = workdir / 'tensorboard'
     self._quiet = quiet
     self._file = None
-    self._writer: SummaryWriter | None = None
+    self._rows = 0
+    self._flushed = 0.0
+    self._writer: EventsWriter | None = None
     self._bar: tqdm | None = None
     self._sums: dict[str, list[float]] = {}
     self.seconds = dict.fromkeys(PHASES, 0.0)
@@ -47,30 +53,42 @@ class Logbook:
   # -- state that a checkpoint carries ---------------------------------------
 
   def state(self) -> dict[str, Any]:
-    """The open sums and the seconds so far; JSON."""
+    """The open sums, the rows and the seconds so far; JSON."""
     return {
+      'rows': self._rows,
       'sums': self._sums,
       'seconds': self.seconds,
       'total_seconds': self.total_seconds(),
     }
 
   def start(self, step: int, state: Mapping[str, Any] | None = None) -> None:
-    """Continues after `step`: later lines are dropped, open sums put back."""
+    """Continues after `step`: later lines are dropped, open sums put back.
+
+    Lines are counted, as well as compared by step: a run that was stopped in
+    an evaluation may have written of that step twice.
+    """
+    rows = 0
     if state is not None:
       self._sums = {k: list(v) for k, v in state['sums'].items()}
       self.seconds.update(state['seconds'])
       self._earlier = state['total_seconds']
+      rows = state['rows']
     if self._quiet:
       return
-    kept = [row for row in read(self._path) if row['step'] <= step]
+    kept = [r for r in read(self._path)[:rows] if r['step'] <= step]
     fresh = self._path.with_suffix('.new')
     fresh.write_text(''.join(json.dumps(row) + '\n' for row in kept))
     fresh.replace(self._path)
+    self._rows = len(kept)
+    self._events.mkdir(exist_ok=True)
     for old in self._events.glob('events.*'):
       old.unlink()
-    self._writer = SummaryWriter(str(self._events))
+    # Not SummaryWriter: its thread dies on a full disk, and the run with it
+    # hangs when its queue is full.
+    self._writer = EventsWriter(str(self._events / 'events'))
     for row in kept:
       self._to_tensorboard(row)
+    self._flush()
     self._file = self._path.open('a')
 
   # -- time ------------------------------------------------------------------
@@ -141,7 +159,10 @@ class Logbook:
     assert self._file is not None
     self._file.write(json.dumps(row) + '\n')
     self._file.flush()
+    self._rows += 1
     self._to_tensorboard(row)
+    if time.perf_counter() - self._flushed > _FLUSH_SECONDS:
+      self._flush()
     numbers = {
       k: v
       for k, v in values.items()
@@ -156,9 +177,17 @@ class Logbook:
 
   def _to_tensorboard(self, row: Mapping[str, Any]) -> None:
     assert self._writer is not None
+    now = time.time()
     for name, value in row.items():
       if isinstance(value, (int, float)) and name != 'step':
-        self._writer.add_scalar(f'{row["kind"]}/{name}', value, row['step'])
+        summary = scalar(f'{row["kind"]}/{name}', value)
+        event = Event(wall_time=now, step=row['step'], summary=summary)
+        self._writer.write_event(event)
+
+  def _flush(self) -> None:
+    assert self._writer is not None
+    self._writer.flush()
+    self._flushed = time.perf_counter()
 
   def say(self, text: str) -> None:
     """One line on the terminal, beside a progress bar too."""
@@ -185,12 +214,13 @@ class Logbook:
       self._bar.update(1)
 
   def close(self) -> None:
+    """Closes the files; what could not be written was told of by `write`."""
     if self._bar is not None:
       self._bar.close()
-    if self._file is not None:
-      self._file.close()
-    if self._writer is not None:
-      self._writer.close()
+    for file in (self._file, self._writer):
+      if file is not None:
+        with contextlib.suppress(OSError):
+          file.close()
 
 
 def _short(value: Any) -> str:
@@ -198,12 +228,15 @@ def _short(value: Any) -> str:
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-  """The rows of a metrics.jsonl; a last line cut by a kill is dropped."""
+  """The rows of a metrics.jsonl; what a kill or a full disk cut is dropped."""
   rows = []
   if path.exists():
-    for line in path.read_text().splitlines():
+    for line in path.read_text(errors='replace').splitlines():
       try:
-        rows.append(json.loads(line))
+        row = json.loads(line)
       except json.JSONDecodeError:
         break
+      if not isinstance(row, dict) or not {'step', 'kind'} <= row.keys():
+        break
+      rows.append(row)
   return rows

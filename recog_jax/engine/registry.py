@@ -25,7 +25,7 @@ TABLES: dict[str, dict[str, str]] = {
     **_CIFAR,
     'mlp': f'{_IMAGE}.mlp:mlp',
     'lenet': f'{_IMAGE}.lenet:lenet',
-    'airbench': f'{_IMAGE}.airbench:make',
+    'airbench': f'{_IMAGE}.airbench:airbench',
   },
   'task': {
     'classification': 'recog_jax.tasks.classification:make_classification',

@@ -1,7 +1,16 @@
 """A request to stop (SIGTERM, Ctrl-C), asked for between steps."""
 
+import os
 import signal
+import socket
+import sys
+import threading
+import time
 from types import FrameType
+
+# Launchers such as `timeout` signal a process and then its group: what comes
+# this soon after the first signal is the same request.
+_SAME_SECONDS = 0.5
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -20,14 +29,42 @@ class StopRequest:
     self.requested: str | None = None
 
   def install(self) -> 'StopRequest':
+    """Takes over both signals; for the main thread of a command."""
     for number in (signal.SIGTERM, signal.SIGINT):
       signal.signal(number, self._handle)
+    # Python calls a handler between two lines of the main thread, which may
+    # lie minutes apart where XLA compiles. The numbers of signals arrive on
+    # this socket at once.
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(
+      target=self._listen, args=(reader, writer), daemon=True
+    ).start()
     return self
 
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     self.requested = signal.Signals(number).name
-    signal.signal(number, signal.SIG_DFL)
+
+  def _listen(self, reader: socket.socket, writer: socket.socket) -> None:
+    del writer  # Held, so that it stays open.
+    first = None
+    while True:
+      number = reader.recv(1)[0]
+      if number not in (signal.SIGTERM, signal.SIGINT):
+        continue
+      now = time.monotonic()
+      if first is None:
+        first = now
+        print(
+          f'{signal.Signals(number).name}: stopping after this step, with a '
+          'checkpoint; a second signal stops at once',
+          file=sys.stderr,
+          flush=True,
+        )
+      elif now - first > _SAME_SECONDS:
+        os._exit(128 + number)
 
   def check(self) -> None:
     """Raises Stopped if a stop was asked for."""

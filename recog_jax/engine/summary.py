@@ -17,6 +17,28 @@ from recog_jax.metrics import figures, table
 _REPORTED = ('val', 'test')
 
 
+def path(workdir: Path) -> Path:
+  """Written last of all, so that its presence says: the run has ended."""
+  return workdir / 'summary.json'
+
+
+def read_finished(
+  ex: Experiment, workdir: Path, step: int
+) -> dict[str, Any] | None:
+  """The summary of a run that ended at `step` and has all its results."""
+  try:
+    found = json.loads(path(workdir).read_text())
+  except (OSError, ValueError):
+    return None
+  results = [
+    workdir / 'results' / f'{split}-{step}.json'
+    for split in _REPORTED
+    if split in ex.data.splits
+  ]
+  whole = found.get('step') == step and all(r.exists() for r in results)
+  return found if whole else None
+
+
 def finish(
   ex: Experiment,
   program: Program,
@@ -73,8 +95,9 @@ def finish(
       for row in rows
     ]
     figures.curves(workdir / 'curves.png', rows, title=workdir.name)
-    path = workdir / 'summary.json'
-    path.write_text(json.dumps(summary, indent=2) + '\n')
+    fresh = path(workdir).with_suffix('.new')
+    fresh.write_text(json.dumps(summary, indent=2) + '\n')
+    fresh.replace(path(workdir))
   book.say('\n' + _text(summary, headline, workdir))
   return summary
 

@@ -84,6 +84,14 @@ def train(
   else:
     state, saved = restored
     step, evaluated = saved['step'], saved['evaluated']
+    ended = step >= stop_step and evaluated
+    if ended and (found := summary.read_finished(ex, workdir, step)):
+      book.say(
+        f'training ended at step {step} before; results and summary.json are '
+        f'in {workdir}. A larger config.total_steps continues it.'
+      )
+      checkpoints.close()
+      return found
     if saved['data'] != meta['data']:
       raise UserError(
         f'the training data are not those that {workdir} was trained on so '
@@ -96,6 +104,8 @@ def train(
     f'{jax.default_backend()} device(s), steps {step} to {stop_step}'
   )
   book.show_progress(step, stop_step)
+  if jax.process_index() == 0:
+    summary.path(workdir).unlink(missing_ok=True)
 
   # --------------------------------------------------- what happens at a step
   pending: collections.deque[tuple[int, Any]] = collections.deque()
@@ -139,6 +149,7 @@ def train(
 
   # ----------------------------------------------------------------- the loop
   saved_step, result = (step if restored else None), None
+  metric = None
   try:
     if not evaluated:
       save(evaluate())
@@ -178,7 +189,7 @@ def train(
   except Stopped as reason:
     settle(0)
     if saved_step != step:
-      save(None, evaluated)
+      save(metric, evaluated)
     checkpoints.wait()
     book.say(f'{reason}: saved step {step}; the same command continues')
   finally:

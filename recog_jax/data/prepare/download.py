@@ -19,7 +19,8 @@ from recog_jax.errors import UserError
 _BLOCK = 1 << 18
 _TIMEOUT_S = 30
 # Tries in a row without a single new byte before an address is given up.
-_TRIES = 4
+_TRIES = 3
+_PAUSE_S = 0.5
 _NETWORK = (OSError, http.client.HTTPException)
 
 
@@ -90,7 +91,7 @@ def fetch(archive: Archive, folder: Path, *, urls: Sequence[str] = ()) -> Path:
       f'({archive.size} bytes, sha256 {archive.sha256[:12]}...), it was deleted'
     )
   raise DownloadError(
-    f'{archive.name} could not be downloaded: {"; ".join(reasons)}.'
+    f'{archive.name} could not be downloaded ({"; ".join(reasons)})'
   )
 
 
@@ -128,7 +129,7 @@ def _download(address: str, part: Path, archive: Archive):
         if failures >= _TRIES:
           raise
         logging.info('%s: %s; trying again.', address, _reason(e))
-        time.sleep(min(2.0**failures, 8.0) / 4)
+        time.sleep(_PAUSE_S * 2**failures)
 
 
 def _request(address: str, part: Path, done: int, size: int, bar) -> bool:

@@ -156,6 +156,12 @@ def prepare_known(
           for split, data in splits.items()
         }
         writer.write_metadata(folder, what, written)
+  except download.DownloadError as e:
+    names = ' '.join(a.name for a in entry.archives)
+    raise download.DownloadError(
+      f'{e}. Copy {names} to this machine and run `python -m recog_jax.prepare '
+      f'--dataset={dataset} --data_dir={data_dir} --archive=FOLDER`.'
+    ) from e
   except OSError as e:
     raise UserError(f'{target} cannot be written: {e}.') from e
   return target
@@ -180,7 +186,7 @@ def ensure(
   place = default_data_dir(data_dir)
   try:
     return find(dataset, place)
-  except MissingDataError as missing:
+  except MissingDataError:
     name, _, version = dataset.partition(':')
     entry = known.get(name)
     if entry is None or version not in ('', entry.description.version):
@@ -189,12 +195,11 @@ def ensure(
     try:
       return prepare_known(name, place, known=known)
     except UserError as e:
-      hint = ''
-      if isinstance(e, download.DownloadError):
-        names = ' '.join(a.name for a in entry.archives)
-        hint = f'Without internet, copy {names} to this machine and add '
-        hint += '--archive=FOLDER to the command below. '
-      raise MissingDataError(f'{e} {hint}{missing}') from e
+      raise MissingDataError(
+        f"data set '{dataset}' is not in {place}, and {e} A prepared copy "
+        f'belongs in {place / name / entry.description.version}; '
+        '--config=configs/digits_resnet8.py needs no download.'
+      ) from e
 
 
 def _given(archive: download.Archive, files: Sequence[Path]) -> Path:

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow_datasets
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
@@ -106,8 +107,9 @@ class Tfds:
     sizes = self.sizes()
     if split not in sizes:
       raise unknown_name(f'split of {self._dataset}', split, sizes)
+    times = [p.stat().st_mtime_ns for p in self._files([split])]
     records = TfdsRecords(
-      self._builder.as_data_source(split).data_source,
+      ArrayRecordDataSource(self._instructions(split)),
       f"split '{split}' of {self._folder}",
       self.info,
       self._keys,
@@ -117,7 +119,6 @@ class Tfds:
       return records
     if sizes[split] * math.prod(self.info.shape) > cache.SIZE_LIMIT:
       return records
-    times = [p.stat().st_mtime_ns for p in self._files([split])]
     key = f'{self.fingerprint()}|{self._keys}|{times}'
     return cache.decode_once(records, name=self.info.name, split=split, key=key)
 
@@ -126,14 +127,31 @@ class Tfds:
     text = json.dumps([self.info.name, sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()
 
+  def _instructions(self, split: str) -> list:
+    """TFDS's list of a split's shards and their lengths.
+
+    Where `tfds convert_format` has put array_record files beside others, TFDS
+    4.9 itself cannot be told to open them.
+    """
+    info = self._builder.info
+    suffix = f'.{info.file_format.value}-'
+
+    def converted(instruction):
+      file = Path(instruction.filename)
+      file = file.with_name(file.name.replace(suffix, '.array_record-'))
+      return dataclasses.replace(instruction, filename=str(file))
+
+    return [converted(i) for i in info.splits[split].file_instructions]
+
   def _files(self, splits) -> list[Path]:
     """The shards of some splits.
 
     Raises:
       UserError: one of them is not there.
     """
-    infos = self._builder.info.splits
-    files = [Path(p) for split in splits for p in infos[split].filepaths]
+    files = [
+      Path(i.filename) for split in splits for i in self._instructions(split)
+    ]
     for file in files:
       if not file.is_file():
         raise UserError(
@@ -276,10 +294,10 @@ def _missing(dataset: str, place: Path, data_dir: Path) -> MissingDataError:
   return MissingDataError(
     f"data set '{dataset}' is not on this machine: its files "
     f'({_parse(dataset)[0]}-SPLIT.array_record-*, dataset_info.json, '
-    f'features.json) belong in {place}. Make them with '
-    f'`python -m recog_jax.prepare --dataset={dataset} --data_dir={data_dir}` '
-    'or point --data_dir at a folder that has them; '
-    '--config=configs/digits_resnet8.py runs without any download.'
+    f'features.json) belong in {place}. Make them with `python -m '
+    f'recog_jax.prepare --dataset={dataset} --data_dir={data_dir}`, name '
+    'another folder with --data_dir, or use --config=configs/digits_resnet8.py,'
+    ' which needs no download.'
   )
 
 
@@ -292,15 +310,17 @@ def _open_builder(folder: Path):
   try:
     noted = json.loads((folder / 'dataset_info.json').read_text())
     file_format = noted.get('fileFormat', 'tfrecord')
-    if file_format == 'array_record':
+    converted = noted.get('alternativeFileFormats', ())
+    if 'array_record' in (file_format, *converted):
       return tensorflow_datasets.builder_from_directory(folder)
   except Exception as e:  # whatever TFDS raises for files of another shape
     raise UserError(f'{folder} is no readable TFDS data set: {e}') from e
   raise UserError(
     f'{folder} holds {file_format} files, which have no random access. Convert '
-    'them (TensorFlow needed): `tfds convert_format --out_file_format='
-    f'array_record --dataset_dir={folder}`, or prepare anew with '
-    'tfds.builder(NAME, file_format="array_record").'
+    'them with `tfds convert_format --out_file_format=array_record '
+    f'--dataset_version_dir={folder}` (that needs tensorflow, apache-beam and '
+    'mlcroissant), or prepare the data set anew in another folder: `python -m '
+    'recog_jax.prepare --dataset=NAME --data_dir=DIR`.'
   )
 
 

@@ -11,8 +11,12 @@ from recog_jax.models.image import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.pool import max_pool
 
-_POOLS = {'max': nn.max_pool, 'average': nn.avg_pool}
+_POOLS = {
+  'max': lambda x: max_pool(x, 2),
+  'average': lambda x: nn.avg_pool(x, (2, 2), (2, 2)),
+}
 _MIN_SIDE = 12
 
 
@@ -63,7 +67,7 @@ class LeNet(nn.Module):
         dtype=self.dtype,
         name=f'conv{index + 1}',
       )(x)
-      x = _POOLS[self.pool](act(x), (2, 2), (2, 2))
+      x = _POOLS[self.pool](act(x))
     x = x.reshape(x.shape[0], -1)
     for index, width in enumerate(self.hidden):
       name = f'dense{index + 1}'

@@ -1,0 +1,35 @@
+"""Benchmarks beside the peers, alternating with them in one run.
+
+Examples:
+  python -m experiments.bench input --data_dir=/data/tfds --peer_python=PYTHON
+  python -m experiments.bench step --peer_python=PYTHON
+  python -m experiments.bench loop --data_dir=/data/tfds
+
+PYTHON is the interpreter of an environment that has torch and torchvision.
+Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
+"""
+
+import importlib
+import sys
+
+_PARTS = {
+  'input': 'experiments.bench_input',
+  'step': 'experiments.bench_step',
+  'loop': 'experiments.bench_loop',
+}
+
+
+def main(argv: list[str]) -> int:
+  """Runs the part that the first argument names with the others."""
+  if len(argv) < 2 or argv[1] in ('-h', '--help'):
+    print(__doc__.strip())
+    return 0 if len(argv) > 1 else 1
+  if argv[1] not in _PARTS:
+    print(f"error: unknown benchmark '{argv[1]}': known: {', '.join(_PARTS)}")
+    return 1
+  part = importlib.import_module(_PARTS[argv[1]])
+  return part.main([argv[0], *argv[2:]]) or 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,29 @@
+"""One training at a time in a workdir."""
+
+import contextlib
+import fcntl
+from collections.abc import Iterator
+from pathlib import Path
+
+from recog_jax.errors import UserError
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+  """Holds `workdir/.lock`; the kernel releases it however the process ends.
+
+  Raises:
+    UserError: another process trains there.
+  """
+  workdir.mkdir(parents=True, exist_ok=True)
+  with (workdir / '.lock').open('a') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      raise UserError(
+        f'another process trains in {workdir}: wait for its end, or choose '
+        'another --workdir'
+      ) from error
+    except OSError:
+      pass  # A file system without locks.
+    yield

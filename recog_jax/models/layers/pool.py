@@ -1,0 +1,23 @@
+"""Pooling written so that its gradient is fast on the CPU too."""
+
+import jax
+import jax.numpy as jnp
+
+
+def max_pool(x: jax.Array, size: int) -> jax.Array:
+  """Maximum over windows that do not overlap; what is left over is cut.
+
+  XLA's gradient of a windowed maximum is a select-and-scatter, which on the CPU
+  takes longer than the convolution before it. Equal maxima share the gradient.
+
+  Args:
+    x: `b h w c`.
+    size: side of the window, and the stride.
+
+  Returns:
+    `b h/size w/size c`.
+  """
+  b, h, w, c = x.shape
+  h, w = h // size, w // size
+  x = x[:, : h * size, : w * size].reshape(b, h, size, w, size, c)
+  return jnp.max(x, (2, 4))

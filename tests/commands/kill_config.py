@@ -1,0 +1,25 @@
+"""Everything that a resume must continue, in seconds of training.
+
+Momentum, running statistics, averaged weights, dropout, mixup, augmentation,
+a schedule, and log, evaluation and checkpoint steps that do not divide.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine import config as config_lib
+
+
+def get_config() -> ConfigDict:
+  config = config_lib.load('configs/digits_resnet8.py')
+  with config.unlocked():
+    config.total_steps = 240
+    config.log_every_steps = 7
+    config.ema_decay = 0.9
+    config.data.batch_size = 16
+    config.task.mixup_alpha = 0.2
+    config.model.width = 8
+    config.model.dropout = 0.1
+    config.schedule = {'name': 'cosine', 'warmup_steps': 20}
+    config.evaluation = {'every_steps': 30}
+    config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
+  return config
