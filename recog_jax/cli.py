@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
+from logging import CRITICAL, getLogger
 
 from absl import app, flags, logging
 
@@ -77,6 +78,9 @@ def _call(main: Callable[[], int | None]) -> None:
   if not flags.FLAGS.debug:
     # Orbax tells of each of its steps at INFO, and of read-only at WARNING.
     logging.set_verbosity(logging.ERROR)
+    # Of a damaged checkpoint its readers fail one for each leaf; the first one
+    # is told of, the others would be pages of tracebacks.
+    getLogger('asyncio').setLevel(CRITICAL)
   try:
     code = main() or 0
   except OSError as error:

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import math
+import multiprocessing.resource_tracker
 import os
 import signal
 import threading
@@ -116,21 +117,34 @@ class _WorkerInit:
     _worker_init(self.parent, index, count)
 
 
-def _start_unsignalled(iterator: Iterator[Batch]) -> Iterator[Batch]:
+def _block_signals() -> None:
+  # This first, as it unblocks them.
+  multiprocessing.resource_tracker.ensure_running()
+  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+
+
+def _from_workers(iterator: Iterator[Batch]) -> Iterator[Batch]:
   """Starts the workers with signals blocked, which they inherit.
 
   `_worker_init` comes some seconds too late: a Ctrl-C while a worker imports
-  its modules would end it, and its text would cover the run's own. The main
-  thread stays open to signals.
+  its modules would end it, and the run. The main thread stays open to signals.
   """
-  block = (signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-  with concurrent.futures.ThreadPoolExecutor(
-    1, initializer=signal.pthread_sigmask, initargs=block
-  ) as pool:
-    first = pool.submit(next, iterator, None).result()
-  if first is not None:
-    yield first
-    yield from iterator
+  try:
+    with concurrent.futures.ThreadPoolExecutor(
+      1, initializer=_block_signals
+    ) as pool:
+      batch = pool.submit(next, iterator, None).result()
+    while batch is not None:
+      yield batch
+      batch = next(iterator, None)
+  except RuntimeError as error:
+    if 'Worker process was terminated' not in str(error):
+      raise
+    raise UserError(
+      'a process that decodes records was killed: most '
+      'often by the system, for lack of memory; lower config.data.workers. The '
+      'same command continues'
+    ) from error
 
 
 @contextlib.contextmanager
@@ -178,7 +192,7 @@ def batches(
     data = data.batch(chunks, batch_fn=_join)
   iterator = iter(data)
   try:
-    yield _start_unsignalled(iterator) if workers else iterator
+    yield _from_workers(iterator) if workers else iterator
   finally:
     iterator.close()
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import math
 import shutil
+import textwrap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ import orbax.checkpoint as ocp
 
 from recog_jax.engine.paths import path_name
 from recog_jax.errors import UserError, warn
+
 
 def _leaf_checksum(x: jax.Array) -> jax.Array:
   """uint32: sum of words, each times an odd number that depends on its place.
@@ -76,9 +78,9 @@ def _unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-  """The first line of an error's text; Orbax's texts run over pages."""
+  """The begin of an error's text; Orbax's texts run over pages."""
   lines = str(error).strip().splitlines()
-  return lines[0][:200] if lines else type(error).__name__
+  return textwrap.shorten(lines[0] if lines else type(error).__name__, 120)
 
 
 class Checkpoints:

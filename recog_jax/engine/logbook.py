@@ -70,7 +70,8 @@ class Logbook:
     rows = 0
     if state is not None:
       self._sums = {k: list(v) for k, v in state['sums'].items()}
-      self.seconds.update(state['seconds'])
+      for phase, seconds in state['seconds'].items():
+        self.seconds[phase] += seconds  # Restoring has taken some already.
       self._earlier = state['total_seconds']
       rows = state['rows']
     if self._quiet:

@@ -128,9 +128,7 @@ class Classification:
     self, module: nn.Module, rngs: Mapping[str, jax.Array], batch: Batch
   ) -> Any:
     """Fresh variables; `batch` went through `preprocess`."""
-    return module.init(
-      dict(rngs), batch['inputs'], train=False, mask=batch['valid']
-    )
+    return module.init(dict(rngs), batch['inputs'], train=False)
 
   def forward(
     self,
@@ -144,7 +142,8 @@ class Classification:
     """Applies the model.
 
     Args:
-      module: called as `(inputs, train=, mask=) -> (logits, taps)`.
+      module: called as `(inputs, train=) -> (logits, taps)`; batches of
+        training are full, so no row needs a mask.
       variables: 'params' and the model's other collections.
       batch: what `preprocess` returned.
       rngs: for dropout.
@@ -158,7 +157,6 @@ class Classification:
       variables,
       batch['inputs'],
       train=train,
-      mask=batch['valid'],
       rngs=dict(rngs),
       mutable=kept if train else False,
     )

@@ -30,9 +30,7 @@ def whitening_init(x: jax.Array, epsilon: float = 5e-4) -> jax.Array:
   side = _PATCH
   c = x.shape[-1]
   h, w = x.shape[1] - side + 1, x.shape[2] - side + 1
-  views = [
-    x[:, i : i + h, j : j + w] for i in range(side) for j in range(side)
-  ]
+  views = [x[:, i : i + h, j : j + w] for i in range(side) for j in range(side)]
   patches = jnp.stack(views, 3).reshape(-1, side * side * c)
   patches = patches.astype(jnp.float32)
   covariance = jnp.matmul(

@@ -159,7 +159,7 @@ def make(
     dropout=options.check_share('dropout', dropout),
     zero_init_last_gamma=zero_init_last_gamma,
     norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=norm_epsilon,
+    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
     dtype=dtype,
   )
 

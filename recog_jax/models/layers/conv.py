@@ -100,8 +100,8 @@ class Conv(nn.Module):
   groups: int = 1
   use_bias: bool = False
   dtype: jnp.dtype = jnp.float32
-  kernel_init: nn.initializers.Initializer = (
-    nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+  kernel_init: nn.initializers.Initializer = nn.initializers.variance_scaling(
+    2.0, 'fan_out', 'normal'
   )
 
   @nn.compact
