@@ -12,6 +12,8 @@ Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
 import importlib
 import sys
 
+from recog_jax import backend
+
 _PARTS = {
   'input': 'experiments.bench_input',
   'step': 'experiments.bench_step',
@@ -27,6 +29,7 @@ def main(argv: list[str]) -> int:
   if argv[1] not in _PARTS:
     print(f"error: unknown benchmark '{argv[1]}': known: {', '.join(_PARTS)}")
     return 1
+  backend.configure()
   part = importlib.import_module(_PARTS[argv[1]])
   return part.main([argv[0], *argv[2:]]) or 0
 

@@ -5,9 +5,11 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from logging import CRITICAL, getLogger
+from typing import Any
 
 from absl import app, flags, logging
 
+from recog_jax import backend
 from recog_jax.errors import UserError, unknown_name
 
 # What a user can mend about a disk: full, over quota or the limit of a file's
@@ -41,6 +43,7 @@ def run(main: Callable[[], int | None]) -> None:
   """
   argv = sys.argv
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
+  backend.configure()
   if any(a in ('--help', '-help', '-h') for a in argv[1:]):
     module = sys.modules['__main__']
     print(module.__doc__.strip())
@@ -76,11 +79,12 @@ def _flags_help() -> str:
 
 def _call(main: Callable[[], int | None]) -> None:
   if not flags.FLAGS.debug:
-    # Orbax tells of each of its steps at INFO, and of read-only at WARNING.
-    logging.set_verbosity(logging.ERROR)
-    # Of a damaged checkpoint its readers fail one for each leaf; the first one
-    # is told of, the others would be pages of tracebacks.
+    # Orbax tells of each of its steps at INFO, of read-only at WARNING, and at
+    # ERROR, one traceback a leaf, of what it raises as well: a full disk, a
+    # damaged checkpoint. Those are told of in a sentence.
+    logging.set_verbosity(logging.FATAL)
     getLogger('asyncio').setLevel(CRITICAL)
+    sys.excepthook = _print_exception
   try:
     code = main() or 0
   except OSError as error:
@@ -92,6 +96,12 @@ def _call(main: Callable[[], int | None]) -> None:
       'command again'
     ) from error
   sys.exit(code)
+
+
+def _print_exception(kind: type, error: BaseException, trace: Any) -> None:
+  """Python's own, without what tensorstore's threads print after a failure."""
+  if str(error) != 'Event loop is closed':
+    sys.__excepthook__(kind, error, trace)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -11,6 +11,10 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 
+from recog_jax import backend  # noqa: E402
+
+backend.configure()
+
 ROOT = Path(__file__).resolve().parent.parent
 
 

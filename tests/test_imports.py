@@ -29,6 +29,7 @@ ALLOWED = {
   'models': {'models', 'errors'},
   'data': {'data', 'text', 'errors'},
   'errors': set(),
+  'backend': set(),
   **{leaf: {leaf} for leaf in LEAVES},
 }
 # Declarations that a part may import all the same: what a source says of its

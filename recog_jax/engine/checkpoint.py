@@ -11,6 +11,8 @@ restore silently wrong without it.
 import contextlib
 import json
 import math
+import os
+import re
 import shutil
 import textwrap
 import zlib
@@ -78,7 +80,9 @@ def _unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _reason(error: Exception) -> str:
-  """The begin of an error's text; Orbax's texts run over pages."""
+  """What the system says, or the begin of a text that runs over pages."""
+  if code := re.search(r"os_error_code='(\d+)'", str(error)):
+    return os.strerror(int(code[1]))
   lines = str(error).strip().splitlines()
   return textwrap.shorten(lines[0] if lines else type(error).__name__, 120)
 

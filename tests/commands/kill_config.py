@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from recog_jax.engine import config as config_lib
 
 
-def get_config() -> ConfigDict:
+def get_config(arg: str = '') -> ConfigDict:
+  """`:mlp` is a network that compiles quickly, without running statistics."""
   config = config_lib.load('configs/digits_resnet8.py')
   with config.unlocked():
     config.total_steps = 240
@@ -22,4 +23,6 @@ def get_config() -> ConfigDict:
     config.schedule = {'name': 'cosine', 'warmup_steps': 20}
     config.evaluation = {'every_steps': 30}
     config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
+    if arg == 'mlp':
+      config.model = {'name': 'mlp', 'hidden': (32,), 'dtype': 'float32'}
   return config

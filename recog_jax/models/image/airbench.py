@@ -113,9 +113,6 @@ class Airbench(nn.Module):
     """
     act = activation_named(self.activation)
     whitening = self.param('whitening', lambda key: whitening_init(x))
-    bias = self.param(
-      'whitening_bias', nn.initializers.zeros, (whitening.shape[-1],)
-    )
     x = lax.conv_general_dilated(
       x.astype(self.dtype),
       lax.stop_gradient(whitening).astype(self.dtype),
@@ -123,7 +120,7 @@ class Airbench(nn.Module):
       'VALID',
       dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     )
-    x = act(x + bias.astype(self.dtype))
+    x = act(x)
     for i, width in enumerate(self.widths):
       x = _Block(
         width,
@@ -157,8 +154,8 @@ def airbench(
   2404.00498): a first convolution over 2x2 patches that whitens them, computed
   from the first training batch and then fixed; blocks of two 3x3 convolutions
   that begin near the identity; global maximum pooling; a scaled linear head.
-  Deviations: batch norm has a scale as well as a bias, and the whitening bias
-  is trained throughout.
+  Deviations: batch norm has a scale as well as a bias, and the whitening has no
+  bias, whose gradient alone would need that of the largest convolution's input.
 
   Args:
     num_outputs: number of logits.

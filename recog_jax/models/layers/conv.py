@@ -1,12 +1,13 @@
 """Two-dimensional convolution that is also fast on the CPU.
 
-XLA's CPU convolution is slow backwards for 1x1 kernels, so there a pointwise
-convolution is written as a matrix product. GPUs and TPUs get the plain
-convolution, which their compilers handle well.
+XLA's CPU compiler has fast routines for most convolutions and none for some;
+those are written in another form here, chosen by shape. GPUs and TPUs get the
+plain convolution, which their compilers handle well.
 """
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Sequence
 
 import flax.linen as nn
@@ -15,6 +16,10 @@ import jax.numpy as jnp
 from jax import lax
 
 Padding = str | int | Sequence[tuple[int, int]]
+
+# Images in a part of the batch for the weight gradient, and most parts.
+_PART = 32
+_MOST_PARTS = 16
 
 _BACKEND = contextvars.ContextVar('conv_backend', default=None)
 
@@ -32,10 +37,6 @@ def target_backend(name: str):
     _BACKEND.reset(token)
 
 
-def _on_cpu() -> bool:
-  return (_BACKEND.get() or jax.default_backend()) == 'cpu'
-
-
 def explicit_padding(padding: Padding, size, kernel, strides):
   """((top, bottom), (left, right)) of 'SAME', 'VALID', an int or pairs."""
   if isinstance(padding, int):
@@ -45,15 +46,106 @@ def explicit_padding(padding: Padding, size, kernel, strides):
   return tuple(tuple(pair) for pair in padding)
 
 
-def _pointwise(x, kernel, strides):
-  """A 1x1 convolution as one matrix product."""
-  x = x[:, :: strides[0], :: strides[1]]
-  b, h, w, c = x.shape
-  y = x.reshape(b * h * w, c) @ kernel.reshape(c, -1)
+def _convolve(x, kernel, strides, pads, groups):
+  return lax.conv_general_dilated(
+    x,
+    kernel,
+    strides,
+    pads,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    feature_group_count=groups,
+  )
+
+
+def _taps(x, kernel_size, strides, pads):
+  """For each kernel tap the strided view of x that it multiplies."""
+  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
+  (kh, kw), (sh, sw) = kernel_size, strides
+  h, w = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
+  return [
+    x[:, i : i + sh * (h - 1) + 1 : sh, j : j + sw * (w - 1) + 1 : sw]
+    for i in range(kh)
+    for j in range(kw)
+  ]
+
+
+def _as_product(x, kernel, strides, pads):
+  """The convolution as one matrix product over all patches."""
+  patches = jnp.concatenate(_taps(x, kernel.shape[:2], strides, pads), -1)
+  b, h, w, c = patches.shape
+  y = patches.reshape(b * h * w, c) @ kernel.reshape(c, -1)
   return y.reshape(b, h, w, -1)
 
 
-def conv2d(x, kernel, *, strides=(1, 1), padding: Padding = 0, groups: int = 1):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
+def _convolve_large_batch(x, kernel, strides, pads, groups):
+  """A convolution whose weight gradient goes through the batch in parts."""
+  return _convolve(x, kernel, strides, pads, groups)
+
+
+def _large_batch_fwd(x, kernel, strides, pads, groups):
+  return _convolve(x, kernel, strides, pads, groups), (x, kernel)
+
+
+def _large_batch_bwd(strides, pads, groups, saved, dy):
+  x, kernel = saved
+
+  def with_x(x):
+    return _convolve(x, kernel, strides, pads, groups)
+
+  (dx,) = jax.linear_transpose(with_x, x)(dy)
+  parts = max(min(len(x) // _PART, _MOST_PARTS), 1)
+  while len(x) % parts:
+    parts -= 1
+  # Part i has rows i, i + parts, ...: a batch that is sharded over devices
+  # stays so in every part.
+  x, dy = (a.reshape(-1, parts, *a.shape[1:]) for a in (x, dy))
+  total = jnp.zeros(kernel.shape, jnp.promote_types(kernel.dtype, jnp.float32))
+  for i in range(parts):
+    part = x[:, i]
+
+    def with_kernel(kernel, part=part):
+      return _convolve(part, kernel, strides, pads, groups)
+
+    total += jax.linear_transpose(with_kernel, kernel)(dy[:, i])[0]
+  return dx, total.astype(kernel.dtype)
+
+
+_convolve_large_batch.defvjp(_large_batch_fwd, _large_batch_bwd)
+
+
+def _convolve_on_cpu(x, kernel, strides, pads, groups):
+  """Chooses, by shapes alone, the form that XLA's CPU compiler runs fast.
+
+  All of them were measured on two cores, float32 (experiments/RESULTS.md):
+  - 1x1 kernels as a matrix product: backwards several times faster.
+  - Images smaller than the kernel as a product over patches: XLA would make
+    the image the kernel and then miss its fast routines (40 times slower).
+  - The weight gradient of a large batch in parts: XLA makes the batch the
+    channels of a convolution with a kernel as large as the image, which for
+    512 images took 15 to 40 times as long as in parts.
+  """
+  kh, kw, _, _ = kernel.shape
+  if groups == 1 and (kh, kw) == (1, 1) and not any(map(any, pads)):
+    return _as_product(x, kernel, strides, pads)
+  (h, w), (sh, sw) = x.shape[1:3], strides
+  out_h = (h + sum(pads[0]) - kh) // sh + 1
+  out_w = (w + sum(pads[1]) - kw) // sw + 1
+  if groups == 1 and min(h * w, out_h * out_w) < kh * kw:
+    return _as_product(x, kernel, strides, pads)
+  if len(x) >= 2 * _PART:
+    return _convolve_large_batch(x, kernel, strides, pads, groups)
+  return _convolve(x, kernel, strides, pads, groups)
+
+
+def conv2d(
+  x: jax.Array,
+  kernel: jax.Array,
+  *,
+  strides: Sequence[int] = (1, 1),
+  padding: Padding = 0,
+  groups: int = 1,
+) -> jax.Array:
   """Convolves `b h w c` with an HWIO kernel (groups split the channels).
 
   Args:
@@ -66,17 +158,9 @@ def conv2d(x, kernel, *, strides=(1, 1), padding: Padding = 0, groups: int = 1):
   """
   strides = tuple(strides)
   pads = explicit_padding(padding, x.shape[1:3], kernel.shape[:2], strides)
-  pointwise = kernel.shape[:2] == (1, 1) and groups == 1
-  if pointwise and not any(map(any, pads)) and _on_cpu():
-    return _pointwise(x, kernel, strides)
-  return lax.conv_general_dilated(
-    x,
-    kernel,
-    strides,
-    pads,
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-    feature_group_count=groups,
-  )
+  on_cpu = (_BACKEND.get() or jax.default_backend()) == 'cpu'
+  convolve = _convolve_on_cpu if on_cpu else _convolve
+  return convolve(x, kernel, strides, pads, groups)
 
 
 class Conv(nn.Module):
@@ -105,7 +189,7 @@ class Conv(nn.Module):
   )
 
   @nn.compact
-  def __call__(self, x):
+  def __call__(self, x: jax.Array) -> jax.Array:
     shape = (*self.kernel, x.shape[-1] // self.groups, self.features)
     kernel = self.param('kernel', self.kernel_init, shape, jnp.float32)
     y = conv2d(
