@@ -84,7 +84,7 @@ def _call(main: Callable[[], int | None]) -> None:
     # damaged checkpoint. Those are told of in a sentence.
     logging.set_verbosity(logging.FATAL)
     getLogger('asyncio').setLevel(CRITICAL)
-    sys.excepthook = _print_exception
+    sys.unraisablehook = _print_unraisable
   try:
     code = main() or 0
   except OSError as error:
@@ -98,10 +98,10 @@ def _call(main: Callable[[], int | None]) -> None:
   sys.exit(code)
 
 
-def _print_exception(kind: type, error: BaseException, trace: Any) -> None:
+def _print_unraisable(args: Any) -> None:
   """Python's own, without what tensorstore's threads print after a failure."""
-  if str(error) != 'Event loop is closed':
-    sys.__excepthook__(kind, error, trace)
+  if str(args.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(args)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -31,7 +31,6 @@ def main() -> None:
   # A signal that comes during the slow imports must not be lost.
   stop = stopping.StopRequest().install()
 
-  from recog_jax.data.prepare import ensure
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment, train
   from recog_jax.engine.lock import locked
@@ -50,6 +49,8 @@ def main() -> None:
   data_dir = flags.FLAGS.data_dir
   source = config.data.source
   if source.name == 'tfds':
+    from recog_jax.data.prepare import ensure  # Half a second.
+
     ensure(source.dataset, data_dir)
   ex = experiment.build(config, data_dir)
   with locked(workdir):

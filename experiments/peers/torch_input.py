@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
-from torch_step import _import_torchvision as import_torchvision
+from torch_step import import_torchvision as import_torchvision
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 WARM_BATCHES = 10

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 
-def _import_torchvision():
+def import_torchvision():
   """torchvision, also where its compiled operators are missing.
 
   Its import wants them to exist, although the classification models use none:
@@ -36,7 +36,7 @@ def _import_torchvision():
 
 def make_model(name: str) -> nn.Module:
   """torchvision's model with the CIFAR stem: 3x3, stride 1, no pooling."""
-  torchvision = _import_torchvision()
+  torchvision = import_torchvision()
   model = getattr(torchvision.models, name)(num_classes=10)
   model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
   model.maxpool = nn.Identity()
@@ -44,13 +44,13 @@ def make_model(name: str) -> nn.Module:
 
 
 def make_step(model, batch_size: int):
-  """One SGD step, momentum 0.9, weight decay 5e-4, on fixed random images."""
+  """One SGD step, momentum 0.9, weight decay 1e-4, on fixed random images."""
   generator = torch.Generator().manual_seed(0)
   x = torch.randn(batch_size, 3, 32, 32, generator=generator)
   x = x.contiguous(memory_format=torch.channels_last)
   y = torch.randint(10, (batch_size,), generator=generator)
   optimizer = torch.optim.SGD(
-    model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+    model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4
   )
 
   def step():

@@ -90,11 +90,16 @@ def finish(
   }
   if jax.process_index() == 0:
     rows = read(workdir / 'metrics.jsonl')
-    rows = [
-      {k: v for k, v in row.items() if not k.startswith('time/')}
-      for row in rows
+    # What training logs, and the one metric of evaluation that decides.
+    trained = [k for row in rows if row['kind'] == 'train' for k in row]
+    panels = [
+      name
+      for name in dict.fromkeys([*trained, headline])
+      if not name.startswith('time/')
     ]
-    figures.curves(workdir / 'curves.png', rows, title=workdir.name)
+    figures.curves(
+      workdir / 'curves.png', rows, panels=panels, title=workdir.name
+    )
     fresh = path(workdir).with_suffix('.new')
     fresh.write_text(json.dumps(summary, indent=2) + '\n')
     fresh.replace(path(workdir))

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def leaves(workdir: Path, step: int) -> dict[str, np.ndarray]:
   from recog_jax.engine.paths import path_name
 
   path = (workdir / 'checkpoints' / str(step) / 'state').absolute()
-  with ocp.PyTreeCheckpointer() as checkpointer:
+  with ocp.PyTreeCheckpointer() as checkpointer, warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # That shardings come from a file.
     tree = checkpointer.restore(path)
   found = jax.tree_util.tree_leaves_with_path(tree)
   return {path_name(p): np.asarray(x) for p, x in found}

@@ -11,13 +11,21 @@ from tests.commands import runs
 pytestmark = pytest.mark.slow
 
 
-def _start(tmp_path, workdir, *args, name='log', **popen):
+@pytest.fixture(scope='module')
+def straight(tmp_path_factory, cached):
+  """The leaves of a run that met no obstacle."""
+  folder = tmp_path_factory.mktemp('straight')
+  assert _start(folder, folder / 'run', cached).end() == 0
+  return runs.leaves(folder / 'run', 240)
+
+
+def _start(tmp_path, workdir, env, *args, name='log'):
   return runs.Run(
     tmp_path / name,
     f'--config={runs.CONFIG}:mlp',
     f'--workdir={workdir}',
     *args,
-    **popen,
+    env=env,
   )
 
 
@@ -57,59 +65,54 @@ def _assert_one_sentence(run):
   return error
 
 
-def _assert_continues(tmp_path, workdir, step):
-  run = _start(tmp_path, workdir, name='rerun')
+def _assert_continues(tmp_path, workdir, env, step, straight):
+  run = _start(tmp_path, workdir, env, name='rerun')
   assert run.end() == 0, run.text()
   assert run.resumed() == step
   assert 'damaged' not in run.text()
-  straight = tmp_path / 'straight'
-  assert _start(tmp_path, straight, name='straight.log').end() == 0
-  a, b = runs.leaves(straight, 240), runs.leaves(workdir, 240)
-  assert not runs.differing(a, b)
+  assert not runs.differing(straight, runs.leaves(workdir, 240))
 
 
-def test_a_checkpoint_that_does_not_fit(tmp_path, small_disk):
+def test_a_checkpoint_that_does_not_fit(tmp_path, small_disk, cached, straight):
   workdir = small_disk / 'run'
-  run = _start(tmp_path, workdir, '--config.stop_step=24')
+  run = _start(tmp_path, workdir, cached, '--config.stop_step=24')
   assert run.end() == 0, run.text()
   _fill(small_disk, 40 << 10)
-  run = _start(tmp_path, workdir, name='full')
+  run = _start(tmp_path, workdir, cached, name='full')
   error = _assert_one_sentence(run)
   assert 'could not be written' in error and '(step 24)' in error
   assert '(No space left on device; 0 MiB' in error
   assert runs.steps(workdir)[-1] == 24
   (small_disk / 'ballast').unlink()
-  _assert_continues(tmp_path, workdir, 24)
+  _assert_continues(tmp_path, workdir, cached, 24, straight)
 
 
-def test_a_log_that_does_not_fit(tmp_path, small_disk):
+def test_a_log_that_does_not_fit(tmp_path, small_disk, cached):
   workdir = small_disk / 'run'
   only_logs = (
     '--config.total_steps=100000',
     '--config.checkpoint.every_steps=10000',
     '--config.evaluation.every_steps=10000',
   )
-  run = _start(tmp_path, workdir, *only_logs)
+  run = _start(tmp_path, workdir, cached, *only_logs)
   assert run.says('step 28 train'), run.text()
   run.send(signal.SIGSTOP)
   _fill(small_disk, 0)
   run.send(signal.SIGCONT)
   assert 'No space left on device' in _assert_one_sentence(run)
   # Nothing can be written at all at the start.
-  run = _start(tmp_path, workdir, *only_logs, name='full')
+  run = _start(tmp_path, workdir, cached, *only_logs, name='full')
   assert 'No space left on device' in _assert_one_sentence(run)
 
 
-def test_a_limit_on_the_size_of_files(tmp_path):
+def test_a_limit_on_the_size_of_files(tmp_path, cached, straight):
   """Quotas end the same way; this needs no rights."""
   workdir = tmp_path / 'run'
-  run = _start(tmp_path, workdir, '--config.stop_step=24')
+  run = _start(tmp_path, workdir, cached, '--config.stop_step=24')
   assert run.end() == 0, run.text()
-
-  def limit():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (12 << 10, 12 << 10))
-
-  run = _start(tmp_path, workdir, name='full', preexec_fn=limit)
+  run = _start(tmp_path, workdir, cached, name='full')
+  limit = (6 << 10, 6 << 10)
+  resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, limit)
   error = _assert_one_sentence(run)
   assert '(step 24)' in error and '(File too large; ' in error
-  _assert_continues(tmp_path, workdir, 24)
+  _assert_continues(tmp_path, workdir, cached, 24, straight)
