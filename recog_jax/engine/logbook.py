@@ -11,7 +11,7 @@ from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.summary import scalar
+from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
 # Where a second of a run can go; what is in none of them is `other`.
@@ -178,12 +178,15 @@ class Logbook:
 
   def _to_tensorboard(self, row: Mapping[str, Any]) -> None:
     assert self._writer is not None
-    now = time.time()
-    for name, value in row.items():
-      if isinstance(value, (int, float)) and name != 'step':
-        summary = scalar(f'{row["kind"]}/{name}', value)
-        event = Event(wall_time=now, step=row['step'], summary=summary)
-        self._writer.write_event(event)
+    values = [
+      Summary.Value(tag=f'{row["kind"]}/{name}', simple_value=value)
+      for name, value in row.items()
+      if isinstance(value, (int, float)) and name != 'step'
+    ]
+    summary = Summary(value=values)
+    self._writer.write_event(
+      Event(wall_time=time.time(), step=row['step'], summary=summary)
+    )
 
   def _flush(self) -> None:
     assert self._writer is not None

@@ -43,6 +43,8 @@ class Trained:
       state, _ = self.checkpoints.load(step, self.program.abstract)
     except ValueError as error:
       others = [s for s in self.checkpoints.steps() if s != step]
+      if len(others) == len(self.checkpoints.steps()):
+        raise UserError('it was removed meanwhile') from error
       raise UserError(
         f'checkpoint {step} of {self.workdir} is damaged ({error}): take '
         f'another with --checkpoint, there are {others}'
