@@ -169,7 +169,7 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument('--peer_python', help='Python with torch, torchvision')
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--seconds', type=float, default=2.0)
-  args = parser.parse_args(argv)
+  args = parser.parse_args(argv[1:])
   # The peer and its workers inherit this.
   cores = sorted(os.sched_getaffinity(0))[:_CORES]
   os.sched_setaffinity(0, cores)

@@ -5,7 +5,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from logging import CRITICAL, getLogger
-from typing import Any
 
 from absl import app, flags, logging
 
@@ -84,7 +83,7 @@ def _call(main: Callable[[], int | None]) -> None:
     # damaged checkpoint. Those are told of in a sentence.
     logging.set_verbosity(logging.FATAL)
     getLogger('asyncio').setLevel(CRITICAL)
-    sys.unraisablehook = _print_unraisable
+    sys.unraisablehook = lambda _: None  # The same of what they clean up.
   try:
     code = main() or 0
   except OSError as error:
@@ -96,12 +95,6 @@ def _call(main: Callable[[], int | None]) -> None:
       'command again'
     ) from error
   sys.exit(code)
-
-
-def _print_unraisable(args: Any) -> None:
-  """Python's own, without what tensorstore's threads print after a failure."""
-  if str(args.exc_value) != 'Event loop is closed':
-    sys.__unraisablehook__(args)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:

@@ -115,6 +115,9 @@ class Slice:
     return self.base.take(np.asarray(ids, np.int64) + self.start)
 
 
+# Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
+_SAME = {'val': 'validation', 'validation': 'val'}
+
 _SPLIT = re.compile(r'^(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$')
 
 
@@ -138,6 +141,8 @@ def split_bounds(spec: str, sizes: dict[str, int]) -> tuple[str, int, int]:
       "'train[:45000]' or 'train[90%:]'"
     )
   name, start, stop = match.groups()
+  if name not in sizes:
+    name = _SAME.get(name, name)
   if name not in sizes:
     known = ', '.join(sorted(sizes))
     raise UserError(f"the data set has no split '{name}': it has {known}")

@@ -112,8 +112,8 @@ class Checkpoints:
     self._read_only = read_only
     self._keep_latest, self._keep_best = max(1, keep_latest), keep_best
     self._sign = 1 if higher_is_better else -1
-    # Scores of whole checkpoints, and of the one that is being written.
-    self._scores: dict[int, float | None] = {}
+    # Of whole checkpoints, and of the one that is being written.
+    self._scores: dict[int, float] = {}
     self._manager = ocp.CheckpointManager(
       self.directory.absolute(),
       options=ocp.CheckpointManagerOptions(
@@ -157,11 +157,12 @@ class Checkpoints:
       except ValueError:
         return None
       self._set_score(step, metric)
-    return self._scores[step]
+    return self._scores.get(step)
 
   def _set_score(self, step: int, metric: float | None) -> None:
-    usable = metric is not None and math.isfinite(metric)
-    self._scores[step] = self._sign * metric if usable else None
+    # What has none may get one later (see `save`): it is read again.
+    if metric is not None and math.isfinite(metric):
+      self._scores[step] = self._sign * metric
 
   def should_preserve(
     self, checkpoints: Sequence[Any], *, context: Any

@@ -75,7 +75,9 @@ def compare(straight: Path, killed: Path, total: int) -> int:
   assert {'params', 'opt_state', 'model_state', 'ema'} <= kinds, kinds
   assert not runs.differing(a, b), runs.differing(a, b)
   first, second = runs.rows(straight), runs.rows(killed)
-  assert first == second, [p for p in zip(first, second) if p[0] != p[1]]
+  assert first == second, [
+    p for p in zip(first, second, strict=False) if p[0] != p[1]
+  ]
   keys = [(row['kind'], row['step']) for row in second]
   assert len(keys) == len(set(keys)), keys
   for split in ('val', 'test'):

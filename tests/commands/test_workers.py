@@ -59,11 +59,15 @@ def _workers(pids: set[int]) -> set[int]:
   }
 
 
+def _shared_memory() -> set[str]:
+  return {path.name for path in Path('/dev/shm').iterdir()}
+
+
 class _Traces:
   """Processes and shared memory of a run, before and after it."""
 
   def __init__(self, tmp_path, pictures, *args, until='step 30 '):
-    self.shared = set(os.listdir('/dev/shm'))
+    self.shared = _shared_memory()
     self.workdir = tmp_path / 'run'
     self.run = runs.Run(
       tmp_path / 'log',
@@ -79,7 +83,7 @@ class _Traces:
   def assert_gone(self, memory: bool = True) -> None:
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
-      left = set(os.listdir('/dev/shm')) - self.shared if memory else set()
+      left = _shared_memory() - self.shared if memory else set()
       if not _alive(self.pids) and not left:
         return
       time.sleep(0.1)

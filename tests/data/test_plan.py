@@ -92,6 +92,11 @@ def test_bad_splits_are_told(spec, told):
     split_bounds(spec, SIZES)
 
 
+def test_val_and_validation_are_the_same_split():
+  assert split_bounds('validation', {'val': 9}) == ('val', 0, 9)
+  assert split_bounds('val[3:]', {'validation': 9}) == ('validation', 3, 9)
+
+
 def test_evaluating_on_training_records_is_refused():
   check_splits({'train': 'train[:900]', 'val': 'train[900:]'}, SIZES)
   with pytest.raises(UserError, match='share records'):
