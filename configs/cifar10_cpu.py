@@ -7,6 +7,9 @@ The network and most of the recipe are those of Jordan, "94% on CIFAR-10 in 3.29
 seconds on a single GPU" (arXiv 2404.00498), narrower: whitening, Muon for the
 convolutions, label smoothing 0.2, a reflected crop, alternating flips. For the
 first 60 % of the steps the images have 24 pixels.
+
+Reached 91.3 % (90.8 to 91.9) of 9,000 test images in 14 minutes on two cores,
+without test-time augmentation (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

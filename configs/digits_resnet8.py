@@ -5,6 +5,9 @@
 1,797 grey images of 8x8 pixels (Alpaydin and Kaynak, 1998) come with
 scikit-learn; nothing is downloaded. The network is the CIFAR ResNet with
 n = 1 (He et al., "Deep residual learning for image recognition", CVPR 2016).
+
+Reached 99.5 % (98.8 to 100) of 400 test images in 10 seconds on two cores
+(experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

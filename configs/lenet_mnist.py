@@ -5,6 +5,9 @@
 LeCun et al., "Gradient-based learning applied to document recognition", Proc.
 IEEE 1998: two convolutions with pooling, then fully connected layers; ReLU and
 maximum pooling as is usual now.
+
+Reached 99.1 % (98.9 to 99.3) of 9,001 test images in 4 minutes on two busy
+cores (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -35,23 +35,20 @@ class StopRequest:
     # Python calls a handler between two lines of the main thread, which may
     # lie minutes apart where XLA compiles. The numbers of signals arrive on
     # this socket at once.
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-    threading.Thread(
-      target=self._listen, args=(reader, writer), daemon=True
-    ).start()
+    self._reader, self._writer = socket.socketpair()
+    self._writer.setblocking(False)
+    signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=self._listen, daemon=True).start()
     return self
 
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     self.requested = signal.Signals(number).name
 
-  def _listen(self, reader: socket.socket, writer: socket.socket) -> None:
-    del writer  # Held, so that it stays open.
+  def _listen(self) -> None:
     first = None
     while True:
-      number = reader.recv(1)[0]
+      number = self._reader.recv(1)[0]
       if number not in (signal.SIGTERM, signal.SIGINT):
         continue
       now = time.monotonic()

@@ -60,7 +60,7 @@ def _workers(pids: set[int]) -> set[int]:
 
 
 def _shared_memory() -> set[str]:
-  return {path.name for path in Path('/dev/shm').iterdir()}
+  return {path.name for path in Path('/dev/shm').glob('psm_*')}
 
 
 class _Traces:
@@ -168,3 +168,28 @@ def test_a_worker_that_is_killed_ends_the_run(tmp_path, pictures):
     traces.run.text()
   )
   assert 'Traceback' not in traces.run.text()
+
+
+def test_killed_and_continued_is_straight(tmp_path, pictures):
+  """And a run without workers is the same run."""
+
+  def start(name, workers):
+    return runs.Run(
+      tmp_path / f'{name}.log',
+      '--config=tests/commands/folder_config.py',
+      f'--data_dir={pictures}',
+      f'--workdir={tmp_path / name}',
+      '--config.total_steps=100',
+      f'--config.data.workers={workers}',
+    )
+
+  assert start('straight', 0).end() == 0
+  killed = start('killed', 2)
+  assert killed.wait_until(lambda: killed.step() >= 50)
+  killed.kill()
+  again = start('killed', 2)
+  assert again.end() == 0, again.text()
+  assert 20 <= again.resumed() < 100
+  leaves = [runs.leaves(tmp_path / w, 100) for w in ('straight', 'killed')]
+  assert not runs.differing(*leaves)
+  assert runs.rows(tmp_path / 'straight') == runs.rows(tmp_path / 'killed')
