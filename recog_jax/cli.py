@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from logging import CRITICAL, getLogger
 
 from absl import app, flags, logging
+from ml_collections import ConfigDict
 
 from recog_jax import backend
 from recog_jax.errors import UserError, unknown_name
@@ -71,7 +72,7 @@ def _own_flags() -> dict[str, flags.Flag]:
 def _flags_help() -> str:
   lines = []
   for name, flag in sorted(_own_flags().items()):
-    default = '' if flag.default in (None, False) else f' (= {flag.default})'
+    default = f' (= {flag.default})' if flag.default else ''
     lines.append(f'  --{name}: {" ".join(flag.help.split())}{default}')
   return '\n'.join(lines).replace(" (default: 'None')", '')
 
@@ -118,12 +119,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 
 def _check_config_file() -> None:
-  """A config file that failed is told only when its value is used."""
-  if 'config' in flags.FLAGS and flags.FLAGS['config'].present:
-    try:
-      bool(flags.FLAGS['config'].value)
-    except Exception as error:
-      raise _config_error(sys.argv, error) from error
+  """ml_collections keeps the error of a config file until its value is used."""
+  value = flags.FLAGS.get_flag_value('config', None)
+  if value is not None and not isinstance(value, ConfigDict):
+    raise _config_error(sys.argv, ValueError('the config cannot be read'))
 
 
 def _config_error(argv: Sequence[str], error: Exception) -> UserError:

@@ -1,5 +1,7 @@
 """The network of `configs/cifar10_cpu.py`."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +20,8 @@ def _images(b=64, seed=0):
 def _make(**options):
   module = airbench.airbench(num_outputs=10, widths=(8, 12, 16), **options)
   x = _images()
-  return module, x, module.init(jax.random.key(0), x, train=True)
+  init = jax.jit(functools.partial(module.init, train=True))
+  return module, x, init(jax.random.key(0), x)
 
 
 def test_whitened_patches_are_uncorrelated_with_unit_variance():
