@@ -120,6 +120,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def _check_config_file() -> None:
   """ml_collections keeps the error of a config file until its value is used."""
+  if 'config' not in flags.FLAGS:
+    return  # `evaluate` reads that of the workdir.
   value = flags.FLAGS.get_flag_value('config', None)
   if value is not None and not isinstance(value, ConfigDict):
     raise _config_error(sys.argv, ValueError('the config cannot be read'))

@@ -60,6 +60,35 @@ class Settings:
   sharding_rules: Sequence[Any] = ()
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Every:
+  """How often something is done; exactly one of the two is set."""
+
+  every_steps: int | None = None
+  every_epochs: float | None = None
+
+  def __post_init__(self):
+    if (self.every_steps is None) == (self.every_epochs is None):
+      raise UserError(
+        'config.evaluation and config.checkpoint need every_steps or '
+        'every_epochs, and not both'
+      )
+
+  def steps(self, steps_per_epoch: float) -> int:
+    """The same in steps, at least one."""
+    if self.every_epochs is not None:
+      return max(1, steps_of(self.every_epochs, steps_per_epoch))
+    return max(1, self.every_steps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Checkpointing(Every):
+  """When checkpoints are written, and how many of them stay."""
+
+  keep_latest: int = 2
+  keep_best: int = 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Experiment:
   """Built from a config by `build`, or by hand in a test.
@@ -92,16 +121,16 @@ class Experiment:
     stop = self.settings.stop_step
     return self.total_steps if stop is None else min(stop, self.total_steps)
 
-  def every(self, keys: Mapping[str, Any], what: str) -> int:
-    """Steps from `every_steps` or `every_epochs`; exactly one is set."""
-    steps, epochs = keys.get('every_steps'), keys.get('every_epochs')
-    if (steps is None) == (epochs is None):
-      raise UserError(
-        f'config.{what} needs every_steps or every_epochs, and not both'
-      )
-    if epochs is not None:
-      steps = steps_of(epochs, self.data.steps_per_epoch)
-    return max(1, steps)
+  @functools.cached_property
+  def evaluation(self) -> 'Every':
+    """The keys of `config.evaluation`."""
+    return registry.call(Every, self.settings.evaluation, 'config.evaluation')
+
+  @functools.cached_property
+  def checkpoint(self) -> 'Checkpointing':
+    """The keys of `config.checkpoint`."""
+    keys = self.settings.checkpoint
+    return registry.call(Checkpointing, keys, 'config.checkpoint')
 
   @property
   def eval_batch_size(self) -> int:
@@ -144,7 +173,10 @@ def build(
       f'config.data.batch_size={data.batch_size} does not divide into '
       f'accumulate_steps={settings.accumulate_steps} parts'
     )
-  return Experiment(settings, data, task, module, mesh)
+  ex = Experiment(settings, data, task, module, mesh)
+  # Read now, so that their errors do not come after a compilation.
+  _ = ex.total_steps, ex.evaluation, ex.checkpoint
+  return ex
 
 
 def make_data(settings: Settings, data_dir: str | None) -> Any:

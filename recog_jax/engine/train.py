@@ -48,14 +48,14 @@ def train(
   book = Logbook(workdir, quiet=jax.process_index() != 0)
   rows = mesh_lib.local_rows(ex.mesh, ex.data.batch_size)
   total, stop_step = ex.total_steps, ex.stop_step
-  eval_every = ex.every(ex.settings.evaluation, 'evaluation')
-  save_every = ex.every(ex.settings.checkpoint, 'checkpoint')
+  eval_every = ex.evaluation.steps(ex.data.steps_per_epoch)
+  save_every = ex.checkpoint.steps(ex.data.steps_per_epoch)
   log_every = ex.settings.log_every_steps
-  headline, keep = ex.task.headline, ex.settings.checkpoint
+  headline = ex.task.headline
   checkpoints = Checkpoints(
     workdir,
-    keep_latest=keep.get('keep_latest', 2),
-    keep_best=keep.get('keep_best', 1),
+    keep_latest=ex.checkpoint.keep_latest,
+    keep_best=ex.checkpoint.keep_best,
     higher_is_better=ex.task.higher_is_better,
   )
 

@@ -121,6 +121,8 @@ def test_rules_shard_parameters_and_their_optimizer_state(root):
     ({'mesh': {'model': 2}}, "unknown key of config.mesh 'model'"),
     ({'model': {'name': 'mlp', 'hiden': (1,)}}, 'did you mean hidden'),
     ({'model': {'name': 'resnet9'}}, 'did you mean resnet8'),
+    ({'checkpoint': {'keep_lastest': 1}}, 'did you mean keep_latest'),
+    ({'evaluation': {}}, 'need every_steps or every_epochs'),
     ({'task': {'name': 'clasification'}}, 'did you mean classification'),
     ({'data__source': {'name': 'tdfs'}}, 'did you mean tfds'),
   ],
