@@ -51,6 +51,7 @@ def _assert_continues(tmp_path, step, env, *args, total=60, **keys):
   return run
 
 
+@pytest.mark.slow
 def test_stop_continue_finish(tmp_path, cached):
   """The life of a workdir, with two trainings at once on the way."""
   keys = {'env': cached, 'total': 600, 'model': ':mlp'}

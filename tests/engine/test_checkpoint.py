@@ -16,7 +16,8 @@ from recog_jax.errors import UserError
 
 # Of a damaged checkpoint Orbax looks at the error of one leaf.
 pytestmark = pytest.mark.filterwarnings(
-  'ignore::pytest.PytestUnraisableExceptionWarning'
+  'ignore::pytest.PytestUnraisableExceptionWarning',
+  'ignore:coroutine .* was never awaited:RuntimeWarning',
 )
 
 
