@@ -61,3 +61,18 @@ def test_another_config_in_the_workdir_is_refused(root, tmp_path):
   done = _run(root, 'main', DIGITS, f'--workdir={tmp_path}')
   assert done.returncode == 1
   assert 'holds a run of another config' in done.stderr
+
+
+@pytest.mark.parametrize(
+  ('args', 'told'),
+  [
+    ([], 'say which training'),
+    (['--workdir=nowhere'], 'nowhere holds no config.json'),
+    (['--confg=x'], "unknown flag 'confg'"),
+  ],
+)
+def test_evaluate_tells_what_it_needs(root, args, told):
+  done = _run(root, 'evaluate', *args)
+  assert done.returncode == 1
+  assert told in done.stderr
+  assert 'Traceback' not in done.stderr
