@@ -4,7 +4,7 @@ import os
 from importlib import metadata
 
 # jaxlib 0.10 gives the CPU's convolutions to YNNPACK, which runs those with 64
-# output channels on one thread, and needs 15 to 40 times as long for the weight
+# output channels on one thread, and needs several times as long for the weight
 # gradient of a large batch. Without it Eigen's are taken; products stay.
 _YNN = '--xla_cpu_experimental_ynn_fusion_type'
 _NO_CONVOLUTIONS = '-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'
