@@ -120,7 +120,7 @@ def _convolve_on_cpu(x, kernel, strides, pads, groups):
   All of them were measured on two cores, float32 (experiments/RESULTS.md):
   - 1x1 kernels as a matrix product: backwards several times faster.
   - Images smaller than the kernel as a product over patches: XLA would make
-    the image the kernel and then miss its fast routines (about 20 times slower).
+    the image the kernel and then miss its fast routines (20 times slower).
   - The weight gradient of a large batch in parts: XLA makes the batch the
     channels of a convolution with a kernel as large as the image, which for
     512 images took several times as long as in parts.
