@@ -1,0 +1,400 @@
+"""Text to ids and back: characters, phones, SentencePiece.
+
+Id 0 is CTC's blank in all of them, and no text encodes to it. A tokenizer is
+immutable and pickles, so it goes to worker processes as it is.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import io
+import os
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from recog_jax.text.timit import INVENTORIES
+
+BLANK_ID = 0
+BLANK, UNK = '<blank>', '<unk>'
+# What an unknown unit reads as in decoded text; SentencePiece's sign for it.
+UNK_SURFACE = '⁇'
+
+
+class Tokenizer(Protocol):
+  """What the data, the task and the decoder know of a tokenizer.
+
+  Attributes:
+    tokens: the index is the id; `tokens[BLANK_ID]` is `<blank>`.
+    vocab_size: number of tokens, the blank included: the model's outputs.
+  """
+
+  @property
+  def tokens(self) -> tuple[str, ...]: ...
+
+  @property
+  def vocab_size(self) -> int: ...
+
+  def encode(self, text: str) -> list[int]:
+    """Ids of a text, never the blank; unknown units are dropped or `<unk>`."""
+    ...
+
+  def decode(self, ids: Iterable[int]) -> str:
+    """Text of ids; blanks (the padding of targets) are skipped.
+
+    Raises:
+      ValueError: an id that is not below `vocab_size`.
+    """
+    ...
+
+  def unknown(self, text: str) -> list[str]:
+    """The units of a text that are outside the vocabulary, as they come."""
+    ...
+
+  def fingerprint(self) -> str:
+    """Changes if a text would be encoded to other ids."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class _Units:
+  """One id for each unit of a closed list; subclasses say what a unit is."""
+
+  tokens: tuple[str, ...]
+
+  def __init__(self, units: Sequence[str], unknown: str):
+    twice = sorted({u for u in units if units.count(u) > 1})
+    if twice:
+      raise ValueError(f'the vocabulary has {_listed(twice)} more than once')
+    if not units:
+      raise ValueError('the vocabulary is empty: name the units of the text')
+    special = (BLANK, UNK) if _keeps_unknown(unknown) else (BLANK,)
+    object.__setattr__(self, 'tokens', (*special, *units))
+
+  def _split(self, text: str) -> list[str]:
+    raise NotImplementedError
+
+  def _join(self, units: Iterable[str]) -> str:
+    raise NotImplementedError
+
+  @functools.cached_property
+  def _ids(self) -> dict[str, int]:
+    first = 2 if self.tokens[1] == UNK else 1
+    return {unit: i for i, unit in enumerate(self.tokens) if i >= first}
+
+  @property
+  def vocab_size(self) -> int:
+    return len(self.tokens)
+
+  def encode(self, text: str) -> list[int]:
+    other = 1 if self.tokens[1] == UNK else BLANK_ID
+    ids = (self._ids.get(unit, other) for unit in self._split(text))
+    return [i for i in ids if i != BLANK_ID]
+
+  def decode(self, ids: Iterable[int]) -> str:
+    units = (self.tokens[i] for i in _labels(ids, self.vocab_size))
+    return self._join(UNK_SURFACE if u == UNK else u for u in units)
+
+  def unknown(self, text: str) -> list[str]:
+    return [unit for unit in self._split(text) if unit not in self._ids]
+
+  def fingerprint(self) -> str:
+    return _digest(type(self).__name__, *self.tokens)
+
+
+class Characters(_Units):
+  """Every character (Unicode code point after NFC) is a token, space too."""
+
+  def __init__(self, alphabet: str, unknown: str = 'drop'):
+    """Makes the tokenizer of an alphabet.
+
+    Args:
+      alphabet: the characters, in the order of their ids, from 1 on.
+      unknown: `drop` leaves other characters out of the ids; `unk` gives them
+        the id 1, `<unk>`, and the alphabet ids from 2 on.
+
+    Raises:
+      ValueError: an empty alphabet, a character twice, another `unknown`.
+    """
+    super().__init__(self._split(alphabet), unknown)
+
+  def _split(self, text: str) -> list[str]:
+    return list(unicodedata.normalize('NFC', text))
+
+  def _join(self, units: Iterable[str]) -> str:
+    return ''.join(units)
+
+
+class Phones(_Units):
+  """Tokens are phones, which a text has with spaces between."""
+
+  def __init__(self, inventory: str | Sequence[str], unknown: str = 'drop'):
+    """Makes the tokenizer of an inventory.
+
+    Args:
+      inventory: the phones in the order of their ids, or the name of a known
+        inventory, `timit61`, `timit48` or `timit39`.
+      unknown: `drop` or `unk`, as for `Characters`.
+
+    Raises:
+      ValueError: an unknown inventory, a phone twice or with a space in it.
+    """
+    if isinstance(inventory, str):
+      if inventory not in INVENTORIES:
+        raise ValueError(
+          f"unknown inventory of phones '{inventory}': give a list, or one of "
+          + ', '.join(INVENTORIES)
+        )
+      inventory = INVENTORIES[inventory]
+    units = [unicodedata.normalize('NFC', phone) for phone in inventory]
+    spaced = [u for u in units if u.split() != [u]]
+    if spaced:
+      raise ValueError(f'phones without spaces, not {_listed(spaced)}')
+    super().__init__(units, unknown)
+
+  def _split(self, text: str) -> list[str]:
+    return unicodedata.normalize('NFC', text).split()
+
+  def _join(self, units: Iterable[str]) -> str:
+    return ' '.join(units)
+
+
+@dataclasses.dataclass(frozen=True, init=False)
+class SentencePiece:
+  """A trained SentencePiece model, unigram or BPE.
+
+  Kudo and Richardson, "SentencePiece", 2018. The blank is put in front: piece i
+  of the model, from whichever program it comes, is id i + 1.
+  """
+
+  model: bytes
+  drops: bool
+
+  def __init__(self, model: bytes, unknown: str = 'drop'):
+    """Makes the tokenizer of a model.
+
+    Args:
+      model: the bytes of a `.model` file.
+      unknown: `drop` takes unknown characters out of the text before it is cut
+        into pieces; `unk` gives them the id of the model's `<unk>`.
+
+    Raises:
+      ValueError: not a model, another `unknown`, sentencepiece is missing.
+    """
+    object.__setattr__(self, 'model', bytes(model))
+    object.__setattr__(self, 'drops', not _keeps_unknown(unknown))
+    _ = self._processor  # Says at once if it is no model.
+
+  def __reduce__(self):
+    # Without the processor: it is made again where it is needed.
+    return SentencePiece, (self.model, 'drop' if self.drops else 'unk')
+
+  @functools.cached_property
+  def _processor(self) -> Any:
+    # An empty proto is accepted, and every use of it fails.
+    try:
+      if self.model:
+        return _library().SentencePieceProcessor(model_proto=self.model)
+    except RuntimeError:
+      pass
+    raise ValueError('not a SentencePiece model: train one with `prepare`')
+
+  @functools.cached_property
+  def _known(self) -> dict[str, bool]:
+    return {}
+
+  def _knows(self, character: str) -> bool:
+    if character not in self._known:
+      ids = self._processor.encode(character)
+      self._known[character] = self._processor.unk_id() not in ids
+    return self._known[character]
+
+  @functools.cached_property
+  def tokens(self) -> tuple[str, ...]:
+    pieces = range(self._processor.get_piece_size())
+    return (BLANK, *map(self._processor.id_to_piece, pieces))
+
+  @property
+  def vocab_size(self) -> int:
+    return len(self.tokens)
+
+  def encode(self, text: str) -> list[int]:
+    text = unicodedata.normalize('NFC', text)
+    if self.drops:
+      text = ''.join(filter(self._knows, text))
+    return [i + 1 for i in self._processor.encode(text)]
+
+  def decode(self, ids: Iterable[int]) -> str:
+    labels = _labels(ids, self.vocab_size)
+    return self._processor.decode([i - 1 for i in labels])
+
+  def unknown(self, text: str) -> list[str]:
+    text = unicodedata.normalize('NFC', text)
+    return [c for c in text if not self._knows(c)]
+
+  def fingerprint(self) -> str:
+    return _digest('SentencePiece', str(self.drops), self.model)
+
+
+def make_tokenizer(
+  keys: Mapping[str, Any], data_dir: str | os.PathLike[str] | None = None
+) -> Tokenizer:
+  """The tokenizer of a config.
+
+  Args:
+    keys: `name` and what it takes: `characters` an `alphabet`, `phones` an
+      `inventory` (list or name), `sentencepiece` a `model` (path of the file);
+      all of them `unknown`, `drop` (default) or `unk`.
+    data_dir: the folder to which a relative path of a model belongs.
+
+  Raises:
+    ValueError: an unknown name or key, a missing one, or a wrong value.
+  """
+  keys = dict(keys)
+  name = keys.pop('name', None)
+  if name not in _KINDS:
+    raise ValueError(
+      f"unknown tokenizer '{name}': known: {', '.join(sorted(_KINDS))}"
+    )
+  content, factory = _KINDS[name]
+  wrong = sorted(keys.keys() - {content, 'unknown'})
+  if wrong:
+    raise ValueError(
+      f'tokenizer {name} has no key {_listed(wrong)}: it takes {content}, '
+      'unknown'
+    )
+  if keys.get(content) is None:
+    raise ValueError(f"tokenizer {name} lacks the key '{content}'")
+  if name == 'sentencepiece':
+    keys['model'] = _read(Path(data_dir or '') / keys['model'])
+  return factory(**keys)
+
+
+def train_sentencepiece(
+  texts: Iterable[str],
+  model_path: str | os.PathLike[str],
+  vocab_size: int,
+  kind: str = 'unigram',
+  *,
+  character_coverage: float = 1.0,
+) -> SentencePiece:
+  """Trains a model and writes it, whole or not at all.
+
+  SentencePiece's own normalisation is off: the text is taken as it is after
+  NFC, so normalise it first, the way that the references of a run are.
+
+  Args:
+    texts: transcripts; they are read once, and held by the trainer.
+    model_path: the `.model` file to write.
+    vocab_size: of the resulting tokenizer, so with the blank and `<unk>`.
+    kind: `unigram` or `bpe`.
+    character_coverage: share of the text's characters that get a piece. 1 keeps
+      them all, which is right for alphabets; below it rare ones are unknown.
+
+  Raises:
+    ValueError: no text, a vocabulary too large or too small for it, another
+      kind, or sentencepiece is missing.
+  """
+  if kind not in ('unigram', 'bpe'):
+    raise ValueError(f"SentencePiece is 'unigram' or 'bpe' here, not '{kind}'")
+  library, model = _library(), io.BytesIO()
+  normal = (unicodedata.normalize('NFC', text) for text in texts)
+  try:
+    library.SentencePieceTrainer.train(
+      sentence_iterator=filter(str.strip, normal),
+      model_writer=model,
+      vocab_size=vocab_size - 1,
+      model_type=kind,
+      character_coverage=character_coverage,
+      normalization_rule_name='identity',
+      unk_id=0,
+      bos_id=-1,
+      eos_id=-1,
+      pad_id=-1,
+      unk_surface=UNK_SURFACE,
+      minloglevel=2,
+    )
+  except RuntimeError as error:
+    raise ValueError(_why_untrained(str(error), vocab_size)) from error
+  path = Path(model_path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  fresh = path.with_name(path.name + '.new')
+  fresh.write_bytes(model.getvalue())
+  fresh.replace(path)
+  return SentencePiece(model.getvalue())
+
+
+_KINDS = {
+  'characters': ('alphabet', Characters),
+  'phones': ('inventory', Phones),
+  'sentencepiece': ('model', SentencePiece),
+}
+
+
+def _why_untrained(error: str, vocab_size: int) -> str:
+  """The trainer's errors name its source file; this keeps what helps."""
+  limit = re.search(r'value <= (\d+)', error)
+  if limit:
+    return (
+      f'this text gives at most {int(limit[1]) + 1} tokens, not {vocab_size}: '
+      'lower vocab_size'
+    )
+  if 'required_chars' in error:
+    return (
+      f'{vocab_size} tokens are too few, each character of the text needs one: '
+      'raise vocab_size, or lower character_coverage'
+    )
+  if 'sentences_.empty()' in error:
+    return 'there is no text to train SentencePiece on'
+  return f'SentencePiece could not be trained: {error.splitlines()[0]}'
+
+
+def _library() -> Any:
+  try:
+    import sentencepiece
+  except ImportError:
+    raise ValueError(
+      'SentencePiece tokenizers need the package sentencepiece: '
+      "pip install 'recog_jax[speech]'"
+    ) from None
+  return sentencepiece
+
+
+def _read(path: Path) -> bytes:
+  try:
+    return path.read_bytes()
+  except OSError as error:
+    raise ValueError(
+      f'cannot read the SentencePiece model {path} ({error.strerror}): '
+      '`prepare` trains one'
+    ) from None
+
+
+def _keeps_unknown(unknown: str) -> bool:
+  if unknown not in ('drop', 'unk'):
+    raise ValueError(
+      f"unknown characters are 'drop' (left out) or 'unk', not '{unknown}'"
+    )
+  return unknown == 'unk'
+
+
+def _labels(ids: Iterable[int], vocab_size: int) -> list[int]:
+  ids = [int(i) for i in ids]
+  wrong = [i for i in ids if not 0 <= i < vocab_size]
+  if wrong:
+    raise ValueError(f'id {wrong[0]} is not one of {vocab_size} tokens')
+  return [i for i in ids if i != BLANK_ID]
+
+
+def _listed(names: Iterable[str]) -> str:
+  return ', '.join(f"'{name}'" for name in names)
+
+
+def _digest(*parts: str | bytes) -> str:
+  digest = hashlib.sha256()
+  for part in parts:
+    data = part.encode() if isinstance(part, str) else part
+    digest.update(len(data).to_bytes(8, 'little') + data)
+  return digest.hexdigest()[:16]
