@@ -64,10 +64,9 @@ class _Units:
 
   tokens: tuple[str, ...]
 
-  def __init__(self, units: Sequence[str], unknown: str):
-    twice = sorted({u for u in units if units.count(u) > 1})
-    if twice:
-      raise ValueError(f'the vocabulary has {_listed(twice)} more than once')
+  def __init__(self, units: Iterable[str], unknown: str):
+    # NFC takes some letters apart (ਸ਼), so a sound list can have a part twice.
+    units = tuple(dict.fromkeys(units))
     if not units:
       raise ValueError('the vocabulary is empty: name the units of the text')
     special = (BLANK, UNK) if _keeps_unknown(unknown) else (BLANK,)
@@ -111,12 +110,13 @@ class Characters(_Units):
     """Makes the tokenizer of an alphabet.
 
     Args:
-      alphabet: the characters, in the order of their ids, from 1 on.
+      alphabet: the characters, in the order of their ids, from 1 on; one that
+        comes again is the same.
       unknown: `drop` leaves other characters out of the ids; `unk` gives them
         the id 1, `<unk>`, and the alphabet ids from 2 on.
 
     Raises:
-      ValueError: an empty alphabet, a character twice, another `unknown`.
+      ValueError: an empty alphabet, or another `unknown`.
     """
     super().__init__(self._split(alphabet), unknown)
 
@@ -139,7 +139,7 @@ class Phones(_Units):
       unknown: `drop` or `unk`, as for `Characters`.
 
     Raises:
-      ValueError: an unknown inventory, a phone twice or with a space in it.
+      ValueError: an unknown or empty inventory, a phone with a space in it.
     """
     if isinstance(inventory, str):
       if inventory not in INVENTORIES:
