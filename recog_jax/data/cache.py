@@ -8,13 +8,15 @@ it. The arrays lie in `$RECOG_JAX_CACHE`, else `$XDG_CACHE_HOME/recog_jax`, else
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import os
 import time
 import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, BinaryIO, ClassVar
 
 import cv2
 import numpy as np
@@ -27,6 +29,8 @@ SIZE_LIMIT = 2 << 30
 _CHUNK = 256
 # A half-written file of a killed process older than this is removed.
 _STALE_S = 3600
+_FILES = ('image.npy', 'label.npy')
+_SEAL = 'checksums.json'
 
 
 def cache_dir() -> Path:
@@ -99,11 +103,9 @@ def decode_once(
   Raises:
     UserError: a record that cannot be read or decoded.
   """
-  digest = hashlib.sha256(
-    f'{key}|{split}|{cv2.__version__}'.encode()
-  ).hexdigest()
-  plain = ''.join(c if c.isalnum() else '_' for c in name)
-  folder = cache_dir() / 'decoded' / f'{plain}-{split}-{digest[:16]}'
+  folder = folder_for(
+    'decoded', name, split, f'{key}|{split}|{cv2.__version__}'
+  )
   found = _open(folder, len(records))
   if found is not None:
     return found
@@ -145,56 +147,97 @@ def _decode(records: base.Records) -> base.ArrayRecords:
 
 def _open(folder: Path, size: int) -> MappedRecords | None:
   """What `_write` has left, if it is whole."""
-  files = folder / 'image.npy', folder / 'label.npy'
-  try:
-    expected = json.loads((folder / 'checksums.json').read_text())
-    checksums = [_checksum(file) for file in files]
-    whole = checksums == expected
-  except FileNotFoundError:
+  if not is_sealed(folder, _FILES):
     return None
-  except (OSError, ValueError) as e:
-    logging.warning('The cache in %s cannot be read: %s.', folder, e)
-    return None
-  if not whole:
-    logging.warning('The cache in %s is damaged; it is made again.', folder)
-    return None
-  return MappedRecords(*files, size)
+  return MappedRecords(*(folder / name for name in _FILES), size)
 
 
 def _write(folder: Path, arrays: base.ArrayRecords):
-  """Writes both arrays and last, as the seal, their checksums."""
+  write_sealed(
+    folder,
+    {
+      name: functools.partial(np.save, arr=getattr(arrays, name[:-4]))
+      for name in _FILES
+    },
+  )
+
+
+def folder_for(kind: str, name: str, split: str, key: str) -> Path:
+  """Where the cache keeps something that is made of a split.
+
+  Args:
+    kind: of the thing, for example `decoded`.
+    name: the data set's.
+    split: the split's name.
+    key: changes whenever the thing does.
+  """
+  digest = hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()
+  plain = ''.join(c if c.isalnum() else '_' for c in name)
+  return cache_dir() / kind / f'{plain}-{split}-{digest[:16]}'
+
+
+def is_sealed(folder: Path, names: Sequence[str]) -> bool:
+  """Whether `write_sealed` has left these files, and they are whole."""
+  try:
+    expected = json.loads((folder / _SEAL).read_text())
+    whole = [checksum(folder / name) for name in names] == expected
+  except FileNotFoundError:
+    return False
+  except (OSError, ValueError) as e:
+    logging.warning('The cache in %s cannot be read: %s.', folder, e)
+    return False
+  if not whole:
+    logging.warning('The cache in %s is damaged; it is made again.', folder)
+  return whole
+
+
+def write_sealed(
+  folder: Path, files: Mapping[str, Callable[[BinaryIO], object]]
+):
+  """Writes some files and last, as the seal, their checksums.
+
+  Every file appears whole under its name. Several processes may do the same at
+  once, if all write the same bytes.
+
+  Args:
+    folder: made if absent.
+    files: {name: writes the file's contents}.
+
+  Raises:
+    OSError: the folder cannot be written.
+  """
   folder.mkdir(parents=True, exist_ok=True)
   for old in folder.glob('*.tmp'):
     with contextlib.suppress(OSError):
       if time.time() - old.stat().st_mtime > _STALE_S:
         old.unlink()
-  own = f'{os.getpid()}-{time.time_ns()}.tmp'
   checksums = []
-  for name in ('image', 'label'):
-    part = folder / f'{name}-{own}'
-    with _removed_if_failed(part):
-      with part.open('wb') as f:
-        np.save(f, getattr(arrays, name))
-        f.flush()
-        os.fsync(f.fileno())
-      checksums.append(_checksum(part))
-      part.replace(folder / f'{name}.npy')
-  part = folder / f'checksums-{own}'
-  with _removed_if_failed(part):
-    part.write_text(json.dumps(checksums))
-    part.replace(folder / 'checksums.json')
+  for name, write in files.items():
+    with replaced_when_whole(folder / name) as f:
+      write(f)
+      f.flush()
+      checksums.append(checksum(Path(f.name)))
+  with replaced_when_whole(folder / _SEAL) as f:
+    f.write(json.dumps(checksums).encode())
 
 
 @contextlib.contextmanager
-def _removed_if_failed(part: Path):
+def replaced_when_whole(file: Path) -> Iterator[BinaryIO]:
+  """A file to write, which takes its name if all goes well."""
+  own = f'{os.getpid()}-{time.time_ns()}.tmp'
+  part = file.with_name(f'{file.name}-{own}')
   try:
-    yield
+    with part.open('wb') as f:
+      yield f
+      f.flush()
+      os.fsync(f.fileno())
+    part.replace(file)
   except BaseException:
     part.unlink(missing_ok=True)
     raise
 
 
-def _checksum(file: Path) -> int:
+def checksum(file: Path) -> int:
   """CRC-32 of the whole file; over 1 GB/s, and it warms the page cache."""
   value = 0
   with file.open('rb') as f:
