@@ -61,8 +61,8 @@ _ENGLISH = Normalizer(
   replace=dict.fromkeys('’ʼ´`', "'"), form='NFKC', case='lower', keep="'"
 )
 # Short vowels and other marks that most writers leave out, and the tatweel,
-# which only makes a word longer on the page. Madda and hamza stay: they are parts
-# of letters.
+# which only makes a word longer on the page. Madda and hamza stay: they belong
+# to letters.
 _ARABIC_MARKS = '[\u064b-\u0652\u0670\u0640]'
 # Keyboards for Arabic give its yeh, kaf and heh, which look like Urdu's.
 _URDU_LETTERS = {'ي': 'ی', 'ى': 'ی', 'ك': 'ک', 'ه': 'ہ', 'ة': 'ۃ'}
