@@ -85,7 +85,7 @@ def main(argv: list[str]) -> int:
   args = parser.parse_args(argv[1:])
 
   ex = _experiment(args.data_dir, args.steps)
-  rows = mesh_lib.local_rows(ex.mesh, ex.data.batch_size)
+  rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.train(
     rows, start_step=0, stop_step=_RESIDENT, total_steps=_RESIDENT
   ) as it:

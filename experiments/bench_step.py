@@ -49,7 +49,7 @@ def make_step(batch_size: int):
       'seed': 0,
     }
   ex = experiment.build(config)
-  rows = mesh_lib.local_rows(ex.mesh, batch_size)
+  rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.train(
     rows, start_step=0, stop_step=1, total_steps=ex.total_steps
   ) as batches:

@@ -25,7 +25,8 @@ class ImageData:
 
   Attributes:
     info: what task and model need to know of the source.
-    batch_size: global rows of a training batch.
+    batch_size: mean global rows of a training batch.
+    batch_sizes: all that occur.
     eval_batch_size: global rows of an evaluation batch.
     steps_per_epoch: not rounded.
   """
@@ -59,6 +60,7 @@ class ImageData:
     """
     self.info = source.info
     self.batch_size = batch_size
+    self.batch_sizes = (batch_size,)
     self.eval_batch_size = eval_batch_size
     self._source = source
     self._splits = dict(splits)
@@ -102,7 +104,7 @@ class ImageData:
   @contextlib.contextmanager
   def train(
     self,
-    rows: np.ndarray,
+    local_rows: pipeline.LocalRows,
     *,
     start_step: int,
     stop_step: int,
@@ -113,7 +115,7 @@ class ImageData:
       records=self._records('train'),
       plan=self._plan,
       augment=self._augment,
-      rows=rows,
+      rows=local_rows(self.batch_size),
       start_step=start_step,
       total_steps=total_steps,
       seed=self._seed,
@@ -123,7 +125,7 @@ class ImageData:
 
   @contextlib.contextmanager
   def evaluation(
-    self, split: str, rows: np.ndarray, batch_size: int
+    self, split: str, local_rows: pipeline.LocalRows, batch_size: int
   ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
     """Local batches that cover a split once; the last one is padded."""
     plan = EvalPlan(self.size(split), batch_size)
@@ -131,7 +133,7 @@ class ImageData:
       records=self._records(split),
       plan=plan,
       augment=self._augment_eval,
-      rows=rows,
+      rows=local_rows(batch_size),
     )
     with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
       yield iterator

@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import grain
@@ -28,6 +28,8 @@ from recog_jax.data.sources.base import Records
 from recog_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+# Global rows of a batch -> those that this process loads, int `k`.
+LocalRows = Callable[[int], np.ndarray]
 
 # A worker looks this often whether the process that started it is still there.
 _WATCH_SECONDS = 2.0
@@ -35,9 +37,30 @@ _WATCH_SECONDS = 2.0
 _BUFFER_BYTES = 1 << 28
 
 
+class Maker(Protocol):
+  """Turns an element number into arrays; a dataclass that pickles.
+
+  Element e is chunk e % chunks of the local rows of step start_step +
+  e // chunks.
+
+  Attributes:
+    in_memory: nothing is read or decoded, so that workers would only cost.
+    most_rows: local rows of the largest batch.
+    step_bytes: of the largest local batch, about.
+  """
+
+  chunks: int
+  start_step: int
+  in_memory: bool
+  most_rows: int
+  step_bytes: int
+
+  def __call__(self, element: int) -> Batch: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class MakeBatch:
-  """Turns an element number into arrays; pickles, and knows no device.
+  """A `Maker` of images.
 
   Attributes:
     records: the split.
@@ -59,6 +82,18 @@ class MakeBatch:
   start_step: int = 0
   total_steps: int = 1
   seed: int = 0
+
+  @property
+  def in_memory(self) -> bool:
+    return self.records.in_memory
+
+  @property
+  def most_rows(self) -> int:
+    return len(self.rows)
+
+  @property
+  def step_bytes(self) -> int:
+    return len(self.rows) * 3 * 224 * 224  # A guess that is safe.
 
   def __call__(self, element: int) -> Batch:
     step, chunk = divmod(int(element), self.chunks)
@@ -149,7 +184,7 @@ def _from_workers(iterator: Iterator[Batch]) -> Iterator[Batch]:
 
 @contextlib.contextmanager
 def batches(
-  make: MakeBatch, stop_step: int, workers: int = 0
+  make: Maker, stop_step: int, workers: int = 0
 ) -> Iterator[Iterator[Batch]]:
   """Iterates over the local batches of steps [make.start_step, stop_step).
 
@@ -165,14 +200,13 @@ def batches(
     UserError: from inside the iterator, for records that cannot be read.
   """
   steps = max(0, stop_step - make.start_step)
-  if make.records.in_memory or steps == 1:
+  if make.in_memory or steps == 1:
     workers = 0  # They would only cost.
-  chunks = max(1, min(workers, len(make.rows)))
+  chunks = max(1, min(workers, make.most_rows))
   make = dataclasses.replace(make, chunks=chunks)
   data = grain.MapDataset.range(steps * chunks).map(make)
-  size = len(make.rows) * 3 * 224 * 224  # A guess that is safe, in bytes.
-  buffered = max(2, min(8, _BUFFER_BYTES // size))
-  threads = 1 if make.records.in_memory or workers else os.cpu_count() or 1
+  buffered = max(2, min(8, _BUFFER_BYTES // max(1, make.step_bytes)))
+  threads = 1 if make.in_memory or workers else os.cpu_count() or 1
   options = grain.ReadOptions(
     num_threads=threads, prefetch_buffer_size=max(threads, buffered)
   )

@@ -38,7 +38,7 @@ def run(
     RuntimeError: an example was left out or came twice.
   """
   size = ex.eval_batch_size
-  rows = mesh_lib.local_rows(ex.mesh, size)
+  rows = mesh_lib.rows_of(ex.mesh)
   state, kept = None, []
   with ex.data.evaluation(split, rows, size) as batches:
     for batch in batches:
@@ -48,7 +48,7 @@ def run(
       metrics, records = program.eval_step(variables, batch)
       state = metrics if state is None else program.merge(state, metrics)
       kept.append(mesh_lib.to_host({**records, 'valid': batch['valid']}))
-  records = {k: np.concatenate([r[k] for r in kept]) for k in kept[0]}
+  records = {k: _join([r[k] for r in kept]) for k in kept[0]}
   valid = records.pop('valid')
   records = {k: v[valid] for k, v in records.items()}
   order = np.argsort(records['index'], kind='stable')
@@ -59,7 +59,21 @@ def run(
       f'{split}: {len(records["index"])} rows for {len(expected)} examples: '
       'some were left out or came twice'
     )
-  return ex.task.compute(jax.device_get(state)), records
+  metrics = ex.task.compute(jax.device_get(state))
+  return {
+    **metrics,
+    **ex.task.from_records(records, ex.data.lookup(split)),
+  }, records
+
+
+def _join(parts: list[np.ndarray]) -> np.ndarray:
+  """Rows of all batches; where their shapes differ, padded with zeros."""
+  shape = np.max([p.shape[1:] for p in parts], 0).astype(int)
+  padded = [
+    np.pad(p, [(0, 0), *((0, n - m) for m, n in zip(p.shape[1:], shape))])
+    for p in parts
+  ]
+  return np.concatenate(padded)
 
 
 def report(

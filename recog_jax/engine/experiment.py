@@ -165,14 +165,19 @@ def build(
   if 'dtype' in model:
     model['dtype'] = _dtype(model['dtype'])
   module = registry.build('model', model, num_outputs=task.num_outputs)
+  if hasattr(module, 'out_len'):
+    # Sequences: how many outputs a model has decides what can be trained on.
+    data = data.for_model(module.out_len)
   mesh = registry.call(mesh_lib.make_mesh, settings.mesh, 'config.mesh')
   if train_batch:
-    mesh_lib.check_batch(mesh, data.batch_size, 'config.data.batch_size')
-  if data.batch_size % settings.accumulate_steps:
-    raise UserError(
-      f'config.data.batch_size={data.batch_size} does not divide into '
-      f'accumulate_steps={settings.accumulate_steps} parts'
-    )
+    for size in data.batch_sizes:
+      mesh_lib.check_batch(mesh, size, 'config.data.batch_size')
+  for size in data.batch_sizes:
+    if size % settings.accumulate_steps:
+      raise UserError(
+        f'config.data.batch_size={size} does not divide into '
+        f'accumulate_steps={settings.accumulate_steps} parts'
+      )
   ex = Experiment(settings, data, task, module, mesh)
   # Read now, so that their errors do not come after a compilation.
   _ = ex.total_steps, ex.evaluation, ex.checkpoint
@@ -226,10 +231,8 @@ def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
   """
   settings, mesh = ex.settings, ex.mesh
   root = rng.root(settings.seed)
-  spec = {
-    k: jax.ShapeDtypeStruct((ex.data.batch_size, *v.shape[1:]), v.dtype)
-    for k, v in batch.items()
-  }
+  # No parameter depends on the number of rows, of which these are the local.
+  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
   variables = step.make_variables(ex.task, ex.module, root)
   params, _ = jax.eval_shape(variables, spec)
   tx, schedule = registry.call(

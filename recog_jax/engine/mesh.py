@@ -1,7 +1,8 @@
 """The device mesh, sharding rules, and host batches as global arrays."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -110,6 +111,11 @@ def local_rows(mesh: Mesh, batch_size: int) -> np.ndarray:
   shards = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
   rows = [np.arange(batch_size)[index] for index in shards.values()]
   return np.unique(np.concatenate(rows))
+
+
+def rows_of(mesh: Mesh) -> Callable[[int], np.ndarray]:
+  """`local_rows` of this mesh, as a function of the batch size."""
+  return functools.partial(local_rows, mesh)
 
 
 def to_global(mesh: Mesh, batch: Mapping[str, np.ndarray]) -> dict[str, Any]:

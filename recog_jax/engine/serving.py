@@ -129,7 +129,7 @@ def open_workdir(workdir: Path, data_dir: str | None) -> Trained:
   """
   config = config_lib.read_kept(workdir)
   ex = experiment.build(config, data_dir, train_batch=False)
-  rows = mesh_lib.local_rows(ex.mesh, ex.eval_batch_size)
+  rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
     program = experiment.compile_program(ex, next(batches))
   checkpoints = Checkpoints(

@@ -46,7 +46,7 @@ def train(
   stop = stop or StopRequest()
   workdir.mkdir(parents=True, exist_ok=True)
   book = Logbook(workdir, quiet=jax.process_index() != 0)
-  rows = mesh_lib.local_rows(ex.mesh, ex.data.batch_size)
+  rows = mesh_lib.rows_of(ex.mesh)
   total, stop_step = ex.total_steps, ex.stop_step
   eval_every = ex.evaluation.steps(ex.data.steps_per_epoch)
   save_every = ex.checkpoint.steps(ex.data.steps_per_epoch)

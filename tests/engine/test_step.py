@@ -42,7 +42,7 @@ def test_accumulating_four_parts_equals_one(root):
 def test_accumulation_does_not_run_the_forward_pass_twice(root):
   def flops(parts):
     ex = toys.make(root, model=MLP, data__batch_size=64, accumulate_steps=parts)
-    rows = mesh.local_rows(ex.mesh, 64)
+    rows = mesh.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
       batch = next(it)
     program = experiment.compile_program(ex, batch)
@@ -98,7 +98,7 @@ def test_rules_shard_parameters_and_their_optimizer_state(root):
     mesh={'data': 2, 'fsdp': 4},
     sharding_rules=(('.*/kernel', ('fsdp', None)),),
   )
-  rows = mesh.local_rows(ex.mesh, ex.data.batch_size)
+  rows = mesh.rows_of(ex.mesh)
   with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
     program = experiment.compile_program(ex, next(it))
   specs = {

@@ -72,7 +72,7 @@ def test_stopping_and_resuming_equals_a_straight_run(tmp_path):
     (best,) = (folder / 'checkpoints').glob('50/state')
     assert best.is_dir()
     ex = _ctc(total_steps=50)
-    rows = mesh_lib.local_rows(ex.mesh, ex.data.batch_size)
+    rows = mesh_lib.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=50) as it:
       program = experiment.compile_program(ex, next(it))
     points = train.Checkpoints(folder, read_only=True)

@@ -29,6 +29,7 @@ class SequenceData:
 
   def __init__(self, batch_size=16, seed=0):
     self.batch_size, self.eval_batch_size = batch_size, 16
+    self.batch_sizes = (batch_size,)
     self._plan = TrainPlan(self.size('train'), batch_size, seed)
     self.steps_per_epoch = self._plan.steps_per_epoch
     self.arrays = {s: _make(self.size(s), i) for i, s in enumerate(self.splits)}
@@ -45,16 +46,18 @@ class SequenceData:
     return {**taken, 'index': index, 'valid': rows.valid}
 
   @contextlib.contextmanager
-  def train(self, rows, *, start_step, stop_step, total_steps):
+  def train(self, local_rows, *, start_step, stop_step, total_steps):
     del total_steps
+    rows = local_rows(self.batch_size)
     yield (
       self._batch('train', self._plan.rows(step, rows))
       for step in range(start_step, stop_step)
     )
 
   @contextlib.contextmanager
-  def evaluation(self, split, rows, batch_size):
+  def evaluation(self, split, local_rows, batch_size):
     plan = EvalPlan(self.size(split), batch_size)
+    rows = local_rows(batch_size)
     yield (
       self._batch(split, plan.rows(step, rows))
       for step in range(plan.num_batches)
@@ -173,6 +176,10 @@ class Ctc:
 
   def compute(self, state):
     return {self.headline: int(state.wrong) / int(state.sequences)}
+
+  def from_records(self, records, lookup):
+    del records, lookup
+    return {}
 
   def report(self, records, lookup, directory, prefix):
     wrong = 0

@@ -23,7 +23,7 @@ def make(root, **overrides):
 
 def run_steps(ex, steps):
   """State and scalars after some steps, without loop or files."""
-  rows = mesh.local_rows(ex.mesh, ex.data.batch_size)
+  rows = mesh.rows_of(ex.mesh)
   total = ex.total_steps
   losses = []
   with ex.data.train(
