@@ -57,7 +57,7 @@ class FakeSpeech:
 
   def fingerprint(self) -> str:
     rate = self.info.sample_rate
-    return f'fake_speech-1-{rate}-{self._sizes}-{self._words}-{self._seed}'
+    return f'fake_speech-2-{rate}-{self._sizes}-{self._words}-{self._seed}'
 
 
 class FakeSpeechRecords:
@@ -104,8 +104,8 @@ class FakeSpeechRecords:
         'id': [f'{split}-{i}' for i in range(size)],
         'speaker': [f'speaker_{s}' for s in self._speaker],
         'gender': [_GENDERS[s % len(_GENDERS)] for s in self._speaker],
-        # ISO 639's code for an undetermined language.
-        'lang': ['und'] * size,
+        # Tones have no language; a normaliser of text asks for one.
+        'lang': ['en'] * size,
       },
     )
 
