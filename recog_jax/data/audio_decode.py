@@ -1,0 +1,182 @@
+"""Audio files to waveforms: WAV, FLAC, OGG, MP3, NIST SPHERE by libsndfile.
+
+What is handed out lies on the steps of 16 bits, which is also how small splits
+are cached and prepared ones stored: the same bits wherever they come from.
+"""
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import numpy as np
+
+from recog_jax.errors import UserError
+
+# libsndfile gives more where a FLAC, written into a pipe, has no length.
+_LONGEST = 1 << 48
+# A segment may end this much after its file: durations in manifests are
+# rounded, and decoders of MP3 differ by their delay.
+_SLACK_S = 0.1
+# No encoder or resampler overshoots that far: the values are of other units.
+_PEAK = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioInfo:
+  """What a file's header says.
+
+  Attributes:
+    frames: samples of each channel.
+    rate: in Hz.
+    channels: 1 for mono.
+  """
+
+  frames: int
+  rate: int
+  channels: int
+
+
+def read_info(path: str | os.PathLike) -> AudioInfo:
+  """Length, rate and channels; nothing is decoded.
+
+  Raises:
+    UserError: it cannot be read, or holds no audio.
+  """
+  with _opened(path) as file:
+    return AudioInfo(file.frames, file.samplerate, file.channels)
+
+
+def segment(
+  path: str | os.PathLike,
+  frames: int,
+  rate: int,
+  offset: float = 0.0,
+  duration: float | None = None,
+) -> tuple[int, int]:
+  """A part of a file in samples.
+
+  Args:
+    path: for messages.
+    frames: samples in the file.
+    rate: in Hz.
+    offset: where the part begins, in seconds.
+    duration: in seconds; None is up to the end.
+
+  Returns:
+    The first sample, and how many there are.
+
+  Raises:
+    UserError: the part ends more than 0.1 s after the file, or is empty.
+  """
+  start = math.floor(offset * rate + 0.5)
+  stop = frames
+  if duration is not None:
+    stop = start + math.floor(duration * rate + 0.5)
+  if stop > frames + _SLACK_S * rate or start >= min(stop, frames):
+    asked = 'the end' if duration is None else f'{offset + duration:.2f} s'
+    raise UserError(
+      f'{path} has {frames / rate:.2f} s, but the part from {offset:.2f} s to '
+      f'{asked} is asked for.'
+    )
+  return start, min(stop, frames) - start
+
+
+def resampled_length(samples: Any, from_rate: int, to_rate: int) -> Any:
+  """Samples that `resample` makes of some; integers, or arrays of them."""
+  return (2 * samples * to_rate + from_rate) // (2 * from_rate)
+
+
+def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
+  """Another sample rate, by soxr at its high quality, on the steps of 16 bits.
+
+  Args:
+    audio: float32 `n` in [-1, 1].
+    from_rate: in Hz.
+    to_rate: in Hz.
+
+  Returns:
+    float32 `resampled_length(n, from_rate, to_rate)`.
+  """
+  if from_rate != to_rate:
+    import soxr
+
+    audio = soxr.resample(audio, from_rate, to_rate)
+  # Resampling overshoots: also limits to what 16 bits hold.
+  steps = np.clip(np.rint(audio * np.float32(2.0**15)), -(2**15), 2**15 - 1)
+  return steps.astype(np.float32) * np.float32(2.0**-15)
+
+
+def decode(
+  path: str | os.PathLike,
+  sample_rate: int,
+  *,
+  offset: float = 0.0,
+  duration: float | None = None,
+) -> np.ndarray:
+  """A file's audio, or a part of it, with its channels averaged.
+
+  Args:
+    path: the file.
+    sample_rate: wanted, in Hz.
+    offset: where the part begins, in seconds.
+    duration: of the part in seconds; None is up to the end.
+
+  Returns:
+    float32 `n` in [-1, 1].
+
+  Raises:
+    UserError: it cannot be read, is damaged, or has no such part.
+  """
+  with _opened(path) as file:
+    rate = file.samplerate
+    start, count = segment(path, file.frames, rate, offset, duration)
+    audio = _read(path, file, start, count)
+    if len(audio) < count:
+      raise UserError(
+        f'{path} is damaged: it ends after {(start + len(audio)) / rate:.2f} s '
+        f'of {file.frames / rate:.2f} s.'
+      )
+  peak = np.abs(audio).max()
+  if not peak <= _PEAK:  # Also where it is NaN.
+    raise UserError(
+      f'{path} has samples up to {peak:.4g}, where floats must lie in [-1, 1].'
+    )
+  return resample(audio, rate, sample_rate)
+
+
+def _opened(path: str | os.PathLike) -> Any:
+  """A soundfile.SoundFile of known length, which is not 0."""
+  import soundfile
+
+  try:
+    # Python's own errors are plainer than libsndfile's "System error".
+    with open(path, 'rb') as f:  # noqa: PTH123, millions of paths are strings
+      empty = not f.read(1)
+    if empty:
+      raise UserError(f'{path} is empty.')
+    file = soundfile.SoundFile(path)
+  except OSError as e:
+    raise UserError(f'{path} cannot be read: {e.strerror}.') from e
+  except (RuntimeError, TypeError) as e:  # TypeError: headerless .raw
+    raise UserError(f'{path} is no audio file that can be read.') from e
+  if not 0 < file.frames < _LONGEST:
+    file.close()
+    if file.frames:
+      raise UserError(
+        f'{path} does not say how long it is, as FLAC written into a pipe does '
+        'not: convert it to a file again.'
+      )
+    raise UserError(f'{path} holds no audio.')
+  return file
+
+
+def _read(path, file, start: int, count: int) -> np.ndarray:
+  """float32 up to `count`, fewer where the file ends early."""
+  try:
+    if start:
+      file.seek(start)
+    audio = file.read(count, dtype='float32', always_2d=True)
+  except RuntimeError as e:
+    raise UserError(f'{path} is damaged and cannot be decoded.') from e
+  return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
