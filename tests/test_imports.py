@@ -20,14 +20,14 @@ ENTRIES = {
 COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
-LEAVES = {'metrics', 'text', 'decode'}
+LEAVES = {'metrics', 'text', 'decode', 'features'}
 # Which parts of recog_jax a part may import, at any level of a file. Models are
 # found by name, so that nothing but a command imports one.
 ALLOWED = {
   'engine': {'engine', 'tasks', 'data', 'errors', *LEAVES},
   'tasks': {'tasks', 'errors', *LEAVES},
   'models': {'models', 'errors'},
-  'data': {'data', 'text', 'errors'},
+  'data': {'data', 'text', 'features', 'errors'},
   'errors': set(),
   'backend': set(),
   **{leaf: {leaf} for leaf in LEAVES},

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,7 @@ class ImageData:
     augment: Sequence[Mapping[str, Any]] = (),
     augment_eval: Sequence[Mapping[str, Any]] = (),
     workers: int = 0,
+    data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
 
@@ -54,10 +56,12 @@ class ImageData:
       augment: ops of training, in order: `dict(name=..., key=value)`.
       augment_eval: ops of evaluation (resize and centre crop, for example).
       workers: processes that decode, where the set does not fit into memory.
+      data_dir: unused; images need no other file than their source's.
 
     Raises:
       UserError: a split that is not there or overlaps train, or a bad op.
     """
+    del data_dir
     self.info = source.info
     self.batch_size = batch_size
     self.batch_sizes = (batch_size,)
@@ -100,6 +104,11 @@ class ImageData:
       'source': self._source.fingerprint(),
       'splits': self._splits,
     }
+
+  def describe(self, workdir: Path) -> list[str]:
+    """Lines for the start of a training: nothing that the config lacks."""
+    del workdir
+    return []
 
   @contextlib.contextmanager
   def train(

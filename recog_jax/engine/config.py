@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, config_dict
 
 from recog_jax.errors import UserError, unknown_name
 
@@ -124,6 +124,45 @@ def read_kept(workdir: Path) -> ConfigDict:
     return ConfigDict(json.loads(path.read_text()))
   except json.JSONDecodeError as error:
     raise UserError(f'{path} is not JSON ({error}): restore it') from error
+
+
+def inherit(file: str, sibling: str, argument: str = '') -> ConfigDict:
+  """The config of another file in the same folder, to be changed.
+
+  Args:
+    file: `__file__` of the config that asks.
+    sibling: name of the other file.
+    argument: for its `get_config`.
+  """
+  path = Path(file).with_name(sibling)
+  return load(f'{path}:{argument}' if argument else str(path)).unlock()
+
+
+def make_tiny_speech(config: ConfigDict) -> None:
+  """Turns a speech config into a few steps of seconds, on generated tones.
+
+  Args:
+    config: changed in place.
+  """
+  config.data.source = {
+    'name': 'fake_speech',
+    'sample_rate': 8000,
+    'words': ('one', 'two'),
+    'sizes': {'train': 48, 'val': 16, 'test': 16},
+    'seed': 0,
+  }
+  config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
+  config.data.buckets = {'count': 1, 'batch_size': 16}
+  config.data.tokenizer = {'name': 'characters', 'alphabet': ' enotw'}
+  config.data.lang = 'none'
+  config.data.case = config_dict.placeholder(str)
+  if 'join' in config.data:
+    config.data.join.items = {'val': 16, 'test': 16}
+  config.data.eval_batch_size = 16
+  config.data.max_excluded_share = 1.0
+  config.data.workers = 0
+  config.total_steps = 4
+  config.log_every_steps = 2
 
 
 def make_tiny(

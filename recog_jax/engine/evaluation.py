@@ -70,7 +70,10 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
   """Rows of all batches; where their shapes differ, padded with zeros."""
   shape = np.max([p.shape[1:] for p in parts], 0).astype(int)
   padded = [
-    np.pad(p, [(0, 0), *((0, n - m) for m, n in zip(p.shape[1:], shape))])
+    np.pad(
+      p,
+      [(0, 0), *((0, n - m) for m, n in zip(p.shape[1:], shape, strict=True))],
+    )
     for p in parts
   ]
   return np.concatenate(padded)

@@ -95,7 +95,7 @@ class Experiment:
 
   Attributes:
     settings: the config's top level.
-    data: see `recog_jax.data.image_data.ImageData`.
+    data: see `recog_jax.data.image_data.ImageData`, `speech_data.SpeechData`.
     task: see `recog_jax.tasks`.
     module: the Linen module.
     mesh: the devices.
@@ -190,7 +190,9 @@ def make_data(settings: Settings, data_dir: str | None) -> Any:
   if 'source' not in keys:
     raise UserError('config.data has no source')
   source = registry.build('source', keys.pop('source'), data_dir=data_dir)
-  return registry.build('data', keys, source=source, seed=settings.seed)
+  return registry.build(
+    'data', keys, source=source, seed=settings.seed, data_dir=data_dir
+  )
 
 
 def _dtype(name: str) -> Any:

@@ -12,6 +12,8 @@ from typing import Any
 from recog_jax.errors import UserError, unknown_name
 
 _IMAGE = 'recog_jax.models.image'
+_SPEECH = 'recog_jax.models.speech'
+_SOURCES = 'recog_jax.data.sources'
 _RESNET = {f'resnet{d}': f'{_IMAGE}.resnet:resnet{d}' for d in (18, 34, 50)}
 _RESNET |= {f'resnet{d}': f'{_IMAGE}.resnet:resnet{d}' for d in (101, 152)}
 _CIFAR = {
@@ -26,18 +28,32 @@ TABLES: dict[str, dict[str, str]] = {
     'mlp': f'{_IMAGE}.mlp:mlp',
     'lenet': f'{_IMAGE}.lenet:lenet',
     'airbench': f'{_IMAGE}.airbench:airbench',
+    'rnn_ctc': f'{_SPEECH}.rnn:rnn_ctc',
+    'lstm_ctc': f'{_SPEECH}.rnn:lstm_ctc',
+    'gru_ctc': f'{_SPEECH}.rnn:gru_ctc',
+    'transformer_ctc': f'{_SPEECH}.transformer:transformer_ctc',
+    'conformer_ctc': f'{_SPEECH}.conformer:conformer_ctc',
   },
   'task': {
     'classification': 'recog_jax.tasks.classification:make_classification',
+    'ctc': 'recog_jax.tasks.ctc:make_ctc',
   },
   'data': {
     'images': 'recog_jax.data.image_data:ImageData',
+    'speech': 'recog_jax.data.speech_data:SpeechData',
   },
   'source': {
     'tfds': 'recog_jax.data.sources.tfds:tfds',
     'image_folder': 'recog_jax.data.sources.image_folder:image_folder',
     'digits': 'recog_jax.data.sources.digits:digits',
     'fake': 'recog_jax.data.sources.fake:fake',
+    'tfds_speech': f'{_SOURCES}.tfds_speech:tfds_speech',
+    'manifest': f'{_SOURCES}.manifest:manifest',
+    'timit': f'{_SOURCES}.speech_folders:timit',
+    'librispeech_folder': f'{_SOURCES}.speech_folders:librispeech_folder',
+    'common_voice': f'{_SOURCES}.speech_folders:common_voice',
+    'synth': f'{_SOURCES}.synth:synth',
+    'fake_speech': f'{_SOURCES}.fake_speech:fake_speech',
   },
 }
 

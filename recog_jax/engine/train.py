@@ -103,6 +103,9 @@ def train(
     f'{program.parameters:,} parameters, {jax.device_count()} '
     f'{jax.default_backend()} device(s), steps {step} to {stop_step}'
   )
+  if jax.process_index() == 0:
+    for line in ex.data.describe(workdir):
+      book.say(line)
   book.show_progress(step, stop_step)
   if jax.process_index() == 0:
     summary.path(workdir).unlink(missing_ok=True)

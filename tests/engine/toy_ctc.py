@@ -40,6 +40,10 @@ class SequenceData:
   def fingerprint(self):
     return self._plan.fingerprint()
 
+  def describe(self, workdir):
+    del workdir
+    return []
+
   def _batch(self, split, rows):
     taken = {k: v[rows.index] for k, v in self.arrays[split].items()}
     index = rows.index.astype(np.int32)

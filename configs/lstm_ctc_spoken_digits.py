@@ -1,0 +1,97 @@
+r"""A bidirectional LSTM with CTC on strings of recorded digits.
+
+  python -m recog_jax.main --config=configs/lstm_ctc_spoken_digits.py
+
+The Free Spoken Digit Dataset, TFDS's `spoken_digit`: 2,500 recordings at 8 kHz
+of five speakers here. By its own convention recordings 0 to 4 of each digit and
+speaker are the test; 45 to 49 are validation here. One to five recordings of a
+speaker in a row are an example; the 500 test strings are fixed. The targets are
+the characters of the digits' names.
+
+The network is that of Graves and Jaitly, "Towards end-to-end speech recognition
+with recurrent neural networks", ICML 2014, with two layers.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from recog_jax.engine.config import make_tiny_speech
+
+_DIGITS = 'zero one two three four five six seven eight nine'
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = ConfigDict()
+  config.seed = 0
+  config.total_epochs = config_dict.placeholder(float)
+  config.total_steps = 3000
+  config.stop_step = config_dict.placeholder(int)
+  config.log_every_steps = 50
+
+  config.data = ConfigDict()
+  config.data.name = 'speech'
+  config.data.source = {
+    'name': 'tfds_speech',
+    'dataset': 'spoken_digit',
+    'sample_rate': 8000,
+    'label_texts': tuple(_DIGITS.split()),
+    'field_pattern': (
+      'audio/filename',
+      r'\d_(?P<speaker>[a-z]+)_(?P<take>\d+)\.wav',
+    ),
+    'partition': {
+      'test': ('train', 'take', '[0-4]'),
+      'val': ('train', 'take', '4[5-9]'),
+      'train': ('train', 'take', '[5-9]|[123][0-9]|4[0-4]'),
+    },
+  }
+  config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
+  config.data.tokenizer = {
+    'name': 'characters',
+    'alphabet': ' efghinorstuvwxz',
+  }
+  config.data.lang = 'en'
+  config.data.case = 'lower'
+  config.data.features = {
+    'name': 'log_mel',
+    'num_mels': 40,
+    'normalise': 'mean_variance',
+  }
+  config.data.buckets = {'count': 4, 'batch_size': 32}
+  config.data.eval_batch_size = 64
+  config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
+  config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
+  config.data.augment = (
+    {'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},
+    {
+      'name': 'spec_augment',
+      'freq_masks': 2,
+      'freq_width': 8,
+      'time_masks': 2,
+      'time_width': 8,
+    },
+  )
+
+  config.task = {'name': 'ctc'}
+  config.model = {
+    'name': 'lstm_ctc',
+    'dtype': 'float32',
+    'layers': 2,
+    'hidden': 256,
+    'dropout': 0.1,
+    'subsample': {'name': 'stack', 'factor': 2},
+  }
+  config.optimizer = {
+    'name': 'adamw',
+    'learning_rate': 2e-3,
+    'weight_decay': 1e-2,
+    'clip_norm': 5.0,
+  }
+  config.schedule = {'name': 'cosine', 'warmup_steps': 200}
+  config.evaluation = {'every_steps': 250}
+  config.checkpoint = {'every_steps': 250, 'keep_latest': 2, 'keep_best': 1}
+
+  if arg == 'tiny':
+    config.model.hidden = 16
+    make_tiny_speech(config)
+  return config

@@ -1,0 +1,351 @@
+"""Speech data sets in TFDS's layout, read without TensorFlow.
+
+Of TFDS itself only the message class of its examples is used.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
+
+from recog_jax.data import cache
+from recog_jax.data.audio_decode import resample, resampled_length
+from recog_jax.data.sources import length_index, speech_base
+from recog_jax.data.sources.tfds import default_data_dir, find
+from recog_jax.data.sources.tfds_layout import Layout
+from recog_jax.data.wave_cache import cache_waves
+from recog_jax.errors import UserError, unknown_name
+
+# What data sets call the fields that are asked for by one name here.
+_RENAMED = {
+  'speaker_id': 'speaker',
+  'client_id': 'speaker',
+  'locale': 'lang',
+  'language': 'lang',
+}
+_CHUNK = 64
+
+
+def tfds_speech(
+  *,
+  dataset: str,
+  sample_rate: int,
+  audio_key: str | None = None,
+  text_key: str | None = None,
+  label_texts: Sequence[str] = (),
+  field_pattern: tuple[str, str] | None = None,
+  partition: Mapping[str, tuple[str, str, str]] | None = None,
+  data_dir: Any = None,
+) -> 'TfdsSpeech':
+  r"""A speech data set that TFDS or `prepare` has written.
+
+  Args:
+    dataset: `name[/config][:version]`; the newest version if none is named.
+    sample_rate: in Hz, of the audio handed out. Where the description does not
+      say at which rate audio is stored (only TFDS's Audio feature does), it is
+      stored at this one.
+    audio_key: the feature with the samples; by default `speech` or `audio`.
+    text_key: the feature with the transcript, or with a class whose name
+      (or `label_texts`) is the transcript; by default `text` or `label`.
+    label_texts: transcript of each class.
+    field_pattern: (feature, regex): the groups of the regex, by name, are
+      fields too, for example `('audio/filename', r'\d_(?P<speaker>\w+)_.*')`.
+    partition: {split: (official split, field, regex)}: splits made of the
+      records whose field matches as a whole; they replace the official ones.
+    data_dir: the folder of all data sets; else $TFDS_DATA_DIR, else
+      ~/tensorflow_datasets.
+
+  Raises:
+    MissingDataError: the data set is not there.
+    UserError: it is there, but cannot be read so.
+  """
+  folder = find(dataset, default_data_dir(data_dir))
+  layout = Layout.read(dataset, folder)
+  audio_key = layout.choose('audio_key', audio_key, ('speech', 'audio'))
+  text_key = layout.choose('text_key', text_key, ('text', 'label'))
+  pattern = None
+  if field_pattern is not None:
+    feature, regex = field_pattern
+    layout.choose('field_pattern', feature, ())
+    pattern = (feature, _compiled(regex))
+  decode = Decode(
+    place=str(folder),
+    audio_key=audio_key,
+    dtype=layout.dtype(audio_key),
+    encoding=layout.encoding(audio_key),
+    stored_rate=layout.sample_rate(audio_key) or sample_rate,
+    sample_rate=sample_rate,
+    text_key=text_key,
+    label_texts=tuple(label_texts) or layout.label_names(text_key),
+    field_keys=layout.scalar_keys() - {audio_key, text_key},
+    pattern=pattern,
+  )
+  return TfdsSpeech(dataset, layout, decode, dict(partition or {}))
+
+
+def _compiled(regex: str) -> re.Pattern:
+  try:
+    return re.compile(regex)
+  except re.error as error:
+    raise UserError(
+      f"source: '{regex}' is no regular expression: {error}"
+    ) from (error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Decode:
+  """Serialised examples to audio, text and fields; pickles.
+
+  Attributes:
+    place: the data set's folder, for messages.
+    audio_key: feature of the samples.
+    dtype: of the stored samples; int64 holds values of 16 bits, as TFDS's Audio
+      feature has them.
+    encoding: 'none', 'bytes' or 'zlib', how TFDS has stored the tensor.
+    stored_rate: Hz.
+    sample_rate: Hz, of what is handed out.
+    text_key: feature of the transcript or class.
+    label_texts: transcript of each class; () where it is a text.
+    field_keys: features that become fields.
+    pattern: (feature, regex) whose groups become fields.
+  """
+
+  place: str
+  audio_key: str
+  dtype: np.dtype
+  encoding: str
+  stored_rate: int
+  sample_rate: int
+  text_key: str
+  label_texts: tuple[str, ...]
+  field_keys: frozenset[str]
+  pattern: tuple[str, re.Pattern] | None
+
+  def example(self, number: int, split: str, data: bytes) -> Mapping[str, Any]:
+    """The features of one example.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    try:
+      return tf_example_pb2.Example.FromString(data).features.feature
+    except Exception as error:  # protobuf's errors share no useful base class
+      raise UserError(
+        f"record {number} of split '{split}' of {self.place} is damaged: it is "
+        'no TFDS example. Prepare the data set again.'
+      ) from error
+
+  def samples(self, feature: Any) -> np.ndarray:
+    """As stored: int16 `n` (or float32), at the stored rate."""
+    value = feature[self.audio_key]
+    if self.encoding in ('bytes', 'zlib') and value.bytes_list.value:
+      data = value.bytes_list.value[0]
+      data = zlib.decompress(data) if self.encoding == 'zlib' else data
+      samples = np.frombuffer(data, self.dtype)
+    elif self.dtype.kind == 'f':
+      samples = np.array(value.float_list.value, np.float32)
+    else:
+      samples = np.array(value.int64_list.value, np.int64)
+    if samples.dtype.kind == 'i':
+      samples = samples.astype(np.int16)
+    return samples
+
+  def audio(self, feature: Any) -> np.ndarray:
+    """float32 or int16 `n` at the rate handed out."""
+    samples = self.samples(feature)
+    if self.stored_rate == self.sample_rate:
+      return samples
+    wave = speech_base.to_float(samples)
+    return resample(wave, self.stored_rate, self.sample_rate)
+
+  def row(self, number: int, feature: Any) -> dict[str, Any]:
+    """What the index says of one example; its samples are counted only."""
+    stored = len(self.samples(feature))
+    fields = {'id': str(number)}
+    for key in sorted(self.field_keys):
+      if key in feature:
+        name = key.rsplit('/', 1)[-1]
+        fields[_RENAMED.get(name, name)] = _string(feature[key])
+    if self.pattern is not None:
+      key, regex = self.pattern
+      value = _string(feature[key])
+      match = regex.fullmatch(value)
+      if match is None:
+        raise UserError(
+          f"source.field_pattern does not match '{value}', the {key} of record "
+          f'{number} of {self.place}'
+        )
+      fields |= match.groupdict()
+    text = _string(feature[self.text_key])
+    if self.label_texts:
+      text = self.label_texts[int(text)]
+    samples = resampled_length(stored, self.stored_rate, self.sample_rate)
+    return {'num_samples': samples, 'text': text, **fields}
+
+
+def _string(feature: Any) -> str:
+  for values in (feature.bytes_list.value, feature.int64_list.value):
+    if values:
+      v = values[0]
+      return v.decode() if isinstance(v, bytes) else str(v)
+  values = feature.float_list.value
+  return str(values[0]) if values else ''
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSpeechRecords:
+  """One official split, read and decoded record by record."""
+
+  source: Any
+  split: str
+  decode: Decode
+  utterances: speech_base.Utterances
+
+  in_memory: ClassVar[bool] = False
+
+  def __len__(self) -> int:
+    return len(self.utterances)
+
+  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+    features = _read(self.source, self.split, self.decode, ids)
+    return [speech_base.to_float(self.decode.audio(f)) for f in features]
+
+
+def _read(
+  source: Any, split: str, decode: Decode, ids: np.ndarray
+) -> list[Any]:
+  ids = [int(i) for i in ids]
+  try:
+    data = source.__getitems__(ids)
+  except (RuntimeError, OSError, ValueError) as error:
+    raise UserError(
+      f"records {ids[0]} and following of split '{split}' of {decode.place} "
+      f'cannot be read; copy or prepare the data set again ({error}).'
+    ) from error
+  return [decode.example(i, split, d) for i, d in zip(ids, data, strict=True)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Chosen:
+  """Some records of a split; see `speech_base.SpeechRecords`."""
+
+  base: Any
+  ids: np.ndarray
+  utterances: speech_base.Utterances
+
+  @property
+  def in_memory(self) -> bool:
+    return self.base.in_memory
+
+  def __len__(self) -> int:
+    return len(self.ids)
+
+  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+    return self.base.take(self.ids[np.asarray(ids, np.int64)])
+
+
+class TfdsSpeech:
+  """A TFDS data set as a source; see `speech_base.SpeechSource`."""
+
+  def __init__(
+    self,
+    dataset: str,
+    layout: Layout,
+    decode: Decode,
+    partition: dict[str, tuple[str, str, str]],
+  ):
+    self.info = speech_base.SpeechInfo(layout.info['name'], decode.sample_rate)
+    self._dataset, self._layout, self._decode = dataset, layout, decode
+    self._partition = partition
+    self._opened: dict[str, Any] = {}
+    for split, (official, *_) in partition.items():
+      if official not in layout.sizes():
+        raise unknown_name(
+          f'split of {dataset} in source.partition.{split}',
+          official,
+          layout.sizes(),
+        )
+
+  def sizes(self) -> dict[str, int]:
+    if not self._partition:
+      return self._layout.sizes()
+    return {split: len(self._members(split)) for split in self._partition}
+
+  def records(self, split: str) -> Any:
+    if not self._partition:
+      return self._official(split)
+    if split not in self._partition:
+      raise unknown_name(f'split of {self._dataset}', split, self._partition)
+    base, ids = self._official(self._partition[split][0]), self._members(split)
+    return _Chosen(base, ids, base.utterances.take(ids))
+
+  def _members(self, split: str) -> np.ndarray:
+    official, field, regex = self._partition[split]
+    fields = self._official(official).utterances.fields
+    if field not in fields:
+      raise unknown_name(f'field in source.partition.{split}', field, fields)
+    pattern = _compiled(regex)
+    return np.flatnonzero([bool(pattern.fullmatch(v)) for v in fields[field]])
+
+  def _official(self, split: str) -> Any:
+    if split in self._opened:
+      return self._opened[split]
+    sizes = self._layout.sizes()
+    if split not in sizes:
+      raise unknown_name(f'split of {self._dataset}', split, sizes)
+    shards = self._layout.shards(split)
+    source = ArrayRecordDataSource([str(p) for p in shards])
+    utterances = self._index(split, source, shards)
+    records = TfdsSpeechRecords(source, split, self._decode, utterances)
+    key = f'{_stamp(shards)}|{self._decode}'
+    self._opened[split] = cache_waves(
+      records, name=self.info.name, split=split, key=key
+    )
+    return self._opened[split]
+
+  def _index(
+    self, split: str, source: Any, shards: list[Path]
+  ) -> speech_base.Utterances:
+    """The length index: from beside the shards, the cache, or all records."""
+    decode = self._decode
+    digest = hashlib.sha256(f'{_stamp(shards)}|{decode}'.encode()).hexdigest()
+    path = cache.cache_dir() / 'lengths' / f'{self.info.name}-{digest[:24]}.npz'
+    found = length_index.read(path)
+    if found is not None and len(found) == len(source):
+      return found
+
+    def rows(start: int) -> list[dict[str, Any]]:
+      ids = np.arange(start, min(start + _CHUNK, len(source)))
+      features = _read(source, split, decode, ids)
+      return [decode.row(int(i), f) for i, f in zip(ids, features, strict=True)]
+
+    with concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
+      parts = list(pool.map(rows, range(0, len(source), _CHUNK)))
+    index = speech_base.make_utterances([r for part in parts for r in part])
+    length_index.write(path, index)
+    return index
+
+  def fingerprint(self) -> str:
+    # Neither where the files are nor when they were copied.
+    shards = [
+      s for split in self._layout.sizes() for s in self._layout.shards(split)
+    ]
+    files = sorted((p.name, p.stat().st_size) for p in shards)
+    partition = sorted((k, list(v)) for k, v in self._partition.items())
+    text = json.dumps(
+      [self.info.name, files, self._decode.sample_rate, partition]
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _stamp(shards: Sequence[Path]) -> str:
+  return str([(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in shards])
