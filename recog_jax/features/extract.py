@@ -1,0 +1,384 @@
+"""Features of waveforms by name, from the keys of a config.
+
+A waveform is float in [-1, 1]. Nothing scales it unless `Fbank.scale` says so:
+Kaldi itself works on 16-bit integers, so its log energies are higher by
+2 ln(32768) = 20.8; torchaudio's Kaldi module takes waveforms as they come.
+"""
+
+import dataclasses
+import inspect
+from typing import Any
+
+import numpy as np
+
+from recog_jax.features import cepstra, mel
+from recog_jax.features import frames as framing
+
+NORMALISE = ('none', 'mean', 'mean_variance')
+# Frames that are worked on together: their spectra stay in a core's cache.
+_BLOCK = 96
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Features:
+  """What all kinds of features share: frames, spectra, lengths.
+
+  Attributes:
+    sample_rate: of the waveforms, in Hz.
+    num_mels: filters of the mel bank.
+    window_s: seconds of a frame.
+    hop_s: seconds between frames.
+    low_hz: where the first filter begins.
+    high_hz: where the last one ends; None is half the sample rate, and 0 or
+      less is relative to it, as in Kaldi.
+    num_fft: samples of the Fourier transform, not below the frame's; None
+      stands for the next power of two.
+    deltas: how many orders of deltas are appended, 0, 1 or 2.
+    normalise: 'mean' subtracts each utterance's mean of each feature,
+      'mean_variance' also divides by the standard deviation; 'none'.
+  """
+
+  sample_rate: int
+  num_mels: int = 80
+  window_s: float = 0.025
+  hop_s: float = 0.01
+  low_hz: float = 0.0
+  high_hz: float | None = None
+  num_fft: int | None = None
+  deltas: int = 0
+  normalise: str = 'none'
+
+  def __post_init__(self):
+    if self.window_len < 2 or self.hop_len < 1:
+      raise ValueError(
+        f'a window of {self.window_s} s and a hop of {self.hop_s} s are too '
+        f'short at {self.sample_rate} Hz'
+      )
+    if self.num_mels < 1:
+      raise ValueError(f'num_mels is 1 or more, not {self.num_mels}')
+    if self.fft_len < self.window_len:
+      raise ValueError(
+        f'num_fft is {self.num_fft}, but a window has {self.window_len} '
+        'samples: raise num_fft or leave it out'
+      )
+    low, high = self.band
+    if not 0 <= low < high <= self.sample_rate / 2:
+      raise ValueError(
+        f'the mel filters reach from {low} to {high} Hz: it must be from 0 or '
+        f'more up to half the sample rate, {self.sample_rate / 2} Hz'
+      )
+    if self.normalise not in NORMALISE:
+      raise ValueError(
+        f"no normalise '{self.normalise}': known: {', '.join(NORMALISE)}"
+      )
+
+  @property
+  def window_len(self) -> int:
+    """Samples of a frame."""
+    return int(self.sample_rate * self.window_s + 1e-6)
+
+  @property
+  def hop_len(self) -> int:
+    """Samples between frames."""
+    return int(self.sample_rate * self.hop_s + 1e-6)
+
+  @property
+  def fft_len(self) -> int:
+    """Samples of the Fourier transform."""
+    return self.num_fft or framing.fft_len(self.window_len)
+
+  @property
+  def band(self) -> tuple[float, float]:
+    """Where the mel filters begin and end, in Hz."""
+    high = self.high_hz or 0.0
+    return self.low_hz, high + (self.sample_rate / 2 if high <= 0 else 0.0)
+
+  @property
+  def dim(self) -> int:
+    """Features of a frame, f."""
+    return self._base_dim * (self.deltas + 1)
+
+  @property
+  def _base_dim(self) -> int:
+    """Features of a frame without deltas."""
+    return self.num_mels
+
+  @property
+  def _edges(self) -> tuple[str, int]:
+    """How signals are padded, and how many samples before the first."""
+    raise NotImplementedError
+
+  def num_frames(self, num_samples):
+    """Frames of a signal: integer arithmetic on an int or an integer array."""
+    raise NotImplementedError
+
+  def of_frames(self, frames, xp=np):
+    """Features of single frames: `... window_len` to `... f`, no deltas."""
+    raise NotImplementedError
+
+  def __call__(self, waves, lens, xp=np):
+    """Features of a batch.
+
+    Args:
+      waves: float `b n` in [-1, 1]. What lies behind an utterance's end is not
+        looked at.
+      lens: int `b`, samples of each.
+      xp: numpy or jax.numpy.
+
+    Returns:
+      float32 `b t f` with t = num_frames(n), zero behind each utterance, and
+      int32 `b`, frames of each.
+    """
+    frame_lens = self.num_frames(xp.asarray(lens)).astype(np.int32)
+    count = self.num_frames(int(waves.shape[1]))
+    if xp is np:
+      out = self._on_host(np.asarray(waves), lens, frame_lens, count)
+    elif count:
+      mode, left = self._edges
+      total = (count - 1) * self.hop_len + self.window_len
+      waves = xp.asarray(waves, np.float32)
+      waves = framing.pad(waves, lens, left, total, mode, xp)
+      cut = framing.frame(waves, self.window_len, self.hop_len, xp)
+      mask = cepstra.frame_mask(frame_lens, count, xp)[..., None]
+      out = xp.where(mask, self.of_frames(cut, xp), np.float32(0))
+    else:
+      out = xp.zeros((waves.shape[0], 0, self._base_dim), np.float32)
+    out = cepstra.add_deltas(out, frame_lens, self.deltas, xp=xp)
+    if self.normalise != 'none':
+      variance = self.normalise == 'mean_variance'
+      out = cepstra.utterance_cmvn(out, frame_lens, variance=variance, xp=xp)
+    return out, frame_lens
+
+  def _on_host(self, waves, lens, frame_lens, count) -> np.ndarray:
+    """`b count f`, an utterance at a time, in blocks of frames."""
+    mode, left = self._edges
+    out = np.zeros((len(waves), count, self._base_dim), np.float32)
+    for row, wave, n, t in zip(out, waves, lens, frame_lens, strict=True):
+      if not t:
+        continue
+      total = (t - 1) * self.hop_len + self.window_len
+      wave = np.asarray(wave[:n], np.float32)
+      wave = self._padded(wave, int(n), left, int(total), mode)
+      cut = framing.frame(wave, self.window_len, self.hop_len)
+      for i in range(0, t, _BLOCK):
+        stop = min(i + _BLOCK, t)
+        row[i:stop] = self.of_frames(cut[i:stop])
+    return out
+
+  @staticmethod
+  def _padded(wave, n, left, total, mode) -> np.ndarray:
+    """As `framing.pad`, but copies what needs no index: `total` samples."""
+    if not left and total <= n:
+      return wave[:total]
+    end = min(n, total - left)
+    after = total - left - end
+    if mode in ('reflect', 'symmetric'):
+      before = wave[framing.pad_indices(np.arange(-left, 0), n, mode)]
+      behind = np.arange(end, end + after)
+      behind = wave[framing.pad_indices(behind, n, mode)]
+    else:
+      before, behind = (np.zeros(k, np.float32) for k in (left, after))
+    return np.concatenate([before, wave[:end], behind])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LogMel(Features):
+  """Log of mel energies as librosa and torchaudio's transforms have them.
+
+  Power spectrogram, filters that are straight over Hz, natural logarithm.
+
+  Attributes:
+    window: see `frames.make_window`.
+    scale: of the filters' centres, 'slaney' or 'htk'.
+    norm: 'slaney' (area 1) or 'none' (peak 1).
+    padding: 'none': only whole frames. 'zeros' and 'reflect': frame t is
+      centred at sample t * hop_len (librosa's and torchaudio's `center`), and
+      the signal is continued on both sides.
+    floor: energies below it count as it. Full scale is [-1, 1].
+  """
+
+  window: str = 'hann'
+  scale: str = 'slaney'
+  norm: str = 'slaney'
+  padding: str = 'none'
+  floor: float = 1e-10
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.padding not in ('none', 'zeros', 'reflect'):
+      raise ValueError(
+        f"no padding '{self.padding}': known: none, zeros, reflect"
+      )
+    # Names are looked up now, so that a mistake shows before any data is read.
+    framing.make_window(self.window, self.window_len)
+    self._bank()
+
+  def _bank(self) -> np.ndarray:
+    return mel.mel_bank(
+      self.num_mels,
+      self.fft_len,
+      self.sample_rate,
+      *self.band,
+      scale=self.scale,
+      norm=self.norm,
+    )
+
+  @property
+  def _edges(self) -> tuple[str, int]:
+    if self.padding == 'none':
+      return 'none', 0
+    # The window stands in the middle of the transform's samples.
+    spare = (self.fft_len - self.window_len) // 2
+    return self.padding, self.fft_len // 2 - spare
+
+  def num_frames(self, num_samples):
+    if self.padding == 'none':
+      count = (num_samples - self.window_len) // self.hop_len + 1
+      return count * (count > 0)
+    return (num_samples // self.hop_len + 1) * (num_samples > 0)
+
+  def of_frames(self, frames, xp=np):
+    window = framing.make_window(self.window, self.window_len)
+    power = framing.power_spectrum(frames * window, self.fft_len, xp)
+    return mel.log_floor(
+      mel.mel_energies(power, self._bank(), xp), self.floor, xp
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fbank(Features):
+  """Kaldi's log mel filter bank energies, without dither.
+
+  Each frame loses its mean, is pre-emphasised and windowed; the filters are
+  straight over mels.
+
+  Attributes:
+    low_hz: as in Kaldi 20, since lower sounds are rarely speech.
+    window: see `frames.make_window`.
+    pre_emphasis: x[i] - pre_emphasis * x[i - 1] within a frame.
+    snip_edges: only whole frames; False continues the signal by mirroring, so
+      that there is a frame for each hop.
+    energy: the log of each frame's energy, before pre-emphasis and window,
+      comes as a first feature.
+    energy_floor: no energy of a frame is below it (Kaldi's 1.0 is meant for
+      16-bit integers; 0 here).
+    scale: waveforms are multiplied by it; 32768 gives Kaldi's own numbers.
+  """
+
+  low_hz: float = 20.0
+  window: str = 'povey'
+  pre_emphasis: float = 0.97
+  snip_edges: bool = True
+  energy: bool = False
+  energy_floor: float = 0.0
+  scale: float = 1.0
+
+  def __post_init__(self):
+    super().__post_init__()
+    framing.make_window(self.window, self.window_len)
+
+  @property
+  def _base_dim(self) -> int:
+    return self.num_mels + self.energy
+
+  @property
+  def _edges(self) -> tuple[str, int]:
+    if self.snip_edges:
+      return 'none', 0
+    return 'symmetric', self.window_len // 2 - self.hop_len // 2
+
+  def num_frames(self, num_samples):
+    if not self.snip_edges:
+      return (num_samples + self.hop_len // 2) // self.hop_len
+    count = (num_samples - self.window_len) // self.hop_len + 1
+    return count * (count > 0)
+
+  def of_frames(self, frames, xp=np):
+    if self.scale != 1.0:
+      frames = frames * np.float32(self.scale)
+    frames = framing.remove_offset(frames, xp)
+    out = self._log_mel(frames, xp)
+    if self.energy:
+      out = xp.concatenate([self._log_energy(frames, xp), out], axis=-1)
+    return out
+
+  def _log_mel(self, frames, xp):
+    """`... window_len` without offset to `... num_mels`."""
+    bank = mel.kaldi_mel_bank(
+      self.num_mels, self.fft_len, self.sample_rate, *self.band
+    )
+    window = framing.make_window(self.window, self.window_len)
+    frames = framing.pre_emphasis(frames, self.pre_emphasis, xp) * window
+    power = framing.power_spectrum(frames, self.fft_len, xp)
+    # Kaldi's floor is float32's epsilon.
+    return mel.log_floor(mel.mel_energies(power, bank, xp), 2.0**-23, xp)
+
+  def _log_energy(self, frames, xp):
+    """`... window_len` without offset to `... 1`."""
+    energy = xp.sum(frames * frames, axis=-1, keepdims=True)
+    return mel.log_floor(energy, max(2.0**-23, self.energy_floor), xp)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mfcc(Fbank):
+  """Kaldi's mel cepstra: the DCT of `Fbank`, liftered.
+
+  Attributes:
+    num_mels: as in Kaldi 23.
+    num_ceps: cepstra that are kept, with the 0th.
+    lifter: HTK's; 0 is none.
+    energy: the log energy takes the place of the 0th cepstrum.
+  """
+
+  num_mels: int = 23
+  num_ceps: int = 13
+  lifter: float = 22.0
+
+  def __post_init__(self):
+    super().__post_init__()
+    if not 1 <= self.num_ceps <= self.num_mels:
+      raise ValueError(
+        f'num_ceps is from 1 to num_mels, {self.num_mels}, not {self.num_ceps}'
+      )
+
+  @property
+  def _base_dim(self) -> int:
+    return self.num_ceps
+
+  def of_frames(self, frames, xp=np):
+    if self.scale != 1.0:
+      frames = frames * np.float32(self.scale)
+    frames = framing.remove_offset(frames, xp)
+    matrix = cepstra.dct_matrix(self.num_mels, self.num_ceps)
+    weights = cepstra.lifter_weights(self.num_ceps, self.lifter)
+    out = mel.mel_energies(self._log_mel(frames, xp), matrix * weights, xp)
+    if self.energy:
+      energy = self._log_energy(frames, xp)
+      out = xp.concatenate([energy, out[..., 1:]], axis=-1)
+    return out
+
+
+KINDS = {'fbank': Fbank, 'log_mel': LogMel, 'mfcc': Mfcc}
+
+
+def make_features(name: str, **keys: Any) -> Features:
+  """Features by name, with the keys of a config.
+
+  Args:
+    name: 'log_mel', 'fbank' or 'mfcc'.
+    **keys: the attributes of `LogMel`, `Fbank` or `Mfcc`.
+
+  Raises:
+    ValueError: an unknown name or key, a missing key, or a bad value.
+  """
+  if name not in KINDS:
+    raise ValueError(f"no features '{name}': known: {', '.join(KINDS)}")
+  known = inspect.signature(KINDS[name]).parameters
+  for key in keys:
+    if key not in known:
+      raise ValueError(
+        f"features {name} have no key '{key}': known: {', '.join(known)}"
+      )
+  if 'sample_rate' not in keys:
+    raise ValueError(f"features {name} need the key 'sample_rate', in Hz")
+  return KINDS[name](**keys)
