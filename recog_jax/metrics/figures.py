@@ -160,6 +160,57 @@ def curves(
   _save(figure, path)
 
 
+def wer_curves(
+  path: Path,
+  runs: Mapping[str, Sequence[Mapping[str, Any]]],
+  *,
+  metrics: Sequence[str] = ('wer', 'cer'),
+  title: str = '',
+) -> None:
+  """Draws error rates of several runs over wall minutes and over steps.
+
+  Args:
+    path: the PNG to write.
+    runs: name -> the lines of its metrics.jsonl. Rates are taken from `val`
+      lines; their minutes lie between those of the `train` lines around them
+      (`time/seconds`, with evaluations and compilation).
+    metrics: rates in [0, 1], a row of panels each; those that no run has are
+      left out. A run's last value stands in the legend.
+    title: stands above the panels.
+  """
+  points = {run: _lines(rows) for run, rows in runs.items()}
+  shown = [
+    m for m in metrics if any('val' in p.get(m, {}) for p in points.values())
+  ]
+  figure = _figure(10, 3.4 * max(1, len(shown)) + (0.4 if title else 0))
+  figure.suptitle(title)
+  if not shown:
+    figure.text(0.5, 0.5, 'no error rates were logged', ha='center')
+    _save(figure, path)
+    return
+  panels = figure.subplots(len(shown), 2, sharey='row', squeeze=False)
+  for (minutes, steps), metric in zip(panels, shown, strict=True):
+    for i, (run, lines) in enumerate(points.items()):
+      if 'val' not in lines.get(metric, {}):
+        continue
+      step, rate = np.array(lines[metric]['val']).T
+      label = f'{_short(run, _CAPTION)}: {100 * rate[-1]:.1f} %'
+      style = {'color': f'C{i}', 'marker': 'o', 'markersize': 3}
+      steps.plot(step, 100 * rate, label=label, **style)
+      clock = lines.get('time/seconds', {}).get('train')
+      if clock:
+        at, seconds = np.array([(0, 0), *clock]).T
+        minutes.plot(np.interp(step, at, seconds) / 60, 100 * rate, **style)
+    minutes.set(ylabel=f'{metric.upper()} in %', xlabel='wall minutes')
+    steps.set(xlabel='step')
+    steps.legend()
+    for axes in (minutes, steps):
+      axes.set_ylim(bottom=0)
+      axes.set_xlim(left=0)
+      axes.grid(alpha=0.3)
+  _save(figure, path)
+
+
 def _figure(width: float, height: float) -> Figure:
   return Figure((width, height), layout='constrained')
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _PER_CLASS = 20  # Classes up to which each has its own line.
+_GROUPS = 30  # Values of a field up to which each has its own line.
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> str:
@@ -21,14 +22,49 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
   for name, value in metrics.items():
     if isinstance(value, (int, float)):
       low_high = metrics.get(f'{name}_ci95')
-      interval = ' - '.join(map(_text, low_high)) if low_high else ''
-      rows.append((name, _text(value), interval))
+      rows.append((name, _text(value), _interval(low_high)))
   text = _aligned(rows)
   classes = metrics.get('per_class')
   if classes and len(next(iter(classes.values()))) <= _PER_CLASS:
     columns = [[name, *map(_text, values)] for name, values in classes.items()]
     text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
   return text
+
+
+def group_tables(groups: Mapping[str, Mapping[str, Mapping]]) -> str:
+  """One table for each field, with a line for each of its values.
+
+  Args:
+    groups: field -> value -> metrics, as `speech_metrics` gives them. The first
+      rate stands with its interval; of many values, those where it is highest
+      are shown.
+
+  Returns:
+    Tables with empty lines between; '' if there are no groups.
+  """
+  return '\n\n'.join(_groups(*item) for item in groups.items())
+
+
+def _groups(field: str, values: Mapping[str, Mapping[str, Any]]) -> str:
+  first = next(iter(values.values()))
+  headline, *others = [k for k, v in first.items() if isinstance(v, float)]
+  units = next(k for k in first if k.startswith('reference_'))
+  names = ['utterances', units, *others, headline]
+  shown = sorted(values, key=lambda value: -values[value][headline])[:_GROUPS]
+  rows = [(field, *names, '95 % interval')]
+  for value in sorted(shown):
+    metrics = values[value]
+    cells = (_text(metrics[name]) for name in names)
+    rows.append((value, *cells, _interval(metrics.get(f'{headline}_ci95'))))
+  text = _aligned(rows)
+  if len(shown) < len(values):
+    text += f'\nof {len(values)} values, the {len(shown)} with the highest '
+    text += headline
+  return text
+
+
+def _interval(low_high: Sequence[float] | None) -> str:
+  return ' - '.join(map(_text, low_high)) if low_high else ''
 
 
 def _text(value: Any) -> str:

@@ -183,7 +183,7 @@ def speech_metrics(
       f"cannot resample by '{resample_by}': the utterances have "
       f'{", ".join(sorted(fields)) or "no fields"}'
     )
-  if not references:
+  if not len(references):
     raise ValueError('there are no utterances to score')
   counts = {unit: error_counts(references, hypotheses, unit)}
   if unit == 'word':

@@ -69,6 +69,8 @@ class _Units:
     units = tuple(dict.fromkeys(units))
     if not units:
       raise ValueError('the vocabulary is empty: name the units of the text')
+    if {BLANK, UNK} & {*units}:
+      raise ValueError(f'{BLANK} and {UNK} are added, leave them out')
     special = (BLANK, UNK) if _keeps_unknown(unknown) else (BLANK,)
     object.__setattr__(self, 'tokens', (*special, *units))
 
@@ -116,8 +118,10 @@ class Characters(_Units):
         the id 1, `<unk>`, and the alphabet ids from 2 on.
 
     Raises:
-      ValueError: an empty alphabet, or another `unknown`.
+      ValueError: an empty alphabet or none, or another `unknown`.
     """
+    if not isinstance(alphabet, str):
+      raise ValueError(f'the alphabet is one text, not {alphabet!r}')
     super().__init__(self._split(alphabet), unknown)
 
   def _split(self, text: str) -> list[str]:

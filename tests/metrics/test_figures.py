@@ -58,3 +58,42 @@ def test_curves_draw_what_there_is(tmp_path):
   assert _read(tmp_path / 'b.png').size < all_panels.size
   figures.curves(tmp_path / 'c.png', [])
   assert (tmp_path / 'c.png').stat().st_size
+
+
+def _run(seconds_a_step, last):
+  rows = [
+    {'step': s, 'kind': 'train', 'time/seconds': seconds_a_step * s}
+    for s in range(20, 420, 20)
+  ]
+  rows += [
+    {'step': s, 'kind': 'val', 'wer': last + 10 / s, 'cer': last / 2}
+    for s in range(50, 401, 50)
+  ]
+  return rows
+
+
+def test_wer_curves_put_validations_at_their_minute(tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(figures, '_save', lambda figure, _: drawn.append(figure))
+  runs = {'fast': _run(0.6, 0.3), 'slow': _run(6, 0.2)}
+  figures.wer_curves(tmp_path / 'a.png', runs)
+  panels = drawn[0].axes
+  assert [p.get_ylabel() for p in panels] == ['WER in %', '', 'CER in %', '']
+  fast, slow = panels[0].get_lines()
+  np.testing.assert_allclose(fast.get_xdata(), np.arange(50, 401, 50) / 100)
+  np.testing.assert_allclose(slow.get_xdata(), np.arange(50, 401, 50) / 10)
+  assert slow.get_ydata()[-1] == pytest.approx(22.5)
+  labels = [text.get_text() for text in panels[1].get_legend().get_texts()]
+  assert labels == ['fast: 32.5 %', 'slow: 22.5 %']
+
+
+def test_wer_curves_draw_what_there_is(tmp_path):
+  figures.wer_curves(tmp_path / 'a.png', {'$a$': _run(1, 0.5)}, title='A run')
+  both = _read(tmp_path / 'a.png')
+  without_time = [row for row in _run(1, 0.5) if row['kind'] == 'val']
+  figures.wer_curves(
+    tmp_path / 'b.png', {'a': without_time, 'b': []}, metrics=['wer', 'per']
+  )
+  assert _read(tmp_path / 'b.png').shape[0] < both.shape[0]
+  figures.wer_curves(tmp_path / 'c.png', {'a': []})
+  assert (tmp_path / 'c.png').stat().st_size

@@ -158,7 +158,9 @@ def test_configs_name_a_tokenizer():
     ({'name': 'characters', 'alphabet': 'a', 'size': 3}, "no key 'size'"),
     ({'name': 'characters', 'alphabet': 'a', 'unknown': 'x'}, "not 'x'"),
     ({'name': 'phones', 'inventory': 'timit40'}, 'timit61, timit48'),
+    ({'name': 'characters', 'alphabet': ['a']}, 'one text'),
     ({'name': 'phones', 'inventory': ['a b']}, "not 'a b'"),
+    ({'name': 'phones', 'inventory': ['<unk>', 'a']}, 'are added'),
     ({'name': 'sentencepiece', 'model': 'no.model'}, 'cannot read'),
   ],
 )
