@@ -37,6 +37,11 @@ def target_backend(name: str):
     _BACKEND.reset(token)
 
 
+def on_cpu() -> bool:
+  """Whether what is traced now is for the CPU; see `target_backend`."""
+  return (_BACKEND.get() or jax.default_backend()) == 'cpu'
+
+
 def explicit_padding(padding: Padding, size, kernel, strides):
   """((top, bottom), (left, right)) of 'SAME', 'VALID', an int or pairs."""
   if isinstance(padding, int):
@@ -121,6 +126,8 @@ def _convolve_on_cpu(x, kernel, strides, pads, groups):
   - 1x1 kernels as a matrix product: backwards several times faster.
   - Images smaller than the kernel as a product over patches: XLA would make
     the image the kernel and then miss its fast routines (20 times slower).
+  - One input channel and strides (the first layer of a spectrogram) as a
+    product too: forward 1.2 times, weight gradient 2 times faster.
   - The weight gradient of a large batch in parts: XLA makes the batch the
     channels of a convolution with a kernel as large as the image, which for
     512 images took several times as long as in parts.
@@ -131,7 +138,9 @@ def _convolve_on_cpu(x, kernel, strides, pads, groups):
   (h, w), (sh, sw) = x.shape[1:3], strides
   out_h = (h + sum(pads[0]) - kh) // sh + 1
   out_w = (w + sum(pads[1]) - kw) // sw + 1
-  if groups == 1 and min(h * w, out_h * out_w) < kh * kw:
+  one_channel = x.shape[-1] == 1 and max(strides) > 1
+  few_places = min(h * w, out_h * out_w) < kh * kw
+  if groups == 1 and (one_channel or few_places):
     return _as_product(x, kernel, strides, pads)
   if len(x) >= 2 * _PART:
     return _convolve_large_batch(x, kernel, strides, pads, groups)
@@ -158,8 +167,7 @@ def conv2d(
   """
   strides = tuple(strides)
   pads = explicit_padding(padding, x.shape[1:3], kernel.shape[:2], strides)
-  on_cpu = (_BACKEND.get() or jax.default_backend()) == 'cpu'
-  convolve = _convolve_on_cpu if on_cpu else _convolve
+  convolve = _convolve_on_cpu if on_cpu() else _convolve
   return convolve(x, kernel, strides, pads, groups)
 
 

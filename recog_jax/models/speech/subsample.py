@@ -1,0 +1,193 @@
+"""Fewer frames for an encoder: stacking, or convolutions with strides."""
+
+import inspect
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.errors import UserError, unknown_name
+from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.mask import length_mask, zero_padding
+
+_CONV_FACTORS = (2, 4)
+
+
+class Stack(nn.Module):
+  """`factor` neighbouring frames as one, then a dense layer where asked for.
+
+  The last frame is filled up with zeros. Factor 1 leaves the frames alone.
+
+  Attributes:
+    factor: frames that make one.
+    dim: size of the dense layer; 0 for none.
+    dtype: of the computation.
+  """
+
+  factor: int
+  dim: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`."""
+    b, t, f = frames.shape
+    x = zero_padding(frames.astype(self.dtype), length_mask(frame_len, t))
+    x = jnp.pad(x, ((0, 0), (0, -t % self.factor), (0, 0)))
+    x = x.reshape(b, self.out_len(t), self.factor * f)
+    if not self.dim:
+      return x, self.out_len(frame_len)
+    x = nn.Dense(self.dim, dtype=self.dtype, name='projection')(x)
+    return _cut(x, self.out_len(frame_len))
+
+  def out_len(self, n):
+    """Frames out of n frames: int, numpy or jax integers."""
+    return (n + self.factor - 1) // self.factor
+
+  @property
+  def lookahead(self) -> int:
+    """Output i depends on inputs up to `i * factor + lookahead`."""
+    return self.factor - 1
+
+
+class Conv2d(nn.Module):
+  """3x3 convolutions of stride 2 with ReLU over time and frequency.
+
+  As in ESPnet and WeNet (`conv2d`), but with a row of zeros around the input of
+  each convolution, where those have none: half of n frames are then
+  ceil(n / 2), and no frame is lost at the ends. Frames behind a row's length
+  are zeroed before each convolution, so that they count as those zeros.
+
+  Attributes:
+    factor: 2 (one convolution) or 4 (two).
+    channels: of each convolution.
+    dim: size of the dense layer over channels and frequencies; 0 for none.
+    dtype: of the computation.
+  """
+
+  factor: int
+  channels: int
+  dim: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array
+  ) -> tuple[jax.Array, jax.Array]:
+    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`."""
+    x = frames.astype(self.dtype)[..., None]
+    for number in range(1, self._convolutions + 1):
+      x = zero_padding(x, length_mask(frame_len, x.shape[1]))
+      x = Conv(
+        self.channels,
+        (3, 3),
+        (2, 2),
+        padding=1,
+        use_bias=True,
+        dtype=self.dtype,
+        name=f'conv{number}',
+      )(x)
+      x = jax.nn.relu(x)
+      frame_len = _half(frame_len)
+    x = x.reshape(*x.shape[:2], -1)
+    if self.dim:
+      x = nn.Dense(self.dim, dtype=self.dtype, name='projection')(x)
+    return _cut(x, frame_len)
+
+  def out_len(self, n):
+    """Frames out of n frames: int, numpy or jax integers."""
+    for _ in range(self._convolutions):
+      n = _half(n)
+    return n
+
+  @property
+  def _convolutions(self) -> int:
+    return self.factor.bit_length() - 1
+
+  @property
+  def lookahead(self) -> int:
+    """Output i depends on inputs up to `i * factor + lookahead`."""
+    return self.factor - 1
+
+
+def _half(n):
+  return (n + 1) // 2
+
+
+def _cut(x, frame_len):
+  return zero_padding(x, length_mask(frame_len, x.shape[1])), frame_len
+
+
+def _count(key, value, least=1):
+  if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    raise UserError(
+      f'config.model.subsample.{key} is {value!r}; give a whole number of at '
+      f'least {least}.'
+    )
+  return value
+
+
+def _none(*, dim, dtype):
+  return Stack(factor=1, dim=dim, dtype=dtype)
+
+
+def _stack(*, dim, dtype, factor):
+  return Stack(factor=_count('factor', factor), dim=dim, dtype=dtype)
+
+
+def _conv2d(*, dim, dtype, factor=4, channels=None):
+  if factor not in _CONV_FACTORS:
+    raise UserError(
+      f'config.model.subsample.factor is {factor!r}; conv2d takes 2 or 4 '
+      '(stack takes any).'
+    )
+  if channels is None:
+    channels = dim
+  return Conv2d(
+    factor=factor,
+    channels=_count('channels', channels),
+    dim=dim,
+    dtype=dtype,
+  )
+
+
+_KINDS = {'none': _none, 'stack': _stack, 'conv2d': _conv2d}
+
+
+def make_subsample(
+  keys: Mapping, dim: int | None, dtype: jnp.dtype = jnp.float32
+) -> nn.Module:
+  """The module `(frames b t f, frame_len b) -> (hidden b t' d, hidden_len b)`.
+
+  It has `factor`, exact integer arithmetic `out_len(n)`, and `lookahead`.
+
+  Args:
+    keys: `name` and what that kind takes: `none`; `stack` with `factor`;
+      `conv2d` with `factor` 2 or 4 and `channels` (`dim` unless given).
+    dim: size of the dense layer at the end; 0 or None leaves it out.
+    dtype: of the computation; parameters are float32.
+
+  Raises:
+    UserError: an unknown name or key, a missing one, or one out of range.
+  """
+  keys = dict(keys)
+  if 'name' not in keys:
+    raise UserError(
+      'config.model.subsample has no name: give one of ' + ', '.join(_KINDS)
+    )
+  name = keys.pop('name')
+  if name not in _KINDS:
+    raise unknown_name('subsample', name, _KINDS)
+  signature = inspect.signature(_KINDS[name])
+  known = [p for p in signature.parameters if p not in ('dim', 'dtype')]
+  for key in keys:
+    if key not in known:
+      raise unknown_name(f'key of subsample {name}', key, known)
+  for key in known:
+    required = signature.parameters[key].default is inspect.Parameter.empty
+    if required and key not in keys:
+      raise UserError(f'subsample {name} needs the key {key}')
+  return _KINDS[name](dim=dim or 0, dtype=dtype, **keys)
