@@ -6,8 +6,14 @@ Examples:
   python -m recog_jax.evaluate --workdir=runs/resnet50_cifar10 --split=val \\
       --data_dir=/data/tfds --watch
 
-Writes results/<split>-<step>.json into the workdir, with a confusion matrix and
-a sheet of the worst mistakes.
+Speech, with another decoder than the config's:
+  python -m recog_jax.evaluate --workdir=runs/lstm_ctc_librispeech \\
+      --average=5 --decoder=beam --beam_width=16 --lm=words.arpa \\
+      --alpha=0.5 --beta=1.0 --timestamps
+
+Writes results/<split>-<step>[-<tag>].json into the workdir; for images with a
+confusion matrix and a sheet of the worst mistakes, for speech with what was
+recognised beside what was said.
 """
 
 from pathlib import Path
@@ -24,7 +30,41 @@ _SPLIT = flags.DEFINE_string('split', 'test', 'train, val or test.')
 _WATCH = flags.DEFINE_bool(
   'watch', False, 'Evaluate each new checkpoint until the training has ended.'
 )
+_AVERAGE = flags.DEFINE_integer(
+  'average', 1, 'Average the weights of so many latest or best checkpoints.'
+)
+_TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
+_DECODER = flags.DEFINE_string(
+  'decoder', None, "greedy or beam (default: the config's)."
+)
+_BEAM_WIDTH = flags.DEFINE_integer('beam_width', None, 'Hypotheses kept.')
+_LM = flags.DEFINE_string('lm', None, 'ARPA file of an n-gram model; for beam.')
+_LM_UNIT = flags.DEFINE_string(
+  'lm_unit', None, 'What the model is of, word (default) or token.'
+)
+_ALPHA = flags.DEFINE_float('alpha', None, "Weight of the model's log score.")
+_BETA = flags.DEFINE_float('beta', None, 'Bonus of each word or token.')
+_TIMESTAMPS = flags.DEFINE_bool(
+  'timestamps', False, 'Write when each recognised word begins and ends.'
+)
 cli.define_data_dir()
+
+
+def _task_keys() -> dict:
+  """Keys of the task that replace those of the config."""
+  given = {
+    'width': _BEAM_WIDTH.value,
+    'lm': _LM.value,
+    'lm_unit': _LM_UNIT.value,
+    'alpha': _ALPHA.value,
+    'beta': _BETA.value,
+  }
+  given = {k: v for k, v in given.items() if v is not None}
+  keys: dict = {'timestamps': True} if _TIMESTAMPS.value else {}
+  if _DECODER.value or given:
+    name = _DECODER.value or 'beam'
+    keys['decoder'] = {'name': name, **given}
+  return keys
 
 
 def main() -> None:
@@ -33,11 +73,17 @@ def main() -> None:
 
   if not _WORKDIR.value:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
-  trained = serving.open_workdir(Path(_WORKDIR.value), flags.FLAGS.data_dir)
+  if _AVERAGE.value < 1:
+    raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
+  trained = serving.open_workdir(
+    Path(_WORKDIR.value), flags.FLAGS.data_dir, _task_keys()
+  )
   if _WATCH.value:
     trained.watch(_SPLIT.value)
   else:
-    trained.report(_SPLIT.value, _CHECKPOINT.value)
+    trained.report(
+      _SPLIT.value, _CHECKPOINT.value, average=_AVERAGE.value, tag=_TAG.value
+    )
 
 
 if __name__ == '__main__':

@@ -119,7 +119,9 @@ class SpeechData:
     self._join = None
     if join is not None:
       self._join = Join(**_checked(Join, join, 'join'))
-    self._augment = audio.make_audio_augment(augment)
+    self._augment = audio.make_audio_augment(
+      augment, source.info.sample_rate, data_dir
+    )
     self._speeds = tuple(float(s) for s in speeds)
     if not self._speeds or min(self._speeds) <= 0:
       raise UserError(f'config.data.speeds must be positive: {speeds}')

@@ -49,7 +49,8 @@ class SpeechTrainPlan:
   of its bucket is shown in the next longer one; the longest bucket's last batch
   is filled with items seen before. Where joins or speeds make an epoch of more
   or fewer batches than that number, batches of a random choice are left out or
-  shown twice: a percent or so, another one each epoch.
+  shown twice, and so are strings longer than the shapes: a percent or so,
+  another one each epoch.
 
   Attributes:
     corpus: the records.
@@ -97,51 +98,40 @@ class SpeechTrainPlan:
 
   @functools.cached_property
   def buckets(self) -> tuple[Bucket, ...]:
-    """The shapes, shortest first; the last one holds every item."""
+    """The shapes, shortest first."""
     survey = [self._items(epoch) for epoch in range(_SURVEYED)]
     frames = np.concatenate([s.frames for s in survey])
     tokens = np.concatenate([s.tokens for s in survey])
     multiple = self.bucketing.frames_multiple
     widths = best_widths(frames, self.bucketing.count, multiple)
-    # Whatever later epochs draw must fit into the last one.
-    longest, most = self._bounds()
-    widths[-1] = max(widths[-1], -(-longest // multiple) * multiple)
+    longest = self._longest()
+    most = int(longest.frames.max())
+    if self.max_frames is not None:
+      most = min(most, self.max_frames)
+    widths[-1] = max(widths[-1], -(-most // multiple) * multiple)
+    tokens[-1] = max(tokens[-1], longest.tokens.max())
     place = np.searchsorted(widths, frames)
-    found = []
+    found: list[Bucket] = []
     for k, width in enumerate(widths):
-      here = tokens[place == k]
-      u = most if k == len(widths) - 1 else max(here, default=1)
-      u = max(u, found[-1].tokens if found else 1)
+      last = k == len(widths) - 1
+      here = tokens if last else tokens[place == k]
+      u = max([*here, found[-1].tokens if found else 1])
       rows = self.bucketing.rows(width, self.frames_per_second)
       found.append(Bucket(rows, width, -(-int(u) // 8) * 8))
     return tuple(found)
 
-  def _bounds(self) -> tuple[int, int]:
-    """The most frames and tokens that an item can have."""
-    c, records = self.corpus, self.records
-    samples, tokens = c.num_samples[records], c.tokens[records]
-    if self.join is not None:
-      high = self.join.high
-      groups = c.group[records]
-      pairs = [
-        (
-          np.sort(samples[groups == g])[-high:].sum(),
-          np.sort(tokens[groups == g])[-high:].sum(),
-        )
-        for g in np.unique(groups)
-      ]
-      most = max(p[1] for p in pairs) + c.separator * (high - 1)
-      longest = max(p[0] for p in pairs)
-    else:
-      longest, most = samples.max(), tokens.max()
-    slow = c.length_at(np.array([longest]), np.array([min(self.speeds)]))
-    frames = int(np.asarray(c.frames_of(slow))[0])
-    if self.max_frames is not None:
-      frames = min(frames, self.max_frames)
-    return frames, int(most)
+  def _longest(self) -> Items:
+    """Records one by one at the lowest speed: no item is longer.
+
+    Of joined ones those of the survey must do: what chance puts together in a
+    later epoch and does not fit is left out of that epoch.
+    """
+    n = len(self.records)
+    parts = self.records[:, None]
+    return self.corpus.items(parts, np.full(n, min(self.speeds)))
 
   def _place(self, items: Items) -> np.ndarray:
-    """The first bucket that holds each item's frames and tokens."""
+    """The first bucket that holds an item; their number where none does."""
     frames = np.array([b.frames for b in self.buckets])
     tokens = np.array([b.tokens for b in self.buckets])
     return np.maximum(

@@ -142,9 +142,9 @@ class Checkpoints:
 
   def best_step(self) -> int | None:
     """The checkpoint with the best headline metric; the earliest of equals."""
-    return next(iter(self._best_first(self.steps())), None)
+    return next(iter(self.best_first(self.steps())), None)
 
-  def _best_first(self, steps: Iterable[int]) -> list[int]:
+  def best_first(self, steps: Iterable[int]) -> list[int]:
     """Those that have a metric, the best one first."""
     scored = [(self._score(step), step) for step in steps]
     scored = [(-score, step) for score, step in scored if score is not None]
@@ -175,7 +175,7 @@ class Checkpoints:
     del context
     steps = [checkpoint.step for checkpoint in checkpoints]
     kept = set(sorted(steps)[-self._keep_latest :])
-    kept.update(self._best_first(steps)[: self._keep_best])
+    kept.update(self.best_first(steps)[: self._keep_best])
     return [step in kept for step in steps]
 
   # -- writing ---------------------------------------------------------------

@@ -88,9 +88,10 @@ def report(
   step: int,
   workdir: Path,
   checkpoint: str,
+  name: str | None = None,
   stop: StopRequest | None = None,
 ) -> dict[str, Any]:
-  """Evaluates a split and writes `results/<split>-<step>.json` and figures.
+  """Evaluates a split and writes `results/<name>.json`, figures and lists.
 
   Args:
     ex: the experiment.
@@ -100,6 +101,7 @@ def report(
     step: of the variables.
     workdir: where `results` is.
     checkpoint: how the checkpoint was chosen or where it is.
+    name: of the files; by default `<split>-<step>`.
     stop: looked at between batches.
 
   Returns:
@@ -108,6 +110,7 @@ def report(
   begin = time.perf_counter()
   metrics, records = run(ex, program, variables, split, stop)
   folder = workdir / 'results'
+  name = name or f'{split}-{step}'
   result = {
     'step': step,
     'split': split,
@@ -117,13 +120,11 @@ def report(
   }
   if jax.process_index() == 0:
     folder.mkdir(parents=True, exist_ok=True)
-    detailed = ex.task.report(
-      records, ex.data.lookup(split), folder, f'{split}-{step}'
-    )
+    detailed = ex.task.report(records, ex.data.lookup(split), folder, name)
     _agree(metrics, detailed)
     result['metrics'] = {**metrics, **detailed}
     result['seconds'] = round(time.perf_counter() - begin, 3)
-    path = folder / f'{split}-{step}.json'
+    path = folder / f'{name}.json'
     fresh = path.with_suffix('.new')
     fresh.write_text(json.dumps(result, indent=2) + '\n')
     fresh.replace(path)

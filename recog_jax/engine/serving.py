@@ -3,8 +3,13 @@
 import dataclasses
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import evaluation, experiment
@@ -25,14 +30,23 @@ class Trained:
   checkpoints: Checkpoints
   workdir: Path
 
-  def restore(self, checkpoint: str) -> tuple[int, Any]:
+  def restore(self, checkpoint: str, average: int = 1) -> tuple[int, Any]:
     """The step and the variables of `latest`, `best` or a step.
 
     A damaged checkpoint is named; `latest` falls back to the one before.
 
+    Args:
+      checkpoint: which one.
+      average: the mean of so many is taken, of the best or of the latest ones
+        (Vaswani et al., 2017, section 6.1); the step is that of the last.
+
     Raises:
-      UserError: no such checkpoint, or it is damaged.
+      UserError: no such checkpoint, or fewer, or it is damaged.
     """
+    if average > 1:
+      steps = self._steps_of(checkpoint, average)
+      parts = [self.restore(str(step))[1] for step in steps]
+      return max(steps), _mean(parts)
     if checkpoint == 'latest':
       found = self.checkpoints.load_latest(self.program.abstract)
       if found is None:
@@ -51,6 +65,23 @@ class Trained:
       ) from error
     return step, state.evaluated()
 
+  def _steps_of(self, checkpoint: str, count: int) -> list[int]:
+    steps = self.checkpoints.steps()
+    if checkpoint not in ('latest', 'best'):
+      raise UserError(
+        f'--average={count} goes with --checkpoint=latest or best, not with '
+        f'{checkpoint}'
+      )
+    if checkpoint == 'best':
+      steps = self.checkpoints.best_first(steps)[::-1]
+    if len(steps) < count:
+      raise UserError(
+        f'{self.workdir} holds {len(steps)} checkpoints to choose from, '
+        f'fewer than --average={count}: train with config.checkpoint.'
+        'keep_latest or keep_best as large'
+      )
+    return steps[-count:]
+
   def _step_of(self, checkpoint: str) -> int:
     steps = self.checkpoints.steps()
     if checkpoint == 'best':
@@ -68,14 +99,24 @@ class Trained:
       )
     return int(checkpoint)
 
-  def report(self, split: str, checkpoint: str) -> dict[str, Any]:
-    """Evaluates one checkpoint, writes its results and prints them."""
+  def report(
+    self, split: str, checkpoint: str, *, average: int = 1, tag: str = ''
+  ) -> dict[str, Any]:
+    """Evaluates one checkpoint, writes its results and prints them.
+
+    Args:
+      split: of the config.
+      checkpoint: see `restore`.
+      average: see `restore`.
+      tag: ends the names of the files written.
+    """
     if split not in self.ex.data.splits:
       raise UserError(
         f"the config has no split '{split}': it has "
         f'{", ".join(self.ex.data.splits)}'
       )
-    step, variables = self.restore(checkpoint)
+    step, variables = self.restore(checkpoint, average)
+    name = '-'.join(filter(None, (split, str(step), tag)))
     result = evaluation.report(
       self.ex,
       self.program,
@@ -83,11 +124,14 @@ class Trained:
       split,
       step=step,
       workdir=self.workdir,
-      checkpoint=checkpoint,
+      checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
+      name=name,
     )
     print(f'{split}: {result["examples"]} examples at step {step}')
     print(table.metrics_table(result['metrics']))
-    print(f'written to {self.workdir}/results/{split}-{step}.json', flush=True)
+    if groups := result['metrics'].get('groups'):
+      print('\n' + table.group_tables(groups))
+    print(f'written to {self.workdir}/results/{name}.json', flush=True)
     return result
 
   def watch(self, split: str) -> None:
@@ -117,17 +161,36 @@ class Trained:
       return False
 
 
-def open_workdir(workdir: Path, data_dir: str | None) -> Trained:
+def _mean(parts: list[Any]) -> Any:
+  """The mean of each floating leaf; of the others, that of the last part."""
+
+  def leaf(*xs: Any) -> Any:
+    if not jnp.issubdtype(xs[0].dtype, jnp.floating):
+      return xs[-1]
+    mean = np.mean([np.asarray(x, np.float64) for x in xs], 0)
+    return jax.device_put(mean.astype(xs[0].dtype), xs[0].sharding)
+
+  return jax.tree.map(leaf, *parts)
+
+
+def open_workdir(
+  workdir: Path,
+  data_dir: str | None,
+  task: Mapping[str, Any] | None = None,
+) -> Trained:
   """Builds what a workdir's config names.
 
   Args:
     workdir: of a training.
     data_dir: where data sets are looked for on this machine.
+    task: keys of the task that replace the config's.
 
   Raises:
     UserError: not a workdir, or data that are not there.
   """
   config = config_lib.read_kept(workdir)
+  for key, value in (task or {}).items():
+    config.task[key] = value
   ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:

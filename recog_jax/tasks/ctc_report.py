@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recog_jax.metrics import transcripts, wer
+from recog_jax.metrics import transcripts, transcripts_pages, wer
 
 if TYPE_CHECKING:
   from recog_jax.tasks.ctc import Ctc
 
 # A field with more values than this tells records apart, and groups nothing.
 _MOST_GROUPS = 200
+_SHOWN = 3  # Of the worst utterances, on the terminal.
 
 
 def report(
@@ -49,9 +50,18 @@ def report(
   }
   unit = 'phone' if task.unit == 'phone' else 'word'
   result = wer.speech_metrics(references, hypotheses, groups, unit=unit)
-  transcripts.write(
-    directory, prefix, ids, references, hypotheses, groups, unit=unit
+  made = transcripts.make_transcripts(
+    references, hypotheses, {**groups, 'id': ids}, unit=unit
   )
+  transcripts.write_jsonl(directory / f'{prefix}-transcripts.jsonl', made)
+  summary = f'{task.headline.upper()} {result[task.headline]:.2%}'
+  transcripts_pages.write_html(
+    directory / f'{prefix}-transcripts.html', made, prefix, summary
+  )
+  transcripts_pages.draw_worst(
+    directory / f'{prefix}-transcripts.png', made, f'{prefix}: {summary}'
+  )
+  transcripts.show(made[:_SHOWN])
   if 'start' in records:
     path = directory / f'{prefix}-words.jsonl'
     with path.open('w') as file:

@@ -1,0 +1,84 @@
+"""A bidirectional LSTM with CTC on an hour of read sentences, in minutes.
+
+  python -m recog_jax.main --config=configs/lstm_ctc_sentences.py
+
+For data sets in LibriSpeech's layout that are far smaller than it, on two CPU
+cores: `train_clean100` with under an hour of speech, characters, greedy
+decoding. The network is that of Graves and Jaitly, "Towards end-to-end speech
+recognition with recurrent neural networks", ICML 2014, with two layers; three
+frames are read at once.
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+from recog_jax.engine.config import make_tiny_speech
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = ConfigDict()
+  config.seed = 0
+  config.total_epochs = config_dict.placeholder(float)
+  config.total_steps = 2200
+  config.stop_step = config_dict.placeholder(int)
+  config.log_every_steps = 50
+
+  config.data = ConfigDict()
+  config.data.name = 'speech'
+  config.data.source = {
+    'name': 'tfds_speech',
+    'dataset': 'librispeech',
+    'sample_rate': 16000,
+  }
+  config.data.splits = {
+    'train': 'train_clean100',
+    'val': 'dev_clean',
+    'test': 'test_clean',
+  }
+  config.data.tokenizer = {
+    'name': 'characters',
+    'alphabet': " 'abcdefghijklmnopqrstuvwxyz",
+  }
+  config.data.lang = 'en'
+  config.data.case = 'lower'
+  config.data.features = {
+    'name': 'log_mel',
+    'num_mels': 80,
+    'normalise': 'mean_variance',
+  }
+  config.data.buckets = {'count': 6, 'batch_seconds': 40.0}
+  config.data.eval_batch_size = 16
+  config.data.speeds = (0.9, 1.0, 1.1)
+  config.data.augment = (
+    {
+      'name': 'spec_augment',
+      'freq_masks': 2,
+      'freq_width': 15,
+      'time_masks': 2,
+      'time_width': 30,
+    },
+  )
+
+  config.task = {'name': 'ctc', 'unit': 'character'}
+  config.model = {
+    'name': 'lstm_ctc',
+    'dtype': 'float32',
+    'layers': 2,
+    'hidden': 256,
+    'dropout': 0.3,
+    'subsample': {'name': 'stack', 'factor': 3},
+  }
+  config.optimizer = {
+    'name': 'adamw',
+    'learning_rate': 2e-3,
+    'weight_decay': 1e-2,
+    'clip_norm': 5.0,
+  }
+  config.schedule = {'name': 'cosine', 'warmup_steps': 200}
+  config.evaluation = {'every_steps': 200}
+  config.checkpoint = {'every_steps': 200, 'keep_latest': 5, 'keep_best': 1}
+
+  if arg == 'tiny':
+    config.model.hidden = 16
+    make_tiny_speech(config)
+  return config
