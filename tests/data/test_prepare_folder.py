@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from recog_jax.data.prepare import folder as folder_lib
+from recog_jax.data import cache
 from recog_jax.data.prepare import writer
 from recog_jax.data.prepare.folder import prepare_folder
 from recog_jax.data.sources.tfds import MissingDataError, tfds
@@ -127,7 +127,7 @@ def test_stopped_conversion_continues(root, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, 'write_shard', write)
 
   # One thread, so that the number of files before the stop is known.
-  monkeypatch.setattr(folder_lib, 'num_cores', lambda: 1)
+  monkeypatch.setattr(cache, 'num_cores', lambda: 1)
   options = {'data_dir': tmp_path / 'data', 'shard_bytes': 1500}
   stop_after(3)
   with pytest.raises(KeyboardInterrupt):

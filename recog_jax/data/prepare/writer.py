@@ -145,22 +145,55 @@ def write_images(
 def write_metadata(
   folder: Path, description: Description, splits: Mapping[str, Shards]
 ):
-  """Writes features.json, label.labels.txt and dataset_info.json."""
-  features = _features.FeaturesDict(
-    {
-      description.text_key: _features.Text(),
-      'image': _features.Image(shape=description.shape),
-      'label': _features.ClassLabel(names=list(description.label_names)),
-    }
+  """Writes features.json, label.labels.txt and dataset_info.json of images."""
+  features = {
+    description.text_key: _features.Text(),
+    'image': _features.Image(shape=description.shape),
+    'label': _features.ClassLabel(names=list(description.label_names)),
+  }
+  write_description(
+    folder,
+    features,
+    ('image', 'label'),
+    splits,
+    name=description.name,
+    version=description.version,
+    text=description.text,
+    url=description.url,
   )
-  features.save_config(epath.Path(folder))
-  keys = [{'featureKey': 'image'}, {'featureKey': 'label'}]
+
+
+def write_description(
+  folder: Path,
+  features: Mapping[str, _features.FeatureConnector],
+  supervised: tuple[str, str],
+  splits: Mapping[str, Shards],
+  *,
+  name: str,
+  version: str,
+  text: str,
+  url: str = '',
+):
+  """Writes features.json, with what belongs to it, and dataset_info.json.
+
+  Args:
+    folder: of the data set.
+    features: by their names.
+    supervised: the features that are input and target.
+    splits: the files of each.
+    name: of the data set.
+    version: three numbers with points.
+    text: a sentence about the data set.
+    url: where it comes from; '' if nowhere.
+  """
+  _features.FeaturesDict(dict(features)).save_config(epath.Path(folder))
+  keys = [{'featureKey': key} for key in supervised]
   info = {
-    'name': description.name,
-    'version': description.version,
-    'description': description.text,
+    'name': name,
+    'version': version,
+    'description': text,
     'fileFormat': 'array_record',
-    'location': {'urls': [description.url] if description.url else []},
+    'location': {'urls': [url] if url else []},
     'supervisedKeys': {'tuple': {'items': keys}},
     'splits': [
       {
