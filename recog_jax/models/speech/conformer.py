@@ -1,0 +1,209 @@
+"""Conformer encoder (Gulati et al., 2020) with a CTC head."""
+
+import functools
+from collections.abc import Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.image import options
+from recog_jax.models.layers.attention import SelfAttention
+from recog_jax.models.layers.depthwise import DepthwiseConv
+from recog_jax.models.layers.feed_forward import FeedForward
+from recog_jax.models.layers.mask import zero_padding
+from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.models.speech.ctc import CtcModel
+from recog_jax.models.speech.encoder import Branch, Encoder, check_encoder
+from recog_jax.models.speech.subsample import make_subsample
+
+# Gulati et al., "Conformer: convolution-augmented Transformer for speech
+# recognition", Interspeech 2020 (arXiv:2005.08100), table 1: layers, dim,
+# heads. Its kernels have 32 taps; 31 are symmetric.
+_TABLE_1 = {
+  's': {'layers': 16, 'dim': 144, 'heads': 4},
+  'm': {'layers': 16, 'dim': 256, 'heads': 4},
+  'l': {'layers': 17, 'dim': 512, 'heads': 8},
+}
+NORMS = ('batch', 'layer')
+
+
+class ConvModule(nn.Module):
+  """Gated pointwise, depthwise and pointwise convolutions (figure 2).
+
+  Attributes:
+    taps: of the depthwise convolution.
+    norm: after it, `batch` as in the paper or `layer`.
+    norm_momentum: see `BatchNorm`.
+    dtype: of the computation.
+  """
+
+  taps: int
+  norm: str
+  norm_momentum: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, mask: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t d` with bool `b t`, the frames that count, to `b t d`."""
+    d = x.shape[-1]
+    x = nn.Dense(2 * d, dtype=self.dtype, name='pointwise_in')(x)
+    values, gates = jnp.split(x, 2, -1)
+    x = zero_padding(values * jax.nn.sigmoid(gates), mask)
+    x = DepthwiseConv(self.taps, self.dtype, name='depthwise')(x)
+    if self.norm == 'batch':
+      norm = BatchNorm(self.norm_momentum, dtype=self.dtype, name='norm')
+      x = norm(x, train=train, mask=mask)
+    else:
+      x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
+    x = jax.nn.silu(x)
+    return nn.Dense(d, dtype=self.dtype, name='pointwise_out')(x)
+
+
+class ConformerBlock(nn.Module):
+  """Half a position-wise network, attention, convolution, the other half.
+
+  Attributes:
+    heads: of the attention.
+    inner: inner size of the position-wise networks.
+    taps: see `ConvModule`.
+    positions: see `SelfAttention`.
+    norm: see `ConvModule`.
+    norm_momentum: see `BatchNorm`.
+    dropout: of all branches and of the inner layers.
+    stochastic_depth: see `Branch`.
+    dtype: of the computation.
+  """
+
+  heads: int
+  inner: int
+  taps: int
+  positions: str
+  norm: str
+  norm_momentum: float
+  dropout: float
+  stochastic_depth: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, mask: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t d` with bool `b t`, the frames that count, to `b t d`."""
+
+    def norm(name, x):
+      return nn.LayerNorm(dtype=self.dtype, name=f'{name}_norm')(x)
+
+    def drop(name, x):
+      branch = Branch(self.dropout, self.stochastic_depth, name=f'{name}_drop')
+      return branch(x, train=train)
+
+    def ffn(name, x):
+      y = FeedForward(self.inner, 'silu', self.dropout, self.dtype, name=name)(
+        norm(name, x), train=train
+      )
+      return x + 0.5 * drop(name, y)
+
+    x = ffn('ffn1', x)
+    attention = SelfAttention(
+      self.heads, self.positions, self.dtype, name='attention'
+    )
+    x = x + drop('attention', attention(norm('attention', x), mask))
+    conv = ConvModule(
+      self.taps, self.norm, self.norm_momentum, self.dtype, name='conv'
+    )
+    x = x + drop('conv', conv(norm('conv', x), mask, train=train))
+    return norm('final', ffn('ffn2', x))
+
+
+def conformer_ctc(
+  *,
+  num_outputs: int,
+  layers: int = 16,
+  dim: int = 256,
+  heads: int = 4,
+  ffn_multiplier: int = 4,
+  kernel: int = 31,
+  positions: str = 'relative',
+  norm: str = 'batch',
+  norm_momentum: float = 0.9,
+  dropout: float = 0.1,
+  stochastic_depth: float = 0.0,
+  subsample: Mapping = {'name': 'conv2d', 'factor': 4},
+  intermediate: tuple[int, ...] = (),
+  dtype: jnp.dtype = jnp.float32,
+) -> CtcModel:
+  """Conformer encoder with CTC (Gulati et al., 2020, arXiv:2005.08100).
+
+  The paper's encoder with a CTC head in the place of its transducer, as NeMo's
+  Conformer-CTC. Unlike the paper, subsampling pads (see `Conv2d`) and the
+  kernel is odd.
+
+  Args:
+    num_outputs: number of symbols, the blank among them.
+    layers: number of blocks.
+    dim: size d of the hidden frames.
+    heads: of the attention.
+    ffn_multiplier: inner size of the position-wise networks over d.
+    kernel: taps of the depthwise convolution.
+    positions: `relative`, `sinusoidal` or `rotary`; see `SelfAttention`.
+    norm: of the convolution module, `batch` (padding does not count) or
+      `layer`.
+    norm_momentum: see `BatchNorm`.
+    dropout: of each branch, the inner layers and the input.
+    stochastic_depth: share of utterances that skip a branch of the last block.
+    subsample: see `make_subsample`.
+    intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  depths = check_encoder(
+    layers=layers,
+    dim=dim,
+    heads=heads,
+    positions=positions,
+    stochastic_depth=stochastic_depth,
+    intermediate=intermediate,
+  )
+  dropout = options.check_share('dropout', dropout)
+  block = functools.partial(
+    ConformerBlock,
+    heads=heads,
+    inner=dim * options.check_count('ffn_multiplier', ffn_multiplier),
+    taps=options.check_count('kernel', kernel),
+    positions=positions,
+    norm=options.check_choice('norm', norm, NORMS),
+    norm_momentum=options.check_share('norm_momentum', norm_momentum),
+    dropout=dropout,
+    dtype=dtype,
+  )
+  encoder = Encoder(
+    subsample=make_subsample(subsample, dim, dtype),
+    block=block,
+    depths=depths,
+    positions=positions,
+    dropout=dropout,
+    final_norm=False,
+    dtype=dtype,
+  )
+  return CtcModel(
+    encoder=encoder,
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    dtype=dtype,
+    intermediate=tuple(intermediate),
+  )
+
+
+conformer_s_ctc = options.variant(
+  conformer_ctc, 'conformer_s_ctc', **_TABLE_1['s']
+)
+conformer_m_ctc = options.variant(
+  conformer_ctc, 'conformer_m_ctc', **_TABLE_1['m']
+)
+conformer_l_ctc = options.variant(
+  conformer_ctc, 'conformer_l_ctc', **_TABLE_1['l']
+)
