@@ -70,8 +70,8 @@ def perturb_speed(wave: np.ndarray, factor: float) -> np.ndarray:
     raise UserError(f'a speed of {factor} is outside of [0.1, 10]')
   length = perturbed_len(len(wave), factor)
   out = soxr.resample(np.asarray(wave, np.float32), steps, _STEPS)
-  # It has that length; were it otherwise, the data plan would be wrong.
-  return out if len(out) == length else np.resize(out, length)
+  # soxr rounds as we do; were it otherwise, the data plan would be wrong.
+  return np.pad(out, (0, max(0, length - len(out))))[:length]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ Kaldi itself works on 16-bit integers, so its log energies are higher by
 
 import dataclasses
 import inspect
+from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from recog_jax.features import frames as framing
 
 NORMALISE = ('none', 'mean', 'mean_variance')
 # Frames that are worked on together: their spectra stay in a core's cache.
-_BLOCK = 96
+_BLOCK = 128
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Features:
       less is relative to it, as in Kaldi.
     num_fft: samples of the Fourier transform, not below the frame's; None
       stands for the next power of two.
+    window: see `frames.make_window`.
     deltas: how many orders of deltas are appended, 0, 1 or 2.
     normalise: 'mean' subtracts each utterance's mean of each feature,
       'mean_variance' also divides by the standard deviation; 'none'.
@@ -45,6 +47,7 @@ class Features:
   low_hz: float = 0.0
   high_hz: float | None = None
   num_fft: int | None = None
+  window: str = 'hann'
   deltas: int = 0
   normalise: str = 'none'
 
@@ -70,6 +73,17 @@ class Features:
     if self.normalise not in NORMALISE:
       raise ValueError(
         f"no normalise '{self.normalise}': known: {', '.join(NORMALISE)}"
+      )
+    if not 0 <= self.deltas <= 2:
+      raise ValueError(f'deltas is 0, 1 or 2, not {self.deltas}')
+    # Names are looked up now, so that a mistake shows before any data is read.
+    framing.make_window(self.window, self.window_len)
+    empty = int((self._bank() == 0).all(axis=0).sum())
+    if empty:
+      raise ValueError(
+        f'{empty} of {self.num_mels} mel filters lie between the frequencies '
+        f'of a Fourier transform of {self.fft_len} samples: lower num_mels, or '
+        f'set num_fft to {2 * self.fft_len}'
       )
 
   @property
@@ -103,6 +117,10 @@ class Features:
     """Features of a frame without deltas."""
     return self.num_mels
 
+  def _bank(self) -> np.ndarray:
+    """The mel filters, `fft_len // 2 + 1, num_mels`."""
+    raise NotImplementedError
+
   @property
   def _edges(self) -> tuple[str, int]:
     """How signals are padded, and how many samples before the first."""
@@ -116,7 +134,7 @@ class Features:
     """Features of single frames: `... window_len` to `... f`, no deltas."""
     raise NotImplementedError
 
-  def __call__(self, waves, lens, xp=np):
+  def __call__(self, waves, lens, xp=np, *, threads: int = 1):
     """Features of a batch.
 
     Args:
@@ -124,6 +142,7 @@ class Features:
         looked at.
       lens: int `b`, samples of each.
       xp: numpy or jax.numpy.
+      threads: utterances that are worked on at the same time, under numpy.
 
     Returns:
       float32 `b t f` with t = num_frames(n), zero behind each utterance, and
@@ -132,7 +151,7 @@ class Features:
     frame_lens = self.num_frames(xp.asarray(lens)).astype(np.int32)
     count = self.num_frames(int(waves.shape[1]))
     if xp is np:
-      out = self._on_host(np.asarray(waves), lens, frame_lens, count)
+      out = self._on_host(np.asarray(waves), lens, frame_lens, count, threads)
     elif count:
       mode, left = self._edges
       total = (count - 1) * self.hop_len + self.window_len
@@ -149,20 +168,29 @@ class Features:
       out = cepstra.utterance_cmvn(out, frame_lens, variance=variance, xp=xp)
     return out, frame_lens
 
-  def _on_host(self, waves, lens, frame_lens, count) -> np.ndarray:
+  def _on_host(self, waves, lens, frame_lens, count, threads) -> np.ndarray:
     """`b count f`, an utterance at a time, in blocks of frames."""
     mode, left = self._edges
     out = np.zeros((len(waves), count, self._base_dim), np.float32)
-    for row, wave, n, t in zip(out, waves, lens, frame_lens, strict=True):
+
+    def fill(row, wave, n, t) -> None:
       if not t:
-        continue
+        return
       total = (t - 1) * self.hop_len + self.window_len
       wave = np.asarray(wave[:n], np.float32)
-      wave = self._padded(wave, int(n), left, int(total), mode)
+      wave = self._padded(wave, n, left, total, mode)
       cut = framing.frame(wave, self.window_len, self.hop_len)
       for i in range(0, t, _BLOCK):
         stop = min(i + _BLOCK, t)
         row[i:stop] = self.of_frames(cut[i:stop])
+
+    rows = out, waves, np.asarray(lens).tolist(), frame_lens.tolist()
+    if threads > 1:
+      with futures.ThreadPoolExecutor(threads) as pool:
+        list(pool.map(fill, *rows))
+    else:
+      for row in zip(*rows, strict=True):
+        fill(*row)
     return out
 
   @staticmethod
@@ -188,7 +216,6 @@ class LogMel(Features):
   Power spectrogram, filters that are straight over Hz, natural logarithm.
 
   Attributes:
-    window: see `frames.make_window`.
     scale: of the filters' centres, 'slaney' or 'htk'.
     norm: 'slaney' (area 1) or 'none' (peak 1).
     padding: 'none': only whole frames. 'zeros' and 'reflect': frame t is
@@ -197,7 +224,6 @@ class LogMel(Features):
     floor: energies below it count as it. Full scale is [-1, 1].
   """
 
-  window: str = 'hann'
   scale: str = 'slaney'
   norm: str = 'slaney'
   padding: str = 'none'
@@ -209,9 +235,6 @@ class LogMel(Features):
       raise ValueError(
         f"no padding '{self.padding}': known: none, zeros, reflect"
       )
-    # Names are looked up now, so that a mistake shows before any data is read.
-    framing.make_window(self.window, self.window_len)
-    self._bank()
 
   def _bank(self) -> np.ndarray:
     return mel.mel_bank(
@@ -254,7 +277,7 @@ class Fbank(Features):
 
   Attributes:
     low_hz: as in Kaldi 20, since lower sounds are rarely speech.
-    window: see `frames.make_window`.
+    window: Kaldi's own.
     pre_emphasis: x[i] - pre_emphasis * x[i - 1] within a frame.
     snip_edges: only whole frames; False continues the signal by mirroring, so
       that there is a frame for each hop.
@@ -273,9 +296,10 @@ class Fbank(Features):
   energy_floor: float = 0.0
   scale: float = 1.0
 
-  def __post_init__(self):
-    super().__post_init__()
-    framing.make_window(self.window, self.window_len)
+  def _bank(self) -> np.ndarray:
+    return mel.kaldi_mel_bank(
+      self.num_mels, self.fft_len, self.sample_rate, *self.band
+    )
 
   @property
   def _base_dim(self) -> int:
@@ -304,14 +328,13 @@ class Fbank(Features):
 
   def _log_mel(self, frames, xp):
     """`... window_len` without offset to `... num_mels`."""
-    bank = mel.kaldi_mel_bank(
-      self.num_mels, self.fft_len, self.sample_rate, *self.band
-    )
     window = framing.make_window(self.window, self.window_len)
     frames = framing.pre_emphasis(frames, self.pre_emphasis, xp) * window
     power = framing.power_spectrum(frames, self.fft_len, xp)
     # Kaldi's floor is float32's epsilon.
-    return mel.log_floor(mel.mel_energies(power, bank, xp), 2.0**-23, xp)
+    return mel.log_floor(
+      mel.mel_energies(power, self._bank(), xp), 2.0**-23, xp
+    )
 
   def _log_energy(self, frames, xp):
     """`... window_len` without offset to `... 1`."""
