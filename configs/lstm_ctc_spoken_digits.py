@@ -57,7 +57,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'num_mels': 40,
     'normalise': 'mean_variance',
   }
-  config.data.buckets = {'count': 4, 'batch_size': 32}
+  config.data.buckets = {'count': 5, 'batch_size': 32}
   config.data.eval_batch_size = 64
   config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
   config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
@@ -85,6 +85,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'name': 'adamw',
     'learning_rate': 2e-3,
     'weight_decay': 1e-2,
+    'weight_decay_form': 'decoupled',
     'clip_norm': 5.0,
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 200}

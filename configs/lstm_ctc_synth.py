@@ -78,6 +78,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'name': 'adamw',
     'learning_rate': 3e-3,
     'weight_decay': 1e-2,
+    'weight_decay_form': 'decoupled',
     'clip_norm': 5.0,
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 100}

@@ -1,0 +1,34 @@
+"""A small Conformer with CTC on an hour of read sentences, in minutes.
+
+  python -m recog_jax.main --config=configs/conformer_ctc_sentences.py
+
+Gulati et al., "Conformer: convolution-augmented Transformer for speech
+recognition", Interspeech 2020, with four blocks. Data and protocol of
+`lstm_ctc_sentences`.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = inherit(__file__, 'lstm_ctc_sentences.py', arg)
+  config.model = {
+    'name': 'conformer_ctc',
+    'dtype': 'float32',
+    'layers': 4,
+    'dim': 144,
+    'heads': 4,
+    'kernel': 15,
+    'dropout': 0.1,
+    'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
+  }
+  config.optimizer.learning_rate = 1.5e-3
+  if arg == 'tiny':
+    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    return config
+  config.total_steps = 2500
+  config.schedule.warmup_steps = 300
+  return config

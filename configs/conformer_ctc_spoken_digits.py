@@ -1,0 +1,37 @@
+"""A small Conformer with CTC on strings of recorded digits.
+
+  python -m recog_jax.main --config=configs/conformer_ctc_spoken_digits.py
+
+Gulati et al., "Conformer: convolution-augmented Transformer for speech
+recognition", Interspeech 2020, with four blocks. Data and protocol of
+`lstm_ctc_spoken_digits`, with more and smaller batches.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
+  config.model = {
+    'name': 'conformer_ctc',
+    'dtype': 'float32',
+    'layers': 4,
+    'dim': 144,
+    'heads': 4,
+    'kernel': 15,
+    'dropout': 0.1,
+    'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
+  }
+  config.optimizer.learning_rate = 1e-3
+  if arg == 'tiny':
+    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    return config
+  config.data.buckets.batch_size = 16
+  config.total_steps = 4000
+  config.schedule.warmup_steps = 400
+  config.evaluation.every_steps = 400
+  config.checkpoint.every_steps = 400
+  return config

@@ -1,0 +1,19 @@
+"""A bidirectional GRU with CTC on strings of recorded digits.
+
+  python -m recog_jax.main --config=configs/gru_ctc_spoken_digits.py
+
+Data and protocol of `lstm_ctc_spoken_digits`; the cell is that of Cho et al.,
+"Learning phrase representations using RNN encoder-decoder", EMNLP 2014, with
+the reset gate after the product, as in cuDNN.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
+  config.model.name = 'gru_ctc'
+  return config

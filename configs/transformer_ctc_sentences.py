@@ -1,0 +1,34 @@
+"""A small Transformer with CTC on an hour of read sentences, in minutes.
+
+  python -m recog_jax.main --config=configs/transformer_ctc_sentences.py
+
+Data and protocol of `lstm_ctc_sentences`. Pre-norm (Xiong et al., 2020), rotary
+positions (Su et al., 2021), convolutions in front.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = inherit(__file__, 'lstm_ctc_sentences.py', arg)
+  config.model = {
+    'name': 'transformer_ctc',
+    'dtype': 'float32',
+    'layers': 4,
+    'dim': 144,
+    'heads': 4,
+    'ffn_multiplier': 4,
+    'positions': 'rotary',
+    'dropout': 0.1,
+    'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
+  }
+  config.optimizer.learning_rate = 1.5e-3
+  if arg == 'tiny':
+    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    return config
+  config.total_steps = 3000
+  config.schedule.warmup_steps = 300
+  return config

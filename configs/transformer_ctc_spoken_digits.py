@@ -1,0 +1,38 @@
+"""A small Transformer with CTC on strings of recorded digits.
+
+  python -m recog_jax.main --config=configs/transformer_ctc_spoken_digits.py
+
+Data and protocol of `lstm_ctc_spoken_digits`, with more and smaller batches:
+the number of steps decides in minutes. Pre-norm (Xiong et al., 2020), rotary
+positions (Su et al., 2021), convolutions in front.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on generated tones."""
+  config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
+  config.model = {
+    'name': 'transformer_ctc',
+    'dtype': 'float32',
+    'layers': 4,
+    'dim': 144,
+    'heads': 4,
+    'ffn_multiplier': 4,
+    'positions': 'rotary',
+    'dropout': 0.1,
+    'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
+  }
+  config.optimizer.learning_rate = 1e-3
+  if arg == 'tiny':
+    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    return config
+  config.data.buckets.batch_size = 16
+  config.total_steps = 5000
+  config.schedule.warmup_steps = 500
+  config.evaluation.every_steps = 500
+  config.checkpoint.every_steps = 500
+  return config
