@@ -134,6 +134,17 @@ def test_labels_get_texts_and_names_give_fields_and_splits(tmp_path):
   assert source.fingerprint() != plain.fingerprint()
 
 
+def test_splits_are_merged(tmp_path):
+  write_set(tmp_path)
+  source = open_set(tmp_path, merge={'twice': ('train', 'train')})
+  assert source.sizes() == {'train': 6, 'twice': 12}
+  records = source.records('twice')
+  assert list(records.utterances.text) == ['no', 'yes'] * 6
+  waves = pickle.loads(pickle.dumps(records)).take(np.array([7, 0, 11]))
+  for found, i in zip(waves, (1, 0, 5), strict=True):
+    np.testing.assert_allclose(found, wave(i) / 32768, atol=1e-7)
+
+
 @pytest.mark.parametrize(
   ('keys', 'sentence'),
   [
@@ -142,6 +153,7 @@ def test_labels_get_texts_and_names_give_fields_and_splits(tmp_path):
     ({'text_key': 'words'}, "unknown source.text_key of toy 'words'"),
     ({'field_pattern': ('audio/filename', '(')}, 'no regular expression'),
     ({'partition': {'x': ('dev', 'id', '1')}}, "in source.partition.x 'dev'"),
+    ({'merge': {'x': ('train', 'dev')}}, "in source.merge.x 'dev'"),
   ],
 )
 def test_wrong_keys_are_told(tmp_path, keys, sentence):

@@ -119,6 +119,16 @@ class WaveRecords:
     return [to_float(self.audio[int(i)]) for i in ids]
 
 
+def concatenate(parts: Sequence[Utterances]) -> Utterances:
+  """The index of several splits in a row; fields that all of them have."""
+  names = [k for k in parts[0].fields if all(k in p.fields for p in parts)]
+  return Utterances(
+    np.concatenate([p.num_samples for p in parts]),
+    [t for p in parts for t in p.text],
+    {k: [v for p in parts for v in p.fields[k]] for k in names},
+  )
+
+
 def to_float(audio: np.ndarray) -> np.ndarray:
   """float32 in [-1, 1]: integers of n bits are scaled by 2**(1 - n)."""
   if audio.dtype == np.int16:

@@ -44,6 +44,7 @@ def tfds_speech(
   label_texts: Sequence[str] = (),
   field_pattern: tuple[str, str] | None = None,
   partition: Mapping[str, tuple[str, str, str]] | None = None,
+  merge: Mapping[str, Sequence[str]] | None = None,
   data_dir: Any = None,
 ) -> 'TfdsSpeech':
   r"""A speech data set that TFDS or `prepare` has written.
@@ -61,6 +62,7 @@ def tfds_speech(
       fields too, for example `('audio/filename', r'\d_(?P<speaker>\w+)_.*')`.
     partition: {split: (official split, field, regex)}: splits made of the
       records whose field matches as a whole; they replace the official ones.
+    merge: {split: official splits}: further splits, each of several in a row.
     data_dir: the folder of all data sets; else $TFDS_DATA_DIR, else
       ~/tensorflow_datasets.
 
@@ -89,7 +91,9 @@ def tfds_speech(
     field_keys=layout.scalar_keys() - {audio_key, text_key},
     pattern=pattern,
   )
-  return TfdsSpeech(dataset, layout, decode, dict(partition or {}))
+  return TfdsSpeech(
+    dataset, layout, decode, dict(partition or {}), dict(merge or {})
+  )
 
 
 def _compiled(regex: str) -> re.Pattern:
@@ -253,6 +257,32 @@ class _Chosen:
     return self.base.take(self.ids[np.asarray(ids, np.int64)])
 
 
+@dataclasses.dataclass(frozen=True)
+class _Merged:
+  """Several splits in a row; see `speech_base.SpeechRecords`."""
+
+  parts: tuple[Any, ...]
+  utterances: speech_base.Utterances
+
+  @property
+  def in_memory(self) -> bool:
+    return all(p.in_memory for p in self.parts)
+
+  def __len__(self) -> int:
+    return len(self.utterances)
+
+  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+    starts = np.cumsum([0, *(len(p) for p in self.parts)])
+    which = np.searchsorted(starts, ids, 'right') - 1
+    waves: list[Any] = [None] * len(ids)
+    for k in np.unique(which):
+      rows = np.flatnonzero(which == k)
+      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
+      for row, wave in zip(rows, taken, strict=True):
+        waves[row] = wave
+    return waves
+
+
 class TfdsSpeech:
   """A TFDS data set as a source; see `speech_base.SpeechSource`."""
 
@@ -262,25 +292,34 @@ class TfdsSpeech:
     layout: Layout,
     decode: Decode,
     partition: dict[str, tuple[str, str, str]],
+    merge: dict[str, Sequence[str]],
   ):
     self.info = speech_base.SpeechInfo(layout.info['name'], decode.sample_rate)
     self._dataset, self._layout, self._decode = dataset, layout, decode
-    self._partition = partition
+    self._partition, self._merge = partition, merge
     self._opened: dict[str, Any] = {}
-    for split, (official, *_) in partition.items():
+    named = [
+      *((f'partition.{k}', v[0]) for k, v in partition.items()),
+      *((f'merge.{k}', name) for k, v in merge.items() for name in v),
+    ]
+    for key, official in named:
       if official not in layout.sizes():
         raise unknown_name(
-          f'split of {dataset} in source.partition.{split}',
-          official,
-          layout.sizes(),
+          f'split of {dataset} in source.{key}', official, layout.sizes()
         )
 
   def sizes(self) -> dict[str, int]:
     if not self._partition:
-      return self._layout.sizes()
+      sizes = self._layout.sizes()
+      merged = {k: sum(sizes[n] for n in v) for k, v in self._merge.items()}
+      return {**sizes, **merged}
     return {split: len(self._members(split)) for split in self._partition}
 
   def records(self, split: str) -> Any:
+    if split in self._merge:
+      parts = tuple(self._official(name) for name in self._merge[split])
+      index = speech_base.concatenate([p.utterances for p in parts])
+      return _Merged(parts, index)
     if not self._partition:
       return self._official(split)
     if split not in self._partition:
