@@ -1,25 +1,29 @@
-"""Makes a data set that recog_jax (and TFDS) can read.
+"""Makes a data set that recog_jax (and TFDS) can read, and what it trains with.
 
-  Download CIFAR-10 or MNIST, verify and convert it; TensorFlow is not needed:
-    python -m recog_jax.prepare --dataset=cifar10 [--data_dir=DIR]
+Download CIFAR-10 or MNIST, verify and convert it; TensorFlow is not needed
+(--archive: from files that were copied to a machine without internet):
+  python -m recog_jax.prepare --dataset=cifar10 [--data_dir=DIR]
+  python -m recog_jax.prepare --dataset=mnist --archive=FOLDER
 
-  The same from files that were copied to a machine without internet:
-    python -m recog_jax.prepare --dataset=cifar10 \\
-      --archive=cifar-10-binary.tar.gz
-    python -m recog_jax.prepare --dataset=mnist --archive=FOLDER
+Pictures in DIR/split/class/ (ILSVRC: train/n01440764/..., val/n01440764/...),
+or recordings; a conversion that was stopped continues:
+  python -m recog_jax.prepare --image_folder=DIR --dataset=NAME
+  python -m recog_jax.prepare --speech_folder=DIR --layout=manifest \\
+      --dataset=NAME --sample_rate=16000 --max_bad_share=0.01
 
-  Pictures in DIR/split/class/ (ILSVRC: train/n01440764/..., val/n01440764/...);
-  a conversion that was stopped continues:
-    python -m recog_jax.prepare --image_folder=DIR --dataset=NAME
+Any other data set of TFDS, with TensorFlow (pip install 'recog_jax[prepare]'):
+  python -m recog_jax.prepare --dataset=oxford_flowers102
 
-  Any other data set of TFDS, if TensorFlow is installed
-  (pip install 'recog_jax[prepare]'):
-    python -m recog_jax.prepare --dataset=oxford_flowers102
+From the speech that an experiment trains on (or --text_from=FILE) a tokenizer,
+an n-gram language model, the mean and deviation of each feature:
+  python -m recog_jax.prepare --config=configs/lstm_ctc_librispeech.py \\
+      --tokenizer=sentencepiece --vocab_size=1024 --kind=bpe --lm_order=4 --cmvn
 """
 
 from pathlib import Path
 
 from absl import flags
+from ml_collections import config_flags
 
 from recog_jax import cli
 from recog_jax.data import prepare
@@ -27,53 +31,88 @@ from recog_jax.data.sources.tfds import default_data_dir
 from recog_jax.errors import UserError
 
 cli.define_data_dir()
-_DATASET = flags.DEFINE_string(
-  'dataset', '', "The data set's name, for example cifar10."
-)
+_CONFIG = config_flags.DEFINE_config_file('config', None, 'An experiment.')
+_DATASET = flags.DEFINE_string('dataset', '', "The data set's name.")
 _ARCHIVE = flags.DEFINE_multi_string(
-  'archive',
-  [],
-  'An official archive, or a folder that holds them; may be given repeatedly.',
+  'archive', [], 'An official archive, or a folder of them; also repeatedly.'
 )
-_URL = flags.DEFINE_multi_string(
-  'url', [], 'Folder of a mirror that has the official archives.'
-)
+_URL = flags.DEFINE_multi_string('url', [], 'A mirror of the archives.')
 _IMAGE_FOLDER = flags.DEFINE_string(
   'image_folder', '', 'Folder of pictures, split/class/*.png, jpg or jpeg.'
 )
-_CHANNELS = flags.DEFINE_integer(
-  'channels', 3, "With --image_folder: the pictures' channels, 3 or 1 (grey)."
+_CHANNELS = flags.DEFINE_integer('channels', 3, 'Of pictures: 3, or 1 (grey).')
+_SPEECH_FOLDER = flags.DEFINE_string('speech_folder', '', 'A corpus of speech.')
+_LAYOUT = flags.DEFINE_string(
+  'layout', 'manifest', f'Of --speech_folder: {", ".join(prepare.LAYOUTS)}.'
+)
+_SAMPLE_RATE = flags.DEFINE_integer(
+  'sample_rate', 16000, 'With --speech_folder: at which audio is stored, in Hz.'
 )
 _MAX_BAD_SHARE = flags.DEFINE_float(
-  'max_bad_share',
-  0.0,
-  'With --image_folder: leave out pictures that cannot be decoded, up to this '
-  'share of all.',
+  'max_bad_share', 0.0, 'Leave out bad pictures or recordings, up to so many.'
 )
+_TOKENIZER = flags.DEFINE_enum(
+  'tokenizer', None, ['sentencepiece'], 'Train a tokenizer.'
+)
+_VOCAB_SIZE = flags.DEFINE_integer('vocab_size', 0, 'Tokens of --tokenizer.')
+_KIND = flags.DEFINE_enum(
+  'kind', 'unigram', ['unigram', 'bpe'], 'Of its model.'
+)
+_LM_ORDER = flags.DEFINE_integer('lm_order', 0, 'Train a model of n-grams.')
+_LM_UNIT = flags.DEFINE_enum(
+  'lm_unit', 'word', ['word', 'token'], 'Its n-grams.'
+)
+_CMVN = flags.DEFINE_bool('cmvn', False, "Take statistics of --config's data.")
+_TEXT_FROM = flags.DEFINE_string(
+  'text_from', '', 'Text or manifest, in place of the transcripts of --config.'
+)
+
+
+def _make_data_set(data_dir: Path) -> Path:
+  name, share = _DATASET.value, _MAX_BAD_SHARE.value
+  if _IMAGE_FOLDER.value:
+    root, channels = Path(_IMAGE_FOLDER.value).expanduser(), _CHANNELS.value
+    return prepare.prepare_folder(
+      root, name, data_dir, channels=channels, max_bad_share=share
+    )
+  if _SPEECH_FOLDER.value:
+    root, rate = Path(_SPEECH_FOLDER.value).expanduser(), _SAMPLE_RATE.value
+    return prepare.prepare_speech(
+      root, _LAYOUT.value, name, data_dir, sample_rate=rate, max_bad_share=share
+    )
+  files = [Path(file).expanduser() for file in _ARCHIVE.value]
+  return prepare.prepare_named(name, data_dir, files=files, urls=_URL.value)
 
 
 def main() -> None:
-  data_dir = default_data_dir(flags.FLAGS.data_dir)
-  if not _DATASET.value:
-    raise UserError('say which data set, for example --dataset=cifar10.')
-  if _IMAGE_FOLDER.value:
-    folder = prepare.prepare_folder(
-      Path(_IMAGE_FOLDER.value).expanduser(),
-      _DATASET.value,
-      data_dir,
-      channels=_CHANNELS.value,
-      max_bad_share=_MAX_BAD_SHARE.value,
-    )
-  elif _DATASET.value in prepare.KNOWN:
-    folder = prepare.prepare_known(
-      _DATASET.value,
-      data_dir,
-      files=[Path(file).expanduser() for file in _ARCHIVE.value],
-      urls=_URL.value,
-    )
-  else:
-    folder = prepare.prepare_other(_DATASET.value, data_dir)
-  print(f'{_DATASET.value} is in {folder}')
+  if not (_TOKENIZER.value or _LM_ORDER.value or _CMVN.value):
+    folder = _make_data_set(default_data_dir(flags.FLAGS.data_dir))
+    print(f'{_DATASET.value} is in {folder}')
+    return
+
+  from recog_jax.engine import registry
+
+  material = prepare.open_material(
+    _CONFIG.value,
+    lambda keys, **context: registry.build('source', keys, **context),
+    flags.FLAGS.data_dir,
+    _TEXT_FROM.value,
+  )
+  if _CMVN.value:
+    print(f'config.data.cmvn is {material.write_cmvn()}')
+  if _TOKENIZER.value:
+    file = material.write_tokenizer(_VOCAB_SIZE.value, _KIND.value)
+    print(f'config.data.tokenizer.model is {file}')
+  if order := _LM_ORDER.value:
+    from recog_jax.decode import arpa, fusion, ngram_train
+
+    sentences = material.sentences(_LM_UNIT.value, fusion.lm_token)
+    file = material.lm_file(order, _LM_UNIT.value)
+    try:
+      arpa.write_arpa(ngram_train.train(sentences, order=order), file)
+    except ValueError as error:
+      raise UserError(f'{error}.') from error
+    print(f'evaluate --lm is {file}')
 
 
 if __name__ == '__main__':

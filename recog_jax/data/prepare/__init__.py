@@ -1,16 +1,17 @@
 """Makes data sets in TFDS's layout: downloads, archives, folders."""
 
 from recog_jax.data.prepare.folder import prepare_folder
-from recog_jax.data.prepare.known import KNOWN, ensure, prepare_known
-from recog_jax.data.prepare.other import prepare_other
+from recog_jax.data.prepare.known import ensure
+from recog_jax.data.prepare.other import prepare_named
 from recog_jax.data.prepare.speech import LAYOUTS, prepare_speech
+from recog_jax.data.prepare.training_split import Material, open_material
 
 __all__ = [
-  'KNOWN',
   'LAYOUTS',
+  'Material',
   'ensure',
+  'open_material',
   'prepare_folder',
-  'prepare_known',
-  'prepare_other',
+  'prepare_named',
   'prepare_speech',
 ]

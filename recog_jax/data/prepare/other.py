@@ -1,9 +1,39 @@
-"""Every other data set of TFDS, by TFDS itself; that needs TensorFlow."""
+"""Data sets by name: known ones from archives, all others by TFDS itself."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
+from recog_jax.data.prepare.known import KNOWN, prepare_known
 from recog_jax.errors import UserError, unknown_name
+
+
+def prepare_named(
+  dataset: str,
+  data_dir: Path,
+  *,
+  files: Sequence[Path] = (),
+  urls: Sequence[str] = (),
+) -> Path:
+  """Makes a data set of `known.KNOWN`, else leaves it to TFDS.
+
+  Args:
+    dataset: `name[/config][:version]`.
+    data_dir: the folder of all data sets.
+    files: see `prepare_known`.
+    urls: see `prepare_known`.
+
+  Returns:
+    The folder of the version.
+
+  Raises:
+    UserError: no name, or the data set cannot be made.
+  """
+  if not dataset:
+    raise UserError('say which data set, for example --dataset=cifar10.')
+  if dataset in KNOWN:
+    return prepare_known(dataset, data_dir, files=files, urls=urls)
+  return prepare_other(dataset, data_dir)
 
 
 def prepare_other(dataset: str, data_dir: Path) -> Path:

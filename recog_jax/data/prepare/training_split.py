@@ -1,0 +1,323 @@
+"""What is made of the speech that an experiment trains on, before it starts.
+
+Its transcripts, for a tokenizer or a language model; a SentencePiece tokenizer;
+the mean and standard deviation of its features (global CMVN).
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tqdm
+
+from recog_jax.data import cache
+from recog_jax.data.plan import split_bounds
+from recog_jax.data.sources.speech_base import SpeechRecords, SpeechSource
+from recog_jax.data.sources.speech_listing import read_lines
+from recog_jax.errors import UserError
+from recog_jax.features import extract
+from recog_jax.text.normalize import normalize
+from recog_jax.text.tokenizer import make_tokenizer, train_sentencepiece
+
+# Utterances of which statistics are taken, evenly over the split: from 10,000
+# a feature's mean is known to less than a hundredth of its deviation.
+_MOST = 10_000
+_CHUNK = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSplit:
+  """The records of `config.data.splits.train`.
+
+  Attributes:
+    name: the data set's.
+    records: of the official split.
+    start: the first of them.
+    stop: behind the last of them.
+    sample_rate: in Hz.
+  """
+
+  name: str
+  records: SpeechRecords
+  start: int
+  stop: int
+  sample_rate: int
+
+  @staticmethod
+  def of(source: SpeechSource, spec: str) -> 'TrainingSplit':
+    """Opens a split in TFDS's notation, for example `train[:90%]`.
+
+    Raises:
+      UserError: no such split.
+    """
+    name, start, stop = split_bounds(spec, source.sizes())
+    records = source.records(name)
+    rate = source.info.sample_rate
+    return TrainingSplit(source.info.name, records, start, stop, rate)
+
+  def texts(self, lang: str, case: str | None) -> list[str]:
+    """Transcripts as training has them; see `SpeechData`'s `lang`, `case`.
+
+    Raises:
+      UserError: an unknown language or case.
+    """
+    index = self.records.utterances.take(np.arange(self.start, self.stop))
+    langs = [lang] * len(index)
+    if lang == 'field':
+      if 'lang' not in index.fields:
+        raise UserError(
+          "config.data.lang='field', but the data set has no field `lang`: "
+          'name the language.'
+        )
+      langs = index.fields['lang']
+    return _normalised(index.text, langs, case)
+
+
+@dataclasses.dataclass(frozen=True)
+class Material:
+  """What a tokenizer, a language model and statistics are made of.
+
+  They are written where the config looks for them; what it does not name goes
+  to the current folder.
+
+  Attributes:
+    data: `config.data`, as a plain dict; {} where texts alone are given.
+    base: where the config's relative file names begin.
+    split: the training split; None if only texts of a file are asked for.
+    text_file: a text or manifest in place of the split's transcripts.
+  """
+
+  data: Mapping[str, Any]
+  base: Path
+  split: TrainingSplit | None = None
+  text_file: Path | None = None
+
+  @property
+  def name(self) -> str:
+    """Begins the names of files that the config does not name."""
+    return self.text_file.stem if self.text_file else self.split.name
+
+  def texts(self) -> list[str]:
+    """The transcripts as the experiment normalises them."""
+    lang, case = self.data.get('lang', 'none'), self.data.get('case')
+    if self.text_file:
+      return file_texts(self.text_file, lang, case)
+    return self.split.texts(lang, case)
+
+  def _file(self, named: str | None, other: str) -> Path:
+    return (self.base / named if named else Path(other)).absolute()
+
+  def sentences(
+    self, unit: str, lm_token: Callable[[str], str]
+  ) -> Iterator[list[str]]:
+    """What a language model is trained on.
+
+    Args:
+      unit: 'word', or 'token': of the experiment's tokenizer.
+      lm_token: what a token is called in a language model.
+
+    Raises:
+      UserError: tokens are asked for, and there is no config or tokenizer.
+    """
+    if unit == 'word':
+      yield from (text.split() for text in self.texts())
+      return
+    if self.split is None:
+      raise UserError('--lm_unit=token needs a tokenizer: that of --config.')
+    try:
+      tokenizer = make_tokenizer(self.data['tokenizer'], self.base)
+    except ValueError as e:
+      raise UserError(f'config.data.tokenizer: {e}.') from e
+    names = [lm_token(token) for token in tokenizer.tokens]
+    yield from ([names[i] for i in tokenizer.encode(t)] for t in self.texts())
+
+  def lm_file(self, order: int, unit: str) -> Path:
+    """Where a language model goes."""
+    return Path(f'{self.name}_{unit}{order}.arpa').absolute()
+
+  def write_tokenizer(self, vocab_size: int, kind: str) -> Path:
+    """A SentencePiece model, where `config.data.tokenizer.model` has it.
+
+    Raises:
+      UserError: the vocabulary is too large or too small for the text.
+    """
+    keys = self.data.get('tokenizer') or {}
+    model = keys.get('model') if keys.get('name') == 'sentencepiece' else None
+    file = self._file(model, f'{self.name}_{kind}{vocab_size}.model')
+    write_tokenizer(self.texts(), file, vocab_size, kind)
+    return file
+
+  def write_cmvn(self) -> Path:
+    """The statistics of `config.data.features`, where `config.data.cmvn` is.
+
+    Raises:
+      UserError: there is no config, or a record cannot be decoded.
+    """
+    if self.split is None:
+      raise UserError('--cmvn needs an experiment: name it with --config.')
+    file = self._file(self.data.get('cmvn'), f'{self.split.name}_cmvn.json')
+    write_cmvn(self.split, self.data['features'], file)
+    return file
+
+
+def open_material(
+  config: Any,
+  build_source: Callable[..., SpeechSource],
+  data_dir: str | None,
+  text_from: str,
+) -> Material:
+  """Opens what an experiment trains on, or a text.
+
+  Args:
+    config: of the experiment; None without one.
+    build_source: makes a source of `config.data.source` and a `data_dir`.
+    data_dir: where the config's relative file names begin; None is the current
+      folder.
+    text_from: a text or manifest in place of the transcripts; '' for none.
+
+  Raises:
+    UserError: neither is named, or the config is none of speech.
+  """
+  base = Path(data_dir or '.').expanduser()
+  text_file = Path(text_from).expanduser() if text_from else None
+  if config is None:
+    if not text_file:
+      raise UserError(
+        'say which experiment, for example '
+        '--config=configs/lstm_ctc_librispeech.py, or name texts with '
+        '--text_from.'
+      )
+    return Material({}, base, None, text_file)
+  data = config.data.to_dict()
+  if data.get('name') != 'speech':
+    raise UserError('--config names no experiment on speech.')
+  source = build_source(data['source'], data_dir=data_dir)
+  split = TrainingSplit.of(source, data['splits']['train'])
+  return Material(data, base, split, text_file)
+
+
+def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
+  """Texts of a file, one a line, or of a manifest (.json, .jsonl).
+
+  Raises:
+    UserError: it cannot be read, or a line of the manifest has no text.
+  """
+  texts = []
+  for number, line in enumerate(read_lines(file), 1):
+    if not line.strip():
+      continue
+    if file.suffix in ('.json', '.jsonl'):
+      try:
+        line = json.loads(line)['text']
+        line.strip()
+      except (ValueError, KeyError, TypeError, AttributeError) as e:
+        raise UserError(
+          f'{file}:{number}: the line is not JSON with a string `text`.'
+        ) from e
+    texts.append(line.strip())
+  return _normalised(texts, [lang] * len(texts), case)
+
+
+def _normalised(
+  texts: Sequence[str], langs: Sequence[str], case: str | None
+) -> list[str]:
+  try:
+    return [
+      normalize(text, lang, case=case)
+      for text, lang in zip(texts, langs, strict=True)
+    ]
+  except ValueError as e:
+    raise UserError(f'{e}.') from e
+
+
+def write_tokenizer(
+  texts: Sequence[str], file: Path, vocab_size: int, kind: str
+) -> None:
+  """Trains a SentencePiece model of texts and writes it.
+
+  Raises:
+    UserError: the vocabulary is too large or too small for the text.
+  """
+  if vocab_size < 1:
+    raise UserError('say how many tokens, for example --vocab_size=1024.')
+  try:
+    train_sentencepiece(texts, file, vocab_size, kind)
+  except ValueError as e:
+    raise UserError(f'{e}.') from e
+
+
+def write_cmvn(
+  split: TrainingSplit, features: Mapping[str, Any], file: Path
+) -> dict[str, Any]:
+  """Writes the mean and standard deviation of each feature.
+
+  Of the utterances as they are, neither joined nor at another speed, and of at
+  most 10,000 of them.
+
+  Args:
+    split: the training split.
+    features: keys of `features.make_features`.
+    file: JSON with `mean` and `std` (each `f`), `frames`, `utterances` and
+      `features`.
+
+  Returns:
+    What was written.
+
+  Raises:
+    UserError: unknown features, or a record that cannot be decoded.
+  """
+  try:
+    make = extract.make_features(sample_rate=split.sample_rate, **features)
+  except ValueError as e:
+    raise UserError(f'config.data.features: {e}.') from e
+  count = min(split.stop - split.start, _MOST)
+  ids = np.linspace(split.start, split.stop - 1, count).round().astype(np.int64)
+  total, square, frames = _sums(split.records, ids, make)
+  if not frames:
+    raise UserError(f'{split.name} has no utterance as long as a frame.')
+  mean = total / frames
+  # A feature that does not vary is not divided by 0; as per utterance.
+  std = np.sqrt(np.maximum(square / frames - mean**2, 1e-6))
+  found = {
+    'mean': [float(f'{v:.8g}') for v in mean],
+    'std': [float(f'{v:.8g}') for v in std],
+    'frames': frames,
+    'utterances': count,
+    'features': {'sample_rate': split.sample_rate, **features},
+  }
+  file.parent.mkdir(parents=True, exist_ok=True)
+  with cache.replaced_when_whole(file) as f:
+    f.write(json.dumps(found, indent=1).encode() + b'\n')
+  return found
+
+
+def _sums(
+  records: SpeechRecords, ids: np.ndarray, features: extract.Features
+) -> tuple[np.ndarray, np.ndarray, int]:
+  """Sum and sum of squares of each feature (float64 `f`), and the frames."""
+
+  def part(start: int):
+    waves = records.take(ids[start : start + _CHUNK])
+    lens = np.array([len(w) for w in waves], np.int64)
+    padded = np.zeros((len(waves), int(lens.max())), np.float32)
+    for row, wave in zip(padded, waves, strict=True):
+      row[: len(wave)] = wave
+    found, frame_len = features(padded, lens)
+    found = found.astype(np.float64)  # Zero behind each utterance.
+    sums = found.sum((0, 1)), np.square(found).sum((0, 1))
+    bar.update(len(waves))
+    return *sums, int(frame_len.sum())
+
+  total, square = np.zeros(features.dim), np.zeros(features.dim)
+  frames = 0
+  bar = tqdm.tqdm(total=len(ids), unit=' utterances', disable=None)
+  with bar, concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
+    # In order, so that the rounding does not depend on the threads.
+    for parts in pool.map(part, range(0, len(ids), _CHUNK)):
+      total, square = total + parts[0], square + parts[1]
+      frames += parts[2]
+  return total, square, frames
