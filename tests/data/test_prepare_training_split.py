@@ -93,6 +93,9 @@ def test_what_has_no_statistics_is_told(tmp_path):
   file = tmp_path / 'cmvn.json'
   with pytest.raises(UserError, match="config.data.features: .*'mels'"):
     training_split.write_cmvn(_split(), {'name': 'log_mel', 'mels': 4}, file)
+  each = {**_FEATURES, 'normalise': 'mean_variance'}
+  with pytest.raises(UserError, match='mean 0 and deviation 1 already: set it'):
+    training_split.write_cmvn(_split(), each, file)
   split = TrainingSplit('noise', Noise(), 4, 5, 16000)
   with pytest.raises(UserError, match='noise has no utterance as long as a fr'):
     training_split.write_cmvn(split, _FEATURES, file)

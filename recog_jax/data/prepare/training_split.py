@@ -268,8 +268,14 @@ def write_cmvn(
     What was written.
 
   Raises:
-    UserError: unknown features, or a record that cannot be decoded.
+    UserError: unknown features, features that each utterance normalises
+      itself, or a record that cannot be decoded.
   """
+  if features.get('normalise') == 'mean_variance':
+    raise UserError(
+      "config.data.features.normalise='mean_variance' makes each utterance's "
+      "mean 0 and deviation 1 already: set it to 'none', or do without --cmvn."
+    )
   try:
     make = extract.make_features(sample_rate=split.sample_rate, **features)
   except ValueError as e:
