@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recog_jax.decode.align import forced_align
+from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
 from recog_jax.metrics import wer
@@ -221,7 +221,7 @@ class Ctc:
 
     Returns:
       `index` `b`; `ids` int32 `b u`, of which `num` `b` count; `score` `b`, the
-      decoder's. With timestamps `start` and `stop` `b u`, encoder frames of
+      decoder's. With timestamps `start` and `end` `b u`, encoder frames of
       each token, and `frame_s` `b`, how long one of them is.
     """
     logits, out_len = outputs['logits'], outputs['out_len']
@@ -233,15 +233,14 @@ class Ctc:
       'score': found['score'],
     }
     if self.timestamps:
-      log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
-      aligned = forced_align(
-        log_probs, out_len, found['ids'], found['num'], blank_id=BLANK_ID
+      aligned = align(
+        logits, out_len, found['ids'], found['num'], blank_id=BLANK_ID
       )
       # Frames out for frames in, of the padded batch: what subsampling does.
       factor = batch['inputs'].shape[1] / logits.shape[1]
       rows |= {
-        'start': aligned['start'],
-        'stop': aligned['stop'],
+        'start': aligned.start,
+        'end': aligned.end,
         'frame_s': jnp.full(out_len.shape, self.hop_s * round(factor)),
       }
     return rows

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recog_jax.decode.align import word_times
 from recog_jax.metrics import transcripts, transcripts_pages, wer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def report(
   """Error rates of a split with intervals, and what was recognised.
 
   Writes PREFIX-transcripts.jsonl, .html and .png (the worst ones), and with
-  timestamps PREFIX-words.jsonl: `word`, `start_s` and `stop_s` of each.
+  timestamps PREFIX-words.jsonl: [word, start, end] of each, in seconds.
 
   Args:
     task: of the records.
@@ -65,49 +66,25 @@ def report(
   if 'start' in records:
     path = directory / f'{prefix}-words.jsonl'
     with path.open('w') as file:
-      for row in word_times(task, records, ids):
+      for row in _word_rows(task, records, ids):
         file.write(json.dumps(row, ensure_ascii=False) + '\n')
   return result
 
 
-def word_times(
-  task: Ctc, records: Mapping[str, np.ndarray], ids: list[str]
-) -> list[dict[str, Any]]:
-  """Start and end of each recognised word, in seconds.
-
-  Returns:
-    A row an utterance: `id` and `words`, each `word`, `start_s`, `stop_s`.
-  """
-  rows = []
+def _word_rows(
+  task: Ctc, records: Mapping[str, np.ndarray], ids: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+  """For each utterance its `id` and `words`: [word, start, end] in seconds."""
+  tokens = task.tokenizer.tokens
+  if task.unit == 'phone':  # Each one is a word of its own.
+    tokens = [f'\u2581{t}' for t in tokens]
   for i, name in enumerate(ids):
-    num, frame_s = int(records['num'][i]), float(records['frame_s'][i])
-    tokens = [int(t) for t in records['ids'][i][:num]]
-    words: list[dict[str, Any]] = []
-    for first, last in _word_bounds(task.tokenizer, tokens):
-      words.append(
-        {
-          'word': task.tokenizer.decode(tokens[first:last]).strip(),
-          'start_s': round(float(records['start'][i][first]) * frame_s, 3),
-          'stop_s': round(float(records['stop'][i][last - 1]) * frame_s, 3),
-        }
-      )
-    rows.append({'id': name, 'words': words})
-  return rows
-
-
-def _word_bounds(tokenizer: Any, tokens: list[int]) -> list[tuple[int, int]]:
-  """Where words begin and end among tokens; those that are a space are none."""
-  bounds: list[tuple[int, int]] = []
-  begin = None
-  for i, token in enumerate(tokens):
-    text = tokenizer.tokens[token]
-    space = not text.strip(' \u2581')
-    starts = space or text.startswith('\u2581')
-    if starts and begin is not None:
-      bounds.append((begin, i))
-      begin = None
-    if not space and begin is None:
-      begin = i
-  if begin is not None:
-    bounds.append((begin, len(tokens)))
-  return bounds
+    num = int(records['num'][i])
+    words = word_times(
+      [tokens[t] for t in records['ids'][i][:num]],
+      records['start'][i][:num],
+      records['end'][i][:num],
+      frame_shift=float(records['frame_s'][i]),
+    )
+    words = [[w, round(a, 3), round(b, 3)] for w, a, b in words]
+    yield {'id': name, 'words': words}
