@@ -5,9 +5,8 @@
 
 Gulati et al., "Conformer", Interspeech 2020, with a CTC head; sizes, AdamW with
 Noam's schedule and SpecAugment of NeMo's conformer_ctc_bpe.yaml. Needs
-`librispeech` in array_record, and the tokenizer that
-`python -m recog_jax.prepare --dataset=librispeech --tokenizer=sentencepiece
---vocab_size=128 --kind=unigram` trains.
+`librispeech` in array_record, and the tokenizer of `lstm_ctc_librispeech` (NeMo
+has 128 subword units; here they are those of the other two).
 
 Targets from the literature, not yet reproduced: greedy WER test-clean /
 test-other 3.4 / 8.8 % small (13 M), 3.0 / 7.3 medium (30 M), 2.7 / 6.0 large

@@ -1,13 +1,13 @@
-"""Conformer-CTC on LibriSpeech's 100 clean hours: a cheap comparison.
+r"""Conformer-CTC on LibriSpeech's 100 clean hours: a cheap comparison.
 
   python -m recog_jax.main --config=configs/conformer_ctc_librispeech100.py
 
 ESPnet's egs2/librispeech_100 recipe (12 blocks of 256, warmup of 15,000 steps,
 five time masks, speeds 0.9 / 1.0 / 1.1) without its attention decoder, with
 intermediate CTC in the middle (Lee and Watanabe, 2021). Needs `librispeech` in
-array_record and the tokenizer that `python -m recog_jax.prepare
---dataset=librispeech --tokenizer=sentencepiece --vocab_size=300` trains on
-`train_clean100`.
+array_record and a tokenizer of its transcripts:
+  python -m recog_jax.prepare --config=configs/conformer_ctc_librispeech100.py \
+      --tokenizer=sentencepiece --vocab_size=300
 
 Target from the literature, not yet reproduced: 6.5 / 17.3 % WER on test-clean /
 test-other with an attention decoder; E-Branchformer, CTC alone, greedy, 9.6 /

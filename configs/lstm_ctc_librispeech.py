@@ -1,4 +1,4 @@
-"""A bidirectional LSTM with CTC on LibriSpeech's 960 hours.
+r"""A bidirectional LSTM with CTC on LibriSpeech's 960 hours.
 
   python -m recog_jax.main --config=configs/lstm_ctc_librispeech.py
 
@@ -6,8 +6,9 @@ After AlgoPerf's DeepSpeech workload (Dahl et al., 2023; Amodei et al., "Deep
 Speech 2", ICML 2016): two convolutions, six BLSTM layers of 512, 1,024 subword
 units, NAdamW, SpecAugment with ten time masks. Without its three dense layers
 and batch normalisation between the recurrent ones. Needs `librispeech` in
-array_record, and the tokenizer that `python -m recog_jax.prepare
---dataset=librispeech --tokenizer=sentencepiece --vocab_size=1024` trains.
+array_record, and a tokenizer of its transcripts:
+  python -m recog_jax.prepare --config=configs/lstm_ctc_librispeech.py \
+      --tokenizer=sentencepiece --vocab_size=1024
 
 Target from the literature, not yet reproduced: 6.8 to 7.1 % WER on test-clean,
 greedy, in 48,000 steps on 8 V100 (AlgoPerf's logs).

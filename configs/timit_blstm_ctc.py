@@ -1,6 +1,6 @@
-"""A bidirectional LSTM with CTC on TIMIT's phones.
+r"""A bidirectional LSTM with CTC on TIMIT's phones.
 
-  python -m recog_jax.main --config=configs/timit_blstm_ctc.py \\
+  python -m recog_jax.main --config=configs/timit_blstm_ctc.py \
       --config.data.source.folder=/data/TIMIT
 
 Graves et al., "Speech recognition with deep recurrent neural networks", ICASSP
