@@ -14,8 +14,8 @@ or recordings; a conversion that was stopped continues:
 Any other data set of TFDS, with TensorFlow (pip install 'recog_jax[prepare]'):
   python -m recog_jax.prepare --dataset=oxford_flowers102
 
-From the speech that an experiment trains on (or --text_from=FILE) a tokenizer,
-an n-gram language model, the mean and deviation of each feature:
+From the speech that an experiment trains on (or --text_from) a tokenizer, an
+n-gram language model, the mean and deviation of each feature:
   python -m recog_jax.prepare --config=configs/lstm_ctc_librispeech.py \\
       --tokenizer=sentencepiece --vocab_size=1024 --kind=bpe --lm_order=4 --cmvn
 """
@@ -64,7 +64,7 @@ _LM_UNIT = flags.DEFINE_enum(
 )
 _CMVN = flags.DEFINE_bool('cmvn', False, "Take statistics of --config's data.")
 _TEXT_FROM = flags.DEFINE_string(
-  'text_from', '', 'Text or manifest, in place of the transcripts of --config.'
+  'text_from', '', 'Text, manifest or DATASET/SPLIT, in place of --config.'
 )
 
 

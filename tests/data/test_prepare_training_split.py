@@ -7,9 +7,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from recog_jax.data.prepare import training_split
+from recog_jax.data.prepare.speech import prepare_speech
 from recog_jax.data.prepare.training_split import TrainingSplit
 from recog_jax.data.sources import speech_base
 from recog_jax.data.sources.speech_files import manifest
+from recog_jax.data.sources.tfds_speech import tfds_speech
 from recog_jax.data.speech_batch import Normaliser
 from recog_jax.errors import UserError
 from recog_jax.features import make_features
@@ -158,7 +160,7 @@ def test_tokenizers_that_cannot_be_are_told(tmp_path):
   assert not file.exists()
 
 
-def _material(tmp_path, monkeypatch, **data):
+def _material(tmp_path, monkeypatch, text_from='', **data):
   """Of a config, opened; the current folder is `tmp_path / here`."""
   (tmp_path / 'here').mkdir()
   monkeypatch.chdir(tmp_path / 'here')
@@ -168,10 +170,12 @@ def _material(tmp_path, monkeypatch, **data):
   config.data.splits = {'train': 'train[:3]'}
 
   def build(keys, data_dir):
-    assert data_dir == str(tmp_path) and keys['name'] == 'manifest'
-    return manifest(splits=keys['splits'], data_dir=data_dir)
+    assert data_dir == str(tmp_path)
+    keys = dict(keys)
+    factory = {'manifest': manifest, 'tfds_speech': tfds_speech}
+    return factory[keys.pop('name')](**keys, data_dir=data_dir)
 
-  return training_split.open_material(config, build, str(tmp_path), '')
+  return training_split.open_material(config, build, str(tmp_path), text_from)
 
 
 def test_files_are_written_where_the_config_looks_for_them(
@@ -209,6 +213,25 @@ def test_files_that_the_config_does_not_name_go_to_the_current_folder(
   assert material.write_cmvn() == here / f'{tmp_path.name}_cmvn.json'
   file = material.write_tokenizer(17, 'bpe')
   assert file == here / f'{tmp_path.name}_bpe17.model' and file.is_file()
+
+
+def test_texts_of_another_data_set_or_file_are_normalised_alike(
+  tmp_path, monkeypatch
+):
+  speech_corpora.write_librispeech(tmp_path / 'in')
+  prepare_speech(tmp_path / 'in', 'librispeech', 'toy', tmp_path)
+  material = _material(
+    tmp_path, monkeypatch, 'toy/train_clean100', lang='en', features=_FEATURES
+  )
+  assert material.texts() == list(speech_corpora.TEXTS[:4])
+  assert material.lm_file(2, 'word').name == 'toy_word2.arpa'
+  assert material.write_cmvn().name == f'{tmp_path.name}_cmvn.json'
+  (tmp_path / 'here' / 'text.txt').write_text('Seven!')
+  material = training_split.open_material(None, None, None, 'text.txt')
+  assert material.texts() == ['Seven!'] and material.name == 'text'
+  material = training_split.open_material(None, None, None, 'no/text.txt')
+  with pytest.raises(UserError, match='no/text.txt cannot be read: No such'):
+    material.texts()
 
 
 def test_what_a_file_of_texts_cannot_give_is_told(tmp_path):

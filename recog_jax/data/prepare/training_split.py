@@ -87,26 +87,27 @@ class Material:
   Attributes:
     data: `config.data`, as a plain dict; {} where texts alone are given.
     base: where the config's relative file names begin.
-    split: the training split; None if only texts of a file are asked for.
-    text_file: a text or manifest in place of the split's transcripts.
+    texts_of: a split, or a text or manifest.
+    split: the experiment's training split; None without a config.
   """
 
   data: Mapping[str, Any]
   base: Path
+  texts_of: TrainingSplit | Path
   split: TrainingSplit | None = None
-  text_file: Path | None = None
 
   @property
   def name(self) -> str:
     """Begins the names of files that the config does not name."""
-    return self.text_file.stem if self.text_file else self.split.name
+    of = self.texts_of
+    return of.stem if isinstance(of, Path) else of.name
 
   def texts(self) -> list[str]:
     """The transcripts as the experiment normalises them."""
     lang, case = self.data.get('lang', 'none'), self.data.get('case')
-    if self.text_file:
-      return file_texts(self.text_file, lang, case)
-    return self.split.texts(lang, case)
+    if isinstance(self.texts_of, Path):
+      return file_texts(self.texts_of, lang, case)
+    return self.texts_of.texts(lang, case)
 
   def _file(self, named: str | None, other: str) -> Path:
     return (self.base / named if named else Path(other)).absolute()
@@ -170,34 +171,43 @@ def open_material(
   data_dir: str | None,
   text_from: str,
 ) -> Material:
-  """Opens what an experiment trains on, or a text.
+  """Opens what an experiment trains on, or texts.
 
   Args:
     config: of the experiment; None without one.
     build_source: makes a source of `config.data.source` and a `data_dir`.
     data_dir: where the config's relative file names begin; None is the current
       folder.
-    text_from: a text or manifest in place of the transcripts; '' for none.
+    text_from: texts in place of the experiment's transcripts: a file (see
+      `file_texts`), or DATASET/SPLIT in TFDS's layout; '' for none.
 
   Raises:
-    UserError: neither is named, or the config is none of speech.
+    UserError: neither is named, there are no such texts, or the config is none
+      of speech.
   """
   base = Path(data_dir or '.').expanduser()
-  text_file = Path(text_from).expanduser() if text_from else None
-  if config is None:
-    if not text_file:
-      raise UserError(
-        'say which experiment, for example '
-        '--config=configs/lstm_ctc_librispeech.py, or name texts with '
-        '--text_from.'
-      )
-    return Material({}, base, None, text_file)
-  data = config.data.to_dict()
-  if data.get('name') != 'speech':
-    raise UserError('--config names no experiment on speech.')
-  source = build_source(data['source'], data_dir=data_dir)
-  split = TrainingSplit.of(source, data['splits']['train'])
-  return Material(data, base, split, text_file)
+  data, split = {}, None
+  if config is not None:
+    data = config.data.to_dict()
+    if data.get('name') != 'speech':
+      raise UserError('--config names no experiment on speech.')
+    source = build_source(data['source'], data_dir=data_dir)
+    split = TrainingSplit.of(source, data['splits']['train'])
+  elif not text_from:
+    raise UserError(
+      'say which experiment, for example '
+      '--config=configs/lstm_ctc_librispeech.py, or name texts with '
+      '--text_from.'
+    )
+  texts_of: TrainingSplit | Path | None = split
+  if text_from:
+    texts_of = Path(text_from).expanduser()
+    dataset, _, name = text_from.rpartition('/')
+    if not texts_of.exists() and dataset and '.' not in name:
+      # Only the transcripts are wanted, so that any rate would do.
+      keys = {'name': 'tfds_speech', 'dataset': dataset, 'sample_rate': 16000}
+      texts_of = TrainingSplit.of(build_source(keys, data_dir=data_dir), name)
+  return Material(data, base, texts_of, split)
 
 
 def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
