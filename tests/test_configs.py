@@ -55,5 +55,7 @@ def test_tiny_trains_and_uses_every_key(path, tmp_path):
   assert summary['step'] == 4
   result = json.loads((tmp_path / 'results' / 'test-4.json').read_text())
   assert result['examples'] == 16
-  low, high = result['metrics']['accuracy_ci95']
-  assert 0 <= low <= result['metrics']['accuracy'] <= high <= 1
+  headline = ex.task.headline
+  low, high = result['metrics'][f'{headline}_ci95']
+  assert 0 <= low <= result['metrics'][headline] <= high
+  assert high <= 1 or not ex.task.higher_is_better  # Insertions have no limit.

@@ -1,4 +1,4 @@
-"""What is shown as one example of speech: some records in a row, at one speed."""
+"""What is one example of speech: some records in a row, at one speed."""
 
 import dataclasses
 from collections.abc import Callable, Mapping

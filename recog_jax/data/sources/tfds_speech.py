@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from absl import logging
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
@@ -51,9 +52,9 @@ def tfds_speech(
 
   Args:
     dataset: `name[/config][:version]`; the newest version if none is named.
-    sample_rate: in Hz, of the audio handed out. Where the description does not
-      say at which rate audio is stored (only TFDS's Audio feature does), it is
-      stored at this one.
+    sample_rate: in Hz, of the audio handed out. Where nothing says at which
+      rate audio is stored (TFDS's Audio feature does, and the index that
+      `prepare` writes), it is stored at this one.
     audio_key: the feature with the samples; by default `speech` or `audio`.
     text_key: the feature with the transcript, or with a class whose name
       (or `label_texts`) is the transcript; by default `text` or `label`.
@@ -84,7 +85,9 @@ def tfds_speech(
     audio_key=audio_key,
     dtype=layout.dtype(audio_key),
     encoding=layout.encoding(audio_key),
-    stored_rate=layout.sample_rate(audio_key) or sample_rate,
+    stored_rate=layout.sample_rate(audio_key)
+    or _prepared_rate(layout)
+    or sample_rate,
     sample_rate=sample_rate,
     text_key=text_key,
     label_texts=tuple(label_texts) or layout.label_names(text_key),
@@ -356,6 +359,14 @@ class TfdsSpeech:
   ) -> speech_base.Utterances:
     """The length index: from beside the shards, the cache, or all records."""
     decode = self._decode
+    if not decode.label_texts and decode.pattern is None:
+      prepared = length_index.read(
+        length_index.beside(self._layout.folder, split),
+        sample_rate=decode.sample_rate,
+        shards=shards,
+      )
+      if prepared is not None and len(prepared) == len(source):
+        return prepared
     digest = hashlib.sha256(f'{_stamp(shards)}|{decode}'.encode()).hexdigest()
     path = cache.cache_dir() / 'lengths' / f'{self.info.name}-{digest[:24]}.npz'
     found = length_index.read(path)
@@ -370,7 +381,10 @@ class TfdsSpeech:
     with concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
       parts = list(pool.map(rows, range(0, len(source), _CHUNK)))
     index = speech_base.make_utterances([r for part in parts for r in part])
-    length_index.write(path, index)
+    try:
+      length_index.write(path, index)
+    except OSError as error:
+      logging.warning('The index of %s is not kept: %s.', split, error)
     return index
 
   def fingerprint(self) -> str:
@@ -384,6 +398,17 @@ class TfdsSpeech:
       [self.info.name, files, self._decode.sample_rate, partition]
     )
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _prepared_rate(layout: Layout) -> int | None:
+  """The rate at which `prepare` has stored audio."""
+  for split in layout.sizes():
+    rate = length_index.read_sample_rate(
+      length_index.beside(layout.folder, split)
+    )
+    if rate:
+      return rate
+  return None
 
 
 def _stamp(shards: Sequence[Path]) -> str:
