@@ -4,6 +4,7 @@ Examples:
   python -m experiments.bench input --data_dir=/data/tfds --peer_python=PYTHON
   python -m experiments.bench step --peer_python=PYTHON
   python -m experiments.bench loop --data_dir=/data/tfds
+  python -m experiments.bench buckets
 
 PYTHON is the interpreter of an environment that has torch and torchvision.
 Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
@@ -13,11 +14,13 @@ import importlib
 import sys
 
 from recog_jax import backend
+from recog_jax.errors import UserError
 
 _PARTS = {
   'input': 'experiments.bench_input',
   'step': 'experiments.bench_step',
   'loop': 'experiments.bench_loop',
+  'buckets': 'experiments.bench_buckets',
 }
 
 
@@ -31,7 +34,11 @@ def main(argv: list[str]) -> int:
     return 1
   backend.configure()
   part = importlib.import_module(_PARTS[argv[1]])
-  return part.main([argv[0], *argv[2:]]) or 0
+  try:
+    return part.main([argv[0], *argv[2:]]) or 0
+  except UserError as error:
+    print(f'error: {error}')
+    return 1
 
 
 if __name__ == '__main__':

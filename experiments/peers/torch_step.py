@@ -1,8 +1,9 @@
 """A torch train step to compare ours with: torchvision's ResNet-50 on CIFAR.
 
-Run by `experiments.bench step` in the peer's own Python. Says `ready` on
-stdout, then answers every line `n` on stdin with the seconds that n steps took,
-so that two programs can be timed in turn and wait without computing.
+Run by `experiments.bench step` in the peer's own Python. Says its number of
+parameters and `ready` on stdout, then answers every line `n` on stdin with the
+seconds that n steps took, so that two programs can be timed in turn and wait
+without computing.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def make_model(name: str) -> nn.Module:
   return model.to(memory_format=torch.channels_last).train()
 
 
-def make_step(model, batch_size: int):
+def make_step(model, batch_size: int, dtype: torch.dtype):
   """One SGD step, momentum 0.9, weight decay 1e-4, on fixed random images."""
   generator = torch.Generator().manual_seed(0)
   x = torch.randn(batch_size, 3, 32, 32, generator=generator)
@@ -55,28 +56,38 @@ def make_step(model, batch_size: int):
 
   def step():
     optimizer.zero_grad(set_to_none=True)
-    nn.functional.cross_entropy(model(x), y).backward()
+    with torch.autocast('cpu', torch.bfloat16, dtype == torch.bfloat16):
+      logits = model(x)
+    nn.functional.cross_entropy(logits.float(), y).backward()
     optimizer.step()
 
   return step
 
 
-def main():
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('--model', default='resnet50')
-  parser.add_argument('--batch_size', type=int, default=32)
-  parser.add_argument('--threads', type=int, default=2)
-  args = parser.parse_args()
-  torch.set_num_threads(args.threads)
-  step = make_step(make_model(args.model), args.batch_size)
+def serve(step, model: nn.Module):
+  """Says what the program is and answers until stdin ends."""
   for _ in range(2):
     step()
-  print('ready', flush=True)
+  size = sum(p.numel() for p in model.parameters() if p.requires_grad)
+  print(f'parameters {size}\nready', flush=True)
   for line in sys.stdin:
     start = time.perf_counter()
     for _ in range(int(line)):
       step()
     print(time.perf_counter() - start, flush=True)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--model', default='resnet50')
+  parser.add_argument('--dtype', default='float32')
+  parser.add_argument('--batch_size', type=int, default=32)
+  parser.add_argument('--threads', type=int, default=2)
+  args = parser.parse_args()
+  torch.set_num_threads(args.threads)
+  model = make_model(args.model)
+  step = make_step(model, args.batch_size, getattr(torch, args.dtype))
+  serve(step, model)
 
 
 if __name__ == '__main__':

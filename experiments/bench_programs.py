@@ -1,0 +1,148 @@
+"""Programs that take turns, so that a noisy machine does not decide.
+
+Each runs in a process of its own on the same cores, says `ready`, then answers
+every line `n` on stdin with the seconds that n steps took, and waits without
+computing. Before `ready` it says `parameters N`.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from recog_jax.errors import UserError
+
+CORES = 2
+_WARM_STEPS = 2
+# Read by the C library when a process starts: hence the processes.
+_HUGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
+
+
+def serve(run: Callable[[int], None], parameters: int) -> None:
+  """Says what a program is and answers until stdin ends.
+
+  Args:
+    run: runs n steps and waits for the last.
+    parameters: number of trained scalars.
+  """
+  run(_WARM_STEPS)
+  print(f'parameters {parameters}\nready', flush=True)
+  for line in sys.stdin:
+    start = time.perf_counter()
+    run(int(line))
+    print(time.perf_counter() - start, flush=True)
+
+
+class Program:
+  """A program in a process of its own, which waits between its turns.
+
+  Attributes:
+    name: for the report.
+    parameters: number of trained scalars, once it is ready; None: not said.
+  """
+
+  def __init__(self, name: str, command: Sequence[str]):
+    self.name = name
+    self.parameters: int | None = None
+    try:
+      self._process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **_HUGE_PAGES},
+      )
+    except OSError as error:
+      raise UserError(
+        f'{command[0]} does not start ({error.strerror}): give the Python of '
+        'an environment with torch and torchvision as --peer_python'
+      ) from error
+
+  def _read(self) -> str:
+    line = self._process.stdout.readline().strip()
+    if not line:
+      raise UserError(f'{self.name} ended early; what it said is above')
+    return line
+
+  def wait_until_ready(self) -> None:
+    while (line := self._read()) != 'ready':
+      if line.startswith('parameters '):
+        self.parameters = int(line.split()[1])
+
+  def seconds(self, steps: int) -> float:
+    self._process.stdin.write(f'{steps}\n')
+    self._process.stdin.flush()
+    return float(self._read())
+
+  def close(self) -> None:
+    self._process.stdin.close()
+    self._process.wait()
+
+
+def compare(
+  commands: Mapping[str, Sequence[str]],
+  *,
+  unit: str,
+  per_step: int,
+  rounds: int,
+  steps: int,
+) -> np.ndarray | None:
+  """Lets programs take turns; prints a row a round and the ratio of speeds.
+
+  Args:
+    commands: {name: command line}, ours first.
+    unit: of what a step processes, for example `images`.
+    per_step: how many of them.
+    rounds: number of turns of each.
+    steps: steps in a turn.
+
+  Returns:
+    Our speed by the second program's in each round; None with one program.
+
+  Raises:
+    UserError: a program does not start, or ends early, or the programs differ
+      in their number of parameters.
+  """
+  # Inherited by the programs, whose numbers of threads follow.
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+  programs = [Program(name, c) for name, c in commands.items()]
+  rates: dict[str, list[float]] = {p.name: [] for p in programs}
+  try:
+    for p in programs:
+      p.wait_until_ready()
+      print(f'{p.name}: {p.parameters} parameters', flush=True)
+    if len({p.parameters for p in programs}) > 1:
+      raise UserError(
+        'the programs have models of other sizes: their speeds say nothing'
+      )
+    print('round' + ''.join(f'{name:>12}' for name in rates), flush=True)
+    for i in range(rounds):
+      for p in programs:
+        rates[p.name].append(steps * per_step / p.seconds(steps))
+      row = ''.join(f'{r[-1]:12.1f}' for r in rates.values())
+      print(f'{i:5d}{row}', flush=True)
+  finally:
+    for p in programs:
+      p.close()
+  return _report(rates, unit)
+
+
+def _report(rates: Mapping[str, list[float]], unit: str) -> np.ndarray | None:
+  for name, r in rates.items():
+    print(
+      f'{name:<10}{np.median(r):8.1f} {unit}/s ({min(r):.1f} to {max(r):.1f})'
+    )
+  if len(rates) == 1:
+    print('no --peer_python given: nothing to compare with')
+    return None
+  ours, theirs = list(rates)[:2]
+  ratios = np.divide(rates[ours], rates[theirs])
+  print(
+    f'{ours}/{theirs}: median {np.median(ratios):.2f} '
+    f'({ratios.min():.2f} to {ratios.max():.2f} over {len(ratios)} rounds)',
+    flush=True,
+  )
+  return ratios
