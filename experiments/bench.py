@@ -5,8 +5,10 @@ Examples:
   python -m experiments.bench step --peer_python=PYTHON
   python -m experiments.bench loop --data_dir=/data/tfds
   python -m experiments.bench buckets
+  python -m experiments.bench features --peer_python=PYTHON
 
-PYTHON is the interpreter of an environment that has torch and torchvision.
+PYTHON is the interpreter of an environment that has torch, torchvision and
+torchaudio.
 Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
 """
 
@@ -21,6 +23,7 @@ _PARTS = {
   'step': 'experiments.bench_step',
   'loop': 'experiments.bench_loop',
   'buckets': 'experiments.bench_buckets',
+  'features': 'experiments.bench_features',
 }
 
 
