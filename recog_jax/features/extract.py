@@ -6,6 +6,7 @@ Kaldi itself works on 16-bit integers, so its log energies are higher by
 """
 
 import dataclasses
+import functools
 import inspect
 from concurrent import futures
 from typing import Any
@@ -120,6 +121,13 @@ class Features:
   def _bank(self) -> np.ndarray:
     """The mel filters, `fft_len // 2 + 1, num_mels`."""
     raise NotImplementedError
+
+  @functools.cached_property
+  def _bands(self) -> tuple[mel.Band, ...]:
+    return mel.split_bank(self._bank())
+
+  def _energies(self, power, xp):
+    return mel.mel_energies(power, self._bank(), self._bands, xp)
 
   @property
   def _edges(self) -> tuple[str, int]:
@@ -263,9 +271,7 @@ class LogMel(Features):
   def of_frames(self, frames, xp=np):
     window = framing.make_window(self.window, self.window_len)
     power = framing.power_spectrum(frames * window, self.fft_len, xp)
-    return mel.log_floor(
-      mel.mel_energies(power, self._bank(), xp), self.floor, xp
-    )
+    return mel.log_floor(self._energies(power, xp), self.floor, xp)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -332,9 +338,7 @@ class Fbank(Features):
     frames = framing.pre_emphasis(frames, self.pre_emphasis, xp) * window
     power = framing.power_spectrum(frames, self.fft_len, xp)
     # Kaldi's floor is float32's epsilon.
-    return mel.log_floor(
-      mel.mel_energies(power, self._bank(), xp), 2.0**-23, xp
-    )
+    return mel.log_floor(self._energies(power, xp), 2.0**-23, xp)
 
   def _log_energy(self, frames, xp):
     """`... window_len` without offset to `... 1`."""
@@ -374,7 +378,7 @@ class Mfcc(Fbank):
     frames = framing.remove_offset(frames, xp)
     matrix = cepstra.dct_matrix(self.num_mels, self.num_ceps)
     weights = cepstra.lifter_weights(self.num_ceps, self.lifter)
-    out = mel.mel_energies(self._log_mel(frames, xp), matrix * weights, xp)
+    out = mel.product(self._log_mel(frames, xp), matrix * weights, xp)
     if self.energy:
       energy = self._log_energy(frames, xp)
       out = xp.concatenate([energy, out[..., 1:]], axis=-1)

@@ -50,16 +50,29 @@ def test_energies_are_the_matrix_product(shape):
   found = mel.mel_energies(power, bank)
   assert found.dtype == np.float32
   np.testing.assert_allclose(found, power @ bank, rtol=1e-5)
-  jaxs = mel.mel_energies(jnp.asarray(power), bank, jnp)
+  bands = mel.split_bank(bank, 3)
+  banded = mel.mel_energies(power, bank, bands)
+  np.testing.assert_allclose(banded, found, rtol=1e-5)
+  jaxs = mel.mel_energies(jnp.asarray(power), bank, bands, jnp)
   np.testing.assert_allclose(jaxs, found, rtol=1e-5)
 
 
 def test_products_of_many_rows():
   power = np.random.default_rng(0).random((1000, 257)).astype(np.float32)
   bank = mel.kaldi_mel_bank(80, 512, 16000, 20.0, 8000.0)
-  np.testing.assert_allclose(
-    mel.mel_energies(power, bank), power @ bank, rtol=1e-5, atol=1e-6
-  )
+  for bands in ((), mel.split_bank(bank)):
+    found = mel.mel_energies(power, bank, bands)
+    np.testing.assert_allclose(found, power @ bank, rtol=1e-5, atol=1e-6)
+
+
+def test_bands_hold_all_of_a_bank():
+  bank = mel.kaldi_mel_bank(50, 512, 16000, 20.0, 8000.0).copy()
+  bank[:, 32:48] = 0
+  again = np.zeros_like(bank)
+  for filters, bins, weights in mel.split_bank(bank):
+    again[bins, filters] = weights
+  assert np.array_equal(again, bank)
+  assert sum(b.weights.size for b in mel.split_bank(bank)) < bank.size / 3
 
 
 def test_no_energy_is_below_the_floor():
