@@ -40,10 +40,23 @@ def collapse(path: jax.Array, *, blank_id: int) -> tuple[jax.Array, jax.Array]:
     Token ids int32 `b t`, padded with 0, and their number int32 `b`.
   """
   before = jnp.pad(path, ((0, 0), (1, 0)), constant_values=blank_id)[:, :-1]
-  kept = (path != blank_id) & (path != before)
-  # A token that is not kept is sent beyond the end, where it is dropped.
-  place = jnp.where(kept, jnp.cumsum(kept, 1) - 1, path.shape[1])
-  row = jnp.arange(path.shape[0])[:, None]
-  ids = jnp.zeros(path.shape, jnp.int32)
-  ids = ids.at[row, place].set(path.astype(jnp.int32), mode='drop')
-  return ids, kept.sum(1, dtype=jnp.int32)
+  return pack(path, (path != blank_id) & (path != before))
+
+
+def pack(values: jax.Array, kept: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Moves what is kept to the front.
+
+  Args:
+    values: int `... t`.
+    kept: bool `... t`.
+
+  Returns:
+    int32 `... t`, padded with 0, and the number kept, int32 `...`.
+  """
+  t = values.shape[-1]
+  values, flat = values.reshape(-1, t).astype(jnp.int32), kept.reshape(-1, t)
+  # What is not kept is sent beyond the end, where it is dropped.
+  place = jnp.where(flat, jnp.cumsum(flat, 1) - 1, t)
+  row = jnp.arange(len(values))[:, None]
+  packed = jnp.zeros_like(values).at[row, place].set(values, mode='drop')
+  return packed.reshape(kept.shape), kept.sum(-1, dtype=jnp.int32)

@@ -1,0 +1,133 @@
+"""The decoder of a run, made from the keys of its config."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+from recog_jax.decode import fusion
+from recog_jax.decode.arpa import read_arpa
+from recog_jax.decode.beam import beam_search, check_beam
+from recog_jax.decode.greedy import greedy
+
+_UNITS = {
+  'word': fusion.make_word_scorer,
+  'token': fusion.make_token_scorer,
+}
+
+
+# alpha and beta are those of pyctcdecode.
+_DEFAULTS = {
+  'name': 'greedy',
+  'width': 16,
+  'top_tokens': None,
+  'lm': None,
+  'lm_unit': 'word',
+  'alpha': 0.5,
+  'beta': 1.5,
+}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoder:
+  """Logits to token ids; `make_decoder` makes it.
+
+  Two of them are equal only if they are the same object, so that one can be an
+  attribute of a static argument of jit. Its arrays become constants there.
+
+  Attributes:
+    name: 'greedy' or 'beam'.
+    blank_id: CTC's blank.
+    width: of the beam.
+    top_tokens: tokens of a frame that extend prefixes; None for all.
+    scorer: the language model of the beam, or None.
+  """
+
+  name: str
+  blank_id: int
+  width: int
+  top_tokens: int | None
+  scorer: fusion.Scorer | None
+
+  def __call__(self, logits: jax.Array, lens: jax.Array) -> dict[str, Any]:
+    """Decodes a batch; for use inside jit.
+
+    Args:
+      logits: `b t v`, logits or log probabilities.
+      lens: int32 `b`, frames that count.
+
+    Returns:
+      `ids` int32 `b t`, padded with 0; `num` int32 `b`, tokens that count;
+      `score` float32 `b`, natural log: the best path's probability (greedy),
+      or the labelling's fused score (beam).
+    """
+    if self.name == 'greedy':
+      ids, num, score = greedy(logits, lens, blank_id=self.blank_id)
+      return {'ids': ids, 'num': num, 'score': score}
+    best = beam_search(
+      logits,
+      lens,
+      blank_id=self.blank_id,
+      width=self.width,
+      top_tokens=self.top_tokens,
+      scorer=self.scorer,
+    )
+    return {
+      'ids': best.ids[:, 0],
+      'num': best.num[:, 0],
+      'score': best.score[:, 0],
+    }
+
+
+def make_decoder(
+  keys: Mapping[str, Any], *, blank_id: int, vocab: Sequence[str]
+) -> Decoder:
+  """Makes the decoder that a config asks for.
+
+  The keys, all with a default (those after `name` are the beam's):
+
+  - name: 'greedy' or 'beam'.
+  - width: prefixes that the beam keeps.
+  - top_tokens: only this many tokens of a frame, the most probable, extend
+    prefixes; None for all.
+  - lm: an ARPA file, plain or gzipped; None for no language model.
+  - lm_unit: 'word', or 'token' for a model of the tokens themselves, in which
+    a space is spelled as SentencePiece's sign.
+  - alpha: factor of the language model's log probability (natural log).
+  - beta: added for each word, or token, of the language model.
+
+  Args:
+    keys: some of these.
+    blank_id: CTC's blank.
+    vocab: the token of each id.
+
+  Raises:
+    ValueError: an unknown key or a value out of range; a language model that
+      cannot be read, or that does not fit the tokens.
+  """
+  for key in keys:
+    _check_name('key of the decoder', key, _DEFAULTS)
+  values = {**_DEFAULTS, **keys}
+  name, unit, path = values['name'], values['lm_unit'], values['lm']
+  _check_name('decoder', name, ('greedy', 'beam'))
+  _check_name('lm_unit', unit, _UNITS)
+  if not 0 <= blank_id < len(vocab):
+    raise ValueError(f'the blank {blank_id} is not one of {len(vocab)} tokens')
+  check_beam(values['width'], values['top_tokens'])
+  if path and name == 'greedy':
+    raise ValueError(
+      "greedy decoding takes no language model: set the decoder's name to "
+      "'beam', or lm to None"
+    )
+  scorer = None
+  if path:
+    weights = {key: float(values[key]) for key in ('alpha', 'beta')}
+    model = read_arpa(path)
+    scorer = _UNITS[unit](model, vocab, blank_id=blank_id, **weights)
+  return Decoder(name, blank_id, values['width'], values['top_tokens'], scorer)
+
+
+def _check_name(what: str, name: str, known: Iterable[str]):
+  if name not in known:
+    raise ValueError(f"unknown {what} '{name}': known are {', '.join(known)}")
