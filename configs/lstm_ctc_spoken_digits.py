@@ -24,7 +24,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 3000
+  config.total_steps = 1450
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -89,8 +89,8 @@ def get_config(arg: str = '') -> ConfigDict:
     'clip_norm': 5.0,
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 200}
-  config.evaluation = {'every_steps': 250}
-  config.checkpoint = {'every_steps': 250, 'keep_latest': 2, 'keep_best': 1}
+  config.evaluation = {'every_steps': 290}
+  config.checkpoint = {'every_steps': 290, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16

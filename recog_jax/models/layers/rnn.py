@@ -1,0 +1,175 @@
+"""Recurrent layers over padded sequences: RNN, LSTM and GRU."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.layers.mask import length_mask
+from recog_jax.models.layers.rnn_scan import CELLS, recur
+
+Initializer = nn.initializers.Initializer
+
+
+def _each_gate(init: Initializer, gates: int) -> Initializer:
+  """Initialises the matrix of each gate by itself, as if it were alone."""
+
+  def initialise(key, shape, dtype=jnp.float32):
+    keys = jax.random.split(key, gates)
+    part = (shape[0], shape[1] // gates)
+    return jnp.concatenate([init(k, part, dtype) for k in keys], axis=1)
+
+  return initialise
+
+
+def _gate_bias(cell: str) -> Initializer:
+  """Zeros, but ones for an LSTM's forget gate (Jozefowicz et al., 2015)."""
+
+  def initialise(key, shape, dtype=jnp.float32):
+    bias = jnp.zeros(shape, dtype)
+    if cell != 'lstm':
+      return bias
+    h = shape[0] // 4
+    return bias.at[h : 2 * h].set(1)
+
+  return initialise
+
+
+class Direction(nn.Module):
+  """Parameters of one direction of a recurrent layer.
+
+  Gates lie along the last axis, in torch's order: i f g o of an LSTM, r z n of
+  a GRU. torch's two biases are one, but for a GRU's candidate, whose recurrent
+  bias the reset gate multiplies.
+
+  Attributes: see `RecurrentLayer`.
+  """
+
+  cell: str
+  hidden: int
+  projection: int
+  layer_norm: bool
+
+  @nn.compact
+  def __call__(self, features: int) -> dict[str, jax.Array]:
+    """float32 parameters by name, for inputs of that many features."""
+    gates = CELLS[self.cell].gates
+    size, out = gates * self.hidden, self.projection or self.hidden
+    glorot = _each_gate(nn.initializers.xavier_uniform(), gates)
+    orthogonal = _each_gate(nn.initializers.orthogonal(), gates)
+    shapes = {
+      'input_kernel': (glorot, (features, size)),
+      'hidden_kernel': (orthogonal, (out, size)),
+      'bias': (_gate_bias(self.cell), (size,)),
+    }
+    if self.cell == 'gru':
+      shapes['hidden_bias'] = (nn.initializers.zeros, (self.hidden,))
+    if self.projection:
+      init = nn.initializers.xavier_uniform()
+      shapes['projection_kernel'] = (init, (self.hidden, out))
+    if self.layer_norm:
+      for name in ('input_scale', 'hidden_scale'):
+        shapes[name] = (nn.initializers.ones, (size,))
+    return {
+      name: self.param(name, init, shape, jnp.float32)
+      for name, (init, shape) in shapes.items()
+    }
+
+
+class RecurrentLayer(nn.Module):
+  """A recurrent layer, one- or bidirectional, over padded sequences.
+
+  A row's states do not see its padding: the backward direction starts at the
+  last frame of each row. States and gates are at least float32 in any dtype.
+
+  Parameters `forward/...` and `backward/...`; see `Direction`.
+
+  Attributes:
+    cell: `rnn_tanh` and `rnn_relu` (Elman, 1990); `lstm` (Hochreiter and
+      Schmidhuber, 1997, with the forget gate of Gers et al., 2000, no
+      peepholes); `gru` (Cho et al., 2014, in the variant of cuDNN and torch,
+      which resets the recurrent product instead of the state).
+    hidden: units h of each direction.
+    bidirectional: whether a second direction runs backwards in time; outputs of
+      both are concatenated (Schuster and Paliwal, 1997).
+    projection: size r to which an LSTM's output is projected before it enters
+      the next step and layer (Sak et al., 2014, arXiv:1402.1128); 0 for none.
+    layer_norm: normalises the input and the recurrent product over all gates
+      (Ba et al., 2016, arXiv:1607.06450, equation 20, but with one bias for
+      both, and without normalising an LSTM's cell).
+    dtype: of the products.
+  """
+
+  cell: str
+  hidden: int
+  bidirectional: bool = True
+  projection: int = 0
+  layer_norm: bool = False
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
+    """Runs over `b t f` with lengths `b`; `b t d`, zero behind the lengths.
+
+    d is h (or r), twice that if bidirectional. Padding has to be finite.
+
+    Raises:
+      ValueError: an unknown cell, or a projection of another than an LSTM.
+    """
+    if self.cell not in CELLS:
+      raise ValueError(f'cell {self.cell!r} is none of {", ".join(CELLS)}')
+    if self.projection and self.cell != 'lstm':
+      raise ValueError('only an LSTM has a projection')
+    names = ('forward', 'backward') if self.bidirectional else ('forward',)
+    sides = []
+    for name in names:
+      side = Direction(
+        self.cell, self.hidden, self.projection, self.layer_norm, name=name
+      )
+      sides.append(side(x.shape[-1]))
+    sides = jax.tree.map(lambda *leaves: jnp.stack(leaves), *sides)
+
+    b, t, _ = x.shape
+    inputs = _project_inputs(x.astype(self.dtype), sides)
+    # A loop turns one way only: what runs backwards is turned before and after.
+    valid = length_mask(lengths, t).T[:, None, None]
+    valid = _turn(jnp.broadcast_to(valid, (t, len(names), 1, b)))
+    weights = {'hidden': sides['hidden_kernel'].astype(self.dtype)}
+    for name, key, dtype in (
+      ('projection', 'projection_kernel', self.dtype),
+      ('norm_scale', 'hidden_scale', inputs.dtype),
+      ('bias', 'hidden_bias', inputs.dtype),
+    ):
+      if key in sides:
+        weights[name] = sides[key].astype(dtype)
+    y = recur(CELLS[self.cell], _turn(inputs), valid, weights)
+    # t d r b -> b t (d r)
+    y = _turn(y).transpose(3, 0, 1, 2).reshape(b, t, -1)
+    return y.astype(self.dtype)
+
+
+def _turn(x):
+  """Reverses the second direction of `t d ...` in time, if there is one."""
+  if x.shape[1] == 1:
+    return x
+  return jnp.stack([x[:, 0], x[::-1, 1]], axis=1)
+
+
+def _project_inputs(x, sides):
+  """One product for all frames and directions: `b t f` to `t d g b`."""
+  d, f, g = sides['input_kernel'].shape
+  b, t, _ = x.shape
+  kernel = sides['input_kernel'].transpose(0, 2, 1).reshape(d * g, f)
+  columns = x.transpose(2, 1, 0).reshape(f, t * b)
+  y = jnp.dot(
+    kernel.astype(x.dtype),
+    columns,
+    preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+  )
+  y = y.reshape(d, g, t, b)
+  if 'input_scale' in sides:
+    mean = y.mean(1, keepdims=True)
+    var = jnp.square(y - mean).mean(1, keepdims=True)
+    y = (y - mean) * jax.lax.rsqrt(var + 1e-6)
+    y = y * sides['input_scale'][..., None, None].astype(y.dtype)
+  y = y + sides['bias'][..., None, None].astype(y.dtype)
+  return y.transpose(2, 0, 1, 3)
