@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
-from recog_jax.models.image import options
+from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.image import options
+from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import SelfAttention
 from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.errors import UserError
-from recog_jax.models.image import options
+from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import POSITIONS, sinusoids
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.mask import length_mask

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
-from recog_jax.models.image import options
+from recog_jax.models.layers import options
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.rnn import RecurrentLayer
 from recog_jax.models.speech.ctc import CtcModel

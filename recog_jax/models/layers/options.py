@@ -1,4 +1,4 @@
-"""Checks of the options that image models share, and fixing one of them."""
+"""Checks of the options that models share, and fixing one of them."""
 
 import inspect
 from collections.abc import Callable, Sequence
