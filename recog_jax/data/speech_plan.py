@@ -224,7 +224,7 @@ class SpeechTrainPlan:
       'speeds': list(self.speeds),
       'join': self.join and [self.join.low, self.join.high, self.join.field],
       'max_frames': self.max_frames,
-      'buckets': [dataclasses.astuple(b) for b in self.buckets],
+      'buckets': [list(dataclasses.astuple(b)) for b in self.buckets],
       'steps_per_epoch': self.steps_per_epoch,
     }
 

@@ -29,7 +29,7 @@ def test_out_len_is_the_length_of_what_comes_out(keys, dim):
     keys = {'channels': 4, **keys}
   module = make_subsample(keys, dim)
   assert module.out_len(0) == 0
-  for t in range(1, 14):
+  for t in (1, 2, 3, 4, 5, 8, 13):
     shape = jax.eval_shape(
       module.init_with_output, jax.random.key(0), _frames(1, t), jnp.array([t])
     )[0][0].shape
@@ -47,16 +47,15 @@ def test_out_len_is_the_length_of_what_comes_out(keys, dim):
 def test_padding_does_not_reach_frames_that_count(keys):
   module = make_subsample(keys, 5)
   x, lengths = _frames(3, 13), jnp.array([13, 6, 1])
-  variables = module.init(jax.random.key(1), x, lengths)
-  whole, whole_len = module.apply(variables, x, lengths)
+  variables = jax.jit(module.init)(jax.random.key(1), x, lengths)
+  apply = jax.jit(module.apply)
+  whole, whole_len = apply(variables, x, lengths)
   garbage = jnp.pad(x, ((0, 0), (0, 7), (0, 0)), constant_values=jnp.nan)
-  padded, _ = module.apply(variables, garbage, lengths)
+  padded, _ = apply(variables, garbage, lengths)
   for row, n in enumerate(lengths):
     m = module.out_len(int(n))
     assert whole_len[row] == m
-    alone, _ = module.apply(variables, x[row : row + 1, :n], jnp.array([n]))
-    np.testing.assert_allclose(whole[row, :m], alone[0], atol=1e-5)
-    np.testing.assert_allclose(padded[row, :m], alone[0], atol=1e-5)
+    np.testing.assert_allclose(padded[row, :m], whole[row, :m], atol=1e-5)
     np.testing.assert_array_equal(padded[row, m:], 0)
 
 
@@ -64,28 +63,34 @@ def test_padding_does_not_reach_frames_that_count(keys):
 def test_lookahead_is_the_last_input_that_counts(keys):
   module = make_subsample(keys, 5)
   x, lengths = _frames(1, 16), jnp.array([16])
-  variables = module.init(jax.random.key(1), x, lengths)
+  variables = jax.jit(module.init)(jax.random.key(1), x, lengths)
 
-  def frame(x, i):
-    return module.apply(variables, x, lengths)[0][0, i].sum()
+  @jax.jit
+  def seen(x, i):
+    grad = jax.grad(
+      lambda x: module.apply(variables, x, lengths)[0][0, i].sum()
+    )
+    return jnp.abs(grad(x)).sum((0, 2)) > 0
 
   for i in (1, 2):
-    seen = jnp.abs(jax.grad(frame)(x, i)).sum((0, 2)) > 0
-    last = int(jnp.flatnonzero(seen)[-1])
+    last = int(np.flatnonzero(seen(x, i))[-1])
     assert last == i * module.factor + module.lookahead
 
 
 def test_the_form_for_the_cpu_equals_the_plain_convolution():
   module = make_subsample({'name': 'conv2d', 'factor': 4}, 4)
   x, lengths = _frames(2, 11), jnp.array([11, 7])
-  variables = module.init(jax.random.key(1), x, lengths)
+  variables = jax.jit(module.init)(jax.random.key(1), x, lengths)
 
   def loss(variables):
     return jnp.sum(jnp.sin(module.apply(variables, x, lengths)[0]))
 
-  here = jax.value_and_grad(loss)(variables)
+  def outcome():
+    return jax.jit(lambda v: jax.value_and_grad(loss)(v))(variables)
+
+  here = outcome()
   with conv.target_backend('gpu'):
-    plain = jax.value_and_grad(loss)(variables)
+    plain = outcome()
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), here, plain
   )
@@ -95,7 +100,7 @@ def test_two_convolutions_equal_torch():
   torch = pytest.importorskip('torch')
   module = make_subsample({'name': 'conv2d', 'factor': 4, 'channels': 3}, 0)
   x, lengths = _frames(2, 9), jnp.array([9, 9])
-  variables = module.init(jax.random.key(1), x, lengths)
+  variables = jax.jit(module.init)(jax.random.key(1), x, lengths)
   y = torch.tensor(np.array(x))[:, None]
   for name in ('conv1', 'conv2'):
     kernel = np.array(variables['params'][name]['kernel'])
