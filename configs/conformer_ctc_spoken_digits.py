@@ -29,7 +29,6 @@ def get_config(arg: str = '') -> ConfigDict:
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
-  config.data.buckets.batch_size = 16
   config.total_steps = 4000
   config.schedule.warmup_steps = 400
   config.evaluation.every_steps = 400

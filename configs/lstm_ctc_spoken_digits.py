@@ -24,7 +24,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 1450
+  config.total_steps = 3600
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -57,7 +57,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'num_mels': 40,
     'normalise': 'mean_variance',
   }
-  config.data.buckets = {'count': 5, 'batch_size': 32}
+  config.data.buckets = {'count': 5, 'batch_size': 16}
   config.data.eval_batch_size = 64
   config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
   config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
@@ -78,19 +78,19 @@ def get_config(arg: str = '') -> ConfigDict:
     'dtype': 'float32',
     'layers': 2,
     'hidden': 256,
-    'dropout': 0.1,
-    'subsample': {'name': 'stack', 'factor': 2},
+    'dropout': 0.2,
+    'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
   }
   config.optimizer = {
     'name': 'adamw',
-    'learning_rate': 2e-3,
+    'learning_rate': 1.5e-3,
     'weight_decay': 1e-2,
     'weight_decay_form': 'decoupled',
     'clip_norm': 5.0,
   }
-  config.schedule = {'name': 'cosine', 'warmup_steps': 200}
-  config.evaluation = {'every_steps': 290}
-  config.checkpoint = {'every_steps': 290, 'keep_latest': 2, 'keep_best': 1}
+  config.schedule = {'name': 'cosine', 'warmup_steps': 300}
+  config.evaluation = {'every_steps': 600}
+  config.checkpoint = {'every_steps': 600, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16

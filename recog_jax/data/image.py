@@ -7,11 +7,11 @@ normalises.
 
 import collections
 import dataclasses
-import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from recog_jax.data import ops
 from recog_jax.data.image_affine import (
   Move,
   Rotation,
@@ -19,7 +19,7 @@ from recog_jax.data.image_affine import (
   Translation,
   Warp,
 )
-from recog_jax.data.image_base import Images, check, scoped
+from recog_jax.data.image_base import Images, scoped
 from recog_jax.data.image_colour import ColourJitter
 from recog_jax.data.image_geometry import (
   CenterCrop,
@@ -33,7 +33,6 @@ from recog_jax.data.image_geometry import (
 )
 from recog_jax.data.randaugment import RandomAugment
 from recog_jax.data.random import Draws
-from recog_jax.errors import UserError, unknown_name
 
 Op = Callable[[Images, Draws], Images]
 
@@ -88,29 +87,7 @@ def make_op(spec: Mapping[str, Any]) -> Op:
   Raises:
     UserError: an unknown name or key, a missing key, or a bad value.
   """
-  keys = dict(spec)
-  if 'name' not in keys:
-    raise UserError(
-      f'an augmentation has no name: {keys}; write it like '
-      "{'name': 'random_crop', 'padding': 4}"
-    )
-  name = keys.pop('name')
-  if name not in OPS:
-    raise unknown_name('augmentation', name, OPS)
-  known = inspect.signature(OPS[name]).parameters
-  for key in keys:
-    if key not in known:
-      raise unknown_name(f'key of augmentation {name}', key, known)
-  for key, parameter in known.items():
-    check(
-      key in keys or parameter.default is not parameter.empty,
-      name,
-      f"it needs the key '{key}'; its keys are {', '.join(known)}",
-    )
-  try:
-    return OPS[name](**keys)
-  except (TypeError, ValueError) as error:
-    raise UserError(f'augmentation {name} with {keys}: {error}') from error
+  return ops.make_op(spec, OPS, "{'name': 'random_crop', 'padding': 4}", {})
 
 
 def make_augment(specs: Sequence[Mapping[str, Any]]) -> Chain:
@@ -142,9 +119,9 @@ def make_augment(specs: Sequence[Mapping[str, Any]]) -> Chain:
     scope, op = entry
     return (op.mode,) if isinstance(op, Move) else scope
 
-  ops = []
+  chain = []
   for key, group in itertools.groupby(named, kind):
     group = tuple(group)
     moved = isinstance(key, tuple)
-    ops.append(Warp(group) if moved else Scoped(*group[0]))
-  return Chain(tuple(ops))
+    chain.append(Warp(group) if moved else Scoped(*group[0]))
+  return Chain(tuple(chain))

@@ -134,6 +134,12 @@ class SpeechData:
       raise UserError(
         f"config.data.deliver is features or waveform, not '{deliver}'"
       )
+    if deliver == 'waveform' and (self._augment.frame_ops or cmvn is not None):
+      raise UserError(
+        "config.data.deliver='waveform' leaves features to the device, which "
+        'neither masks them nor takes cmvn: remove spec_augment and cmvn, or '
+        "deliver 'features'"
+      )
     self._deliver = deliver
     self._workers = workers
     self.info = SpeechTaskInfo(

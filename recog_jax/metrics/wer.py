@@ -270,6 +270,6 @@ def _jiwer() -> Any:
     import jiwer
   except ImportError:
     raise ValueError(
-      "error rates need the package jiwer: pip install jiwer"
+      'error rates need the package jiwer: pip install jiwer'
     ) from None
   return jiwer

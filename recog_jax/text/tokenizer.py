@@ -361,7 +361,7 @@ def _library() -> Any:
   except ImportError:
     raise ValueError(
       'SentencePiece tokenizers need the package sentencepiece: '
-      "pip install sentencepiece"
+      'pip install sentencepiece'
     ) from None
   return sentencepiece
 

@@ -259,6 +259,13 @@ def test_an_empty_transcript_is_left_out_of_training_only(tmp_path):
     ({'lang': 'tlh'}, 'tlh'),
     ({'speeds': (0.0, 1.0)}, 'speeds must be positive'),
     ({'deliver': 'text'}, 'features or waveform'),
+    (
+      {
+        'deliver': 'waveform',
+        'augment': ({'name': 'spec_augment', 'policy': 'LD'},),
+      },
+      'remove spec_augment',
+    ),
     ({'augment': ({'name': 'echo'},)}, 'echo'),
   ],
 )
