@@ -4,7 +4,7 @@
 
 Gulati et al., "Conformer: convolution-augmented Transformer for speech
 recognition", Interspeech 2020, with four blocks. Data and protocol of
-`lstm_ctc_spoken_digits`, with more and smaller batches.
+`lstm_ctc_spoken_digits`.
 """
 
 from ml_collections import ConfigDict
@@ -29,8 +29,8 @@ def get_config(arg: str = '') -> ConfigDict:
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
-  config.total_steps = 4000
+  config.total_steps = 3000
   config.schedule.warmup_steps = 400
-  config.evaluation.every_steps = 400
-  config.checkpoint.every_steps = 400
+  config.evaluation.every_steps = 600
+  config.checkpoint.every_steps = 600
   return config

@@ -22,13 +22,15 @@ def get_config(arg: str = '') -> ConfigDict:
     'heads': 4,
     'ffn_multiplier': 4,
     'positions': 'rotary',
-    'dropout': 0.1,
+    'dropout': 0.2,
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
   }
-  config.optimizer.learning_rate = 1.5e-3
+  config.optimizer.learning_rate = 1e-3
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
-  config.total_steps = 3000
-  config.schedule.warmup_steps = 300
+  config.total_steps = 6000
+  config.schedule.warmup_steps = 500
+  config.evaluation.every_steps = 600
+  config.checkpoint.every_steps = 600
   return config

@@ -2,9 +2,8 @@
 
   python -m recog_jax.main --config=configs/transformer_ctc_spoken_digits.py
 
-Data and protocol of `lstm_ctc_spoken_digits`, with more and smaller batches:
-the number of steps decides in minutes. Pre-norm (Xiong et al., 2020), rotary
-positions (Su et al., 2021), convolutions in front.
+Data and protocol of `lstm_ctc_spoken_digits`. Pre-norm (Xiong et al., 2020),
+rotary positions (Su et al., 2021), a convolution in front.
 """
 
 from ml_collections import ConfigDict
