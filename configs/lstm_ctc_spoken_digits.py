@@ -25,7 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 3600
+  config.total_steps = 4000
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -80,7 +80,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'layers': 2,
     'hidden': 256,
     'dropout': 0.2,
-    'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
+    'subsample': {'name': 'stack', 'factor': 3},
   }
   config.optimizer = {
     'name': 'adamw',
@@ -89,9 +89,10 @@ def get_config(arg: str = '') -> ConfigDict:
     'weight_decay_form': 'decoupled',
     'clip_norm': 5.0,
   }
-  config.schedule = {'name': 'cosine', 'warmup_steps': 300}
-  config.evaluation = {'every_steps': 600}
-  config.checkpoint = {'every_steps': 600, 'keep_latest': 2, 'keep_best': 1}
+  config.schedule = {'name': 'cosine', 'warmup_steps': 200}
+  config.ema_decay = 0.999
+  config.evaluation = {'every_steps': 1000}
+  config.checkpoint = {'every_steps': 1000, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16

@@ -21,7 +21,6 @@ from matplotlib.ticker import MaxNLocator
 from experiments import speech_rows
 from experiments.speech_rows import Panel, Row
 from experiments.speech_utterances import choose
-from recog_jax.data.audio import WAVE_OPS
 from recog_jax.data.plan import split_bounds
 from recog_jax.data.speech_batch import Normaliser
 from recog_jax.data.speech_items import Join
@@ -91,9 +90,6 @@ def read(config: Any, data_dir: str | None, count: int) -> Shown:
     'data', keys, source=source, seed=config.seed, data_dir=data_dir
   )
   keys = {**_DEFAULTS, **keys}
-  if keys['deliver'] == 'waveform':  # The device only computes features.
-    ops = [s for s in keys['augment'] if s['name'] in WAVE_OPS]
-    keys.update(augment=ops, cmvn=None)
   name, start, stop = split_bounds(keys['splits']['train'], source.sizes())
   records = source.records(name)
   features = data.info.features

@@ -10,7 +10,13 @@ from recog_jax.engine import experiment, registry, train
 
 CONFIGS = sorted((Path(__file__).parent.parent / 'configs').glob('*.py'))
 # Their compilation takes half a minute and more on a busy machine.
-_LARGE = ('resnet50_cifar10', 'resnet50_imagenet', 'resnet18_cifar10')
+_LARGE = (
+  'resnet50_cifar10',
+  'resnet50_imagenet',
+  'resnet18_cifar10',
+  'conformer_ctc_librispeech',
+  'conformer_ctc_sentences',
+)
 
 
 def test_there_are_configs():

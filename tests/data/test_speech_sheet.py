@@ -177,6 +177,9 @@ def test_training_rows_are_what_training_sees(root):
 def test_waveforms_for_the_device_get_no_masks(config):
   changed = config.copy_and_resolve_references().unlock()
   changed.data.deliver = 'waveform'
+  with pytest.raises(UserError, match='remove spec_augment'):
+    speech_sheet.read(changed, None, COUNT)
+  changed.data.augment = ({'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},)
   shown = speech_sheet.read(changed, None, COUNT)
   (row,) = [r for r in shown.rows if r.name == 'training, epoch 1']
   assert 'spec_augment' not in row.detail
