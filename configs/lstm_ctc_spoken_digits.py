@@ -9,7 +9,8 @@ speaker in a row are an example; the 500 test strings are fixed. The targets are
 the characters of the digits' names.
 
 The network is that of Graves and Jaitly, "Towards end-to-end speech recognition
-with recurrent neural networks", ICML 2014, with two layers on three stacked frames.
+with recurrent neural networks", ICML 2014, with two layers on three stacked
+frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -75,8 +75,9 @@ def _loop(options, params, x, lengths):
   rows = []
   for row, n in zip(x, lengths, strict=True):
     sides = []
-    for name, p in params.items():
-      order = range(n) if name == 'forward' else reversed(range(n))
+    for name in sorted(params, reverse=True):  # forward, then backward
+      p, order = params[name], range(n)
+      order = order if name == 'forward' else reversed(order)
       y, c, out = jnp.zeros(size), jnp.zeros(units.shape[0]), {}
       for t in order:
         y, c = _step(options['cell'], p, row[t], y, c)
