@@ -19,7 +19,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 3100
+  config.total_steps = 2850
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -77,8 +77,8 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 200}
   config.ema_decay = 0.999
-  config.evaluation = {'every_steps': 310}
-  config.checkpoint = {'every_steps': 310, 'keep_latest': 5, 'keep_best': 1}
+  config.evaluation = {'every_steps': 285}
+  config.checkpoint = {'every_steps': 285, 'keep_latest': 5, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16
