@@ -8,9 +8,8 @@ speaker are the test; 45 to 49 are validation here. One to five recordings of a
 speaker in a row are an example; the 500 test strings are fixed. The targets are
 the characters of the digits' names.
 
-The network is that of Graves and Jaitly, "Towards end-to-end speech recognition
-with recurrent neural networks", ICML 2014, with two layers on three stacked
-frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
+The network is that of Graves and Jaitly, ICML 2014, with two layers on three
+stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -63,12 +62,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
   config.data.speeds = tuple(1 + i / 50 for i in range(-7, 8))
   config.data.augment = (
-    {
-      'name': 'noise',
-      'low_snr_db': 10.0,
-      'high_snr_db': 40.0,
-      'probability': 0.5,
-    },
+    {'name': 'noise', 'low_snr_db': 10.0, 'high_snr_db': 60.0},
     {
       'name': 'spec_augment',
       'freq_masks': 2,
