@@ -2,11 +2,10 @@ r"""A bidirectional LSTM with CTC on strings of recorded digits.
 
   python -m recog_jax.main --config=configs/lstm_ctc_spoken_digits.py
 
-The Free Spoken Digit Dataset, TFDS's `spoken_digit`: 2,500 recordings at 8 kHz
-of five speakers here. By its own convention recordings 0 to 4 of each digit and
-speaker are the test; 45 to 49 are validation here. One to five recordings of a
-speaker in a row are an example; the 500 test strings are fixed. The targets are
-the characters of the digits' names.
+The Free Spoken Digit Dataset (TFDS's `spoken_digit`, 8 kHz, five speakers here).
+By its own convention recordings 0 to 4 of each digit and speaker are the test;
+45 to 49 are validation here. One to five recordings of a speaker in a row are
+an example; the 500 test strings are fixed. Targets are the names' characters.
 
 The network is that of Graves and Jaitly, ICML 2014, with two layers on three
 stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
@@ -52,11 +51,8 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.data.lang = 'en'
   config.data.case = 'lower'
-  config.data.features = {
-    'name': 'log_mel',
-    'num_mels': 40,
-    'normalise': 'mean_variance',
-  }
+  features = {'name': 'log_mel', 'num_mels': 40, 'normalise': 'mean_variance'}
+  config.data.features = features
   config.data.buckets = {'count': 5, 'batch_size': 16}
   config.data.eval_batch_size = 64
   config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
