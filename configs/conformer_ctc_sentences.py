@@ -25,7 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'dropout': 0.2,
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
   }
-  config.optimizer.learning_rate = 1e-3
+  config.optimizer.learning_rate = 1.5e-3
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
