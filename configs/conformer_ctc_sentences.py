@@ -24,13 +24,14 @@ def get_config(arg: str = '') -> ConfigDict:
     'kernel': 15,
     'dropout': 0.2,
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
+    'intermediate': (2,),
   }
   config.optimizer.learning_rate = 1.5e-3
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
-  config.total_steps = 5200
+  config.total_steps = 4700
   config.schedule.warmup_steps = 500
-  config.evaluation.every_steps = 520
-  config.checkpoint.every_steps = 520
+  config.evaluation.every_steps = 470
+  config.checkpoint.every_steps = 470
   return config

@@ -56,14 +56,14 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.buckets = {'count': 5, 'batch_size': 16}
   config.data.eval_batch_size = 64
   config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
-  config.data.speeds = tuple(1 + i / 50 for i in range(-7, 8))
+  config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
   config.data.augment = (
-    {'name': 'noise', 'low_snr_db': 10.0, 'high_snr_db': 60.0},
+    {'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},
     {
       'name': 'spec_augment',
       'freq_masks': 2,
       'freq_width': 8,
-      'time_masks': 3,
+      'time_masks': 2,
       'time_width': 8,
     },
   )
