@@ -28,7 +28,8 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.optimizer.learning_rate = 1.5e-3
   if arg == 'tiny':
-    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
+    config.model.update(tiny)
     return config
   config.total_steps = 4700
   config.schedule.warmup_steps = 500

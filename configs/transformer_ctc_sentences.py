@@ -24,10 +24,12 @@ def get_config(arg: str = '') -> ConfigDict:
     'positions': 'rotary',
     'dropout': 0.2,
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
+    'intermediate': (2,),
   }
   config.optimizer.learning_rate = 1e-3
   if arg == 'tiny':
-    config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
+    tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
+    config.model.update(tiny)
     return config
   config.total_steps = 6000
   config.schedule.warmup_steps = 500

@@ -187,7 +187,12 @@ class Ctc:
 
     terms = {'ctc': term(outputs['logits'])}
     middle = outputs['taps'].get('intermediate_logits', ())
-    if middle and self.intermediate_weight:
+    if self.intermediate_weight:
+      if not middle:
+        raise UserError(
+          'task.intermediate_weight is set, but the model has no intermediate '
+          'CTC: name layers in config.model.intermediate, or set it to 0'
+        )
       sums = [term(logits)[0] for logits in middle]
       terms['intermediate'] = (sum(sums) / len(sums), tokens)
     return terms

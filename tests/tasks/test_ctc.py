@@ -138,6 +138,13 @@ def test_intermediate_ctc_has_its_share():
   )
 
 
+def test_a_share_of_intermediate_ctc_that_no_layer_has_is_told():
+  batch = make_batch(['ab', 'a'], [5, 6])
+  task = make_task(intermediate_weight=0.3)
+  with pytest.raises(UserError, match='config.model.intermediate'):
+    task.loss({**make_outputs(batch), 'taps': {}}, batch)
+
+
 class Linear(nn.Module):
   """Frames to logits, each frame for itself."""
 
