@@ -2,7 +2,7 @@ r"""A bidirectional LSTM with CTC on strings of recorded digits.
 
   python -m recog_jax.main --config=configs/lstm_ctc_spoken_digits.py
 
-The Free Spoken Digit Dataset (TFDS's `spoken_digit`, 8 kHz, five speakers here).
+The Free Spoken Digit Dataset (TFDS's `spoken_digit`; 8 kHz, five speakers).
 By its own convention recordings 0 to 4 of each digit and speaker are the test;
 45 to 49 are validation here. One to five recordings of a speaker in a row are
 an example; the 500 test strings are fixed. Targets are the names' characters.
