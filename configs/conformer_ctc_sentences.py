@@ -26,13 +26,13 @@ def get_config(arg: str = '') -> ConfigDict:
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
     'intermediate': (2,),
   }
-  config.optimizer.learning_rate = 1.5e-3
+  config.optimizer.learning_rate = 1e-3
   if arg == 'tiny':
     tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
     config.model.update(tiny)
     return config
-  config.total_steps = 4700
-  config.schedule.warmup_steps = 500
-  config.evaluation.every_steps = 470
-  config.checkpoint.every_steps = 470
+  config.total_steps = 9000
+  config.schedule.warmup_steps = 800
+  config.evaluation.every_steps = 900
+  config.checkpoint.every_steps = 900
   return config

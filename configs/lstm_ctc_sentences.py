@@ -19,7 +19,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 3300
+  config.total_steps = 6600
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -46,7 +46,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'num_mels': 80,
     'normalise': 'mean_variance',
   }
-  config.data.buckets = {'count': 7, 'batch_seconds': 40.0}
+  config.data.buckets = {'count': 7, 'batch_seconds': 20.0}
   config.data.eval_batch_size = 16
   config.data.speeds = (0.9, 1.0, 1.1)
   config.data.augment = (
@@ -75,15 +75,15 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.optimizer = {
     'name': 'adamw',
-    'learning_rate': 2e-3,
+    'learning_rate': 1.5e-3,
     'weight_decay': 1e-2,
     'weight_decay_form': 'decoupled',
     'clip_norm': 5.0,
   }
-  config.schedule = {'name': 'cosine', 'warmup_steps': 200}
+  config.schedule = {'name': 'cosine', 'warmup_steps': 300}
   config.ema_decay = 0.999
-  config.evaluation = {'every_steps': 330}
-  config.checkpoint = {'every_steps': 330, 'keep_latest': 5, 'keep_best': 1}
+  config.evaluation = {'every_steps': 660}
+  config.checkpoint = {'every_steps': 660, 'keep_latest': 5, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16
