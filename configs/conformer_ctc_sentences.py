@@ -26,13 +26,14 @@ def get_config(arg: str = '') -> ConfigDict:
     'subsample': {'name': 'conv2d', 'factor': 4, 'channels': 32},
     'intermediate': (2,),
   }
-  config.optimizer.learning_rate = 1e-3
+  config.optimizer.learning_rate = 1.5e-3
   if arg == 'tiny':
     tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
     config.model.update(tiny)
     return config
-  config.total_steps = 9000
-  config.schedule.warmup_steps = 800
-  config.evaluation.every_steps = 900
-  config.checkpoint.every_steps = 900
+  config.data.buckets.count = 5
+  config.total_steps = 6600
+  config.schedule.warmup_steps = 600
+  config.evaluation.every_steps = 660
+  config.checkpoint.every_steps = 660
   return config

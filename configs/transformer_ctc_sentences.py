@@ -31,6 +31,7 @@ def get_config(arg: str = '') -> ConfigDict:
     tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
     config.model.update(tiny)
     return config
+  config.data.buckets.count = 5
   config.total_steps = 6000
   config.schedule.warmup_steps = 500
   config.evaluation.every_steps = 600
