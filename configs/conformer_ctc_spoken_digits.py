@@ -31,8 +31,8 @@ def get_config(arg: str = '') -> ConfigDict:
     tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
     config.model.update(tiny)
     return config
-  config.total_steps = 3000
+  config.total_steps = 2400
   config.schedule.warmup_steps = 400
-  config.evaluation.every_steps = 600
-  config.checkpoint.every_steps = 600
+  config.evaluation.every_steps = 480
+  config.checkpoint.every_steps = 480
   return config

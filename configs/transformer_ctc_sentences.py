@@ -32,8 +32,8 @@ def get_config(arg: str = '') -> ConfigDict:
     config.model.update(tiny)
     return config
   config.data.buckets.count = 5
-  config.total_steps = 6000
+  config.total_steps = 4500
   config.schedule.warmup_steps = 500
-  config.evaluation.every_steps = 600
-  config.checkpoint.every_steps = 600
+  config.evaluation.every_steps = 450
+  config.checkpoint.every_steps = 450
   return config
