@@ -5,6 +5,8 @@
 Gulati et al., "Conformer: convolution-augmented Transformer for speech
 recognition", Interspeech 2020, with four blocks. Data and protocol of
 `lstm_ctc_sentences`.
+
+Reached: CER 34.2 % in 19 minutes (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict

@@ -7,6 +7,8 @@ cores: `train_clean100` with under an hour of speech, characters, greedy
 decoding. The network is that of Graves and Jaitly, "Towards end-to-end speech
 recognition with recurrent neural networks", ICML 2014, with two layers, two
 convolutions in front, and intermediate CTC (Lee and Watanabe, 2021).
+
+Reached: CER 35.1 % in 19 minutes (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
