@@ -161,7 +161,7 @@ def test_what_is_wrong_is_said(change, message):
     wer.speech_metrics(**keys)
 
 
-def test_without_jiwer_the_extra_is_named(monkeypatch):
+def test_without_jiwer_the_package_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'jiwer', None)
   with pytest.raises(ValueError, match='pip install jiwer'):
     wer.error_counts(['a'], ['a'])

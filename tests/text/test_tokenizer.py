@@ -135,7 +135,7 @@ def test_sentencepiece_training_errors_are_told(texts, tmp_path):
       make_tokenizer({'name': 'sentencepiece', 'model': 'a.model'}, tmp_path)
 
 
-def test_without_sentencepiece_the_extra_is_named(monkeypatch):
+def test_without_sentencepiece_the_package_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'sentencepiece', None)
   with pytest.raises(ValueError, match='pip install sentencepiece'):
     SentencePiece(b'model')

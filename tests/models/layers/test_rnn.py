@@ -192,47 +192,32 @@ def test_torch_gives_the_same_outputs_and_gradients(cell, projection):
       )
 
 
-def test_devices_that_share_a_batch_learn_what_one_learns():
+def _as_pjit(grad, mesh, rows, whole):
+  rows, whole = NamedSharding(mesh, rows), NamedSharding(mesh, whole)
+  return jax.jit(grad, in_shardings=(whole, rows, rows))
+
+
+def _as_pmap(grad, mesh, rows, whole):
+  """Each device runs its own part; jax adds the gradients up once."""
+  specs = {'in_specs': (whole, rows, rows), 'out_specs': whole}
+  return jax.jit(jax.shard_map(grad, mesh=mesh, **specs))
+
+
+@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+@pytest.mark.parametrize('share', [_as_pjit, _as_pmap])
+def test_devices_that_share_a_batch_learn_what_one_learns(cell, share):
   mesh = Mesh(jax.devices(), ('data',))
-  layer = RecurrentLayer('lstm', hidden=4)
-  params = _params(layer)
-  x, n = _x(b=8), jnp.arange(8)
+  layer = RecurrentLayer(cell, hidden=4)
+  args = _params(layer), _x(b=8), jnp.arange(8)
 
   def loss(params, x, n):
     return jnp.sin(layer.apply({'params': params}, x, n)).sum()
 
-  want = jax.jit(jax.grad(loss))(params, x, n)
-  rows = NamedSharding(mesh, PartitionSpec('data'))
-  whole = NamedSharding(mesh, PartitionSpec())
-  step = jax.jit(jax.grad(loss), in_shardings=(whole, rows, rows))
+  step = share(jax.grad(loss), mesh, PartitionSpec('data'), PartitionSpec())
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
-    step(params, x, n),
-    want,
-  )
-
-
-def test_each_device_may_run_its_own_part():
-  """As `pmap` does it: gradients are added up over the mesh once."""
-  mesh = Mesh(jax.devices(), ('data',))
-  layer = RecurrentLayer('gru', hidden=4)
-  params = _params(layer)
-  x, n = _x(b=8), jnp.arange(8)
-
-  def loss(params, x, n):
-    return jnp.sin(layer.apply({'params': params}, x, n)).sum()
-
-  spec = PartitionSpec('data')
-  part = jax.shard_map(
-    jax.grad(loss),
-    mesh=mesh,
-    in_specs=(PartitionSpec(), spec, spec),
-    out_specs=PartitionSpec(),
-  )
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
-    jax.jit(part)(params, x, n),
-    jax.grad(loss)(params, x, n),
+    step(*args),
+    jax.jit(jax.grad(loss))(*args),
   )
 
 
