@@ -13,12 +13,20 @@ def _gelu(x: jax.Array) -> jax.Array:
   return jax.nn.gelu(x, approximate=False)
 
 
+def _identity(x: jax.Array) -> jax.Array:
+  return x
+
+
 _ACTIVATIONS = {
+  'identity': _identity,
   'relu': jax.nn.relu,
   'sigmoid': jax.nn.sigmoid,
   'tanh': jax.numpy.tanh,
   'gelu': _gelu,
   'silu': jax.nn.silu,
+  'relu6': jax.nn.relu6,
+  'hard_sigmoid': jax.nn.hard_sigmoid,
+  'hard_swish': jax.nn.hard_swish,
 }
 _SATURATING = ('sigmoid', 'tanh')
 

@@ -72,12 +72,12 @@ class SelfAttention(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
     """Attends from every frame to the frames that count.
 
     Args:
       x: `b t d`.
-      mask: bool `b t`, the frames that count.
+      mask: bool `b t`, the frames that count; None for all.
 
     Returns:
       `b t d`.
@@ -93,7 +93,9 @@ class SelfAttention(nn.Module):
       q, bias = self._relative(q)
     elif self.positions == 'rotary':
       q, k = rotate(q), rotate(k)
-    y = jax.nn.dot_product_attention(q, k, v, bias, mask[:, None, None, :])
+    if mask is not None:
+      mask = mask[:, None, None, :]
+    y = jax.nn.dot_product_attention(q, k, v, bias, mask)
     return nn.Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
 
   def _relative(self, q):

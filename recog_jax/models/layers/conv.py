@@ -15,6 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.models.layers.depthwise2d import depthwise_conv2d
+
 Padding = str | int | Sequence[tuple[int, int]]
 
 # Images in a part of the batch for the weight gradient, and most parts.
@@ -128,11 +130,14 @@ def _convolve_on_cpu(x, kernel, strides, pads, groups):
     the image the kernel and then miss its fast routines (20 times slower).
   - One input channel and strides (the first layer of a spectrogram) as a
     product too: forward 1.2 times, weight gradient 2 times faster.
+  - As many groups as channels: see `depthwise2d`.
   - The weight gradient of a large batch in parts: XLA makes the batch the
     channels of a convolution with a kernel as large as the image, which for
     512 images took several times as long as in parts.
   """
   kh, kw, _, _ = kernel.shape
+  if groups == x.shape[-1] == kernel.shape[-1]:
+    return depthwise_conv2d(x, kernel, strides, pads)
   if groups == 1 and (kh, kw) == (1, 1) and not any(map(any, pads)):
     return _as_product(x, kernel, strides, pads)
   (h, w), (sh, sw) = x.shape[1:3], strides

@@ -3,6 +3,8 @@
 import inspect
 from collections.abc import Callable, Sequence
 
+import jax
+
 from recog_jax.errors import UserError
 
 
@@ -50,6 +52,15 @@ def check_share(what: str, value: float) -> float:
   return float(value)
 
 
+def check_positive(what: str, value: float) -> float:
+  """Returns a number above 0, or raises a UserError."""
+  if isinstance(value, bool | str) or not value > 0:
+    raise UserError(
+      f'config.model.{what} is {value!r}; give a number above 0.'
+    )
+  return float(value)
+
+
 def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
   """Returns one of the choices, or raises a UserError."""
   if value not in choices:
@@ -57,3 +68,13 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
       f'config.model.{what} is {value!r}; give one of {", ".join(choices)}.'
     )
   return value
+
+
+def check_size(what: str, x: jax.Array, least: int) -> None:
+  """Raises a UserError unless the images `b h w c` are large enough."""
+  h, w = x.shape[1:3]
+  if min(h, w) < least:
+    raise UserError(
+      f'{what} needs images of at least {least} x {least} pixels and these '
+      f'have {h} x {w}; resize them, or use another model.'
+    )

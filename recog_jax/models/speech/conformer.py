@@ -13,8 +13,9 @@ from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward
 from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import Branch, Encoder, check_encoder
+from recog_jax.models.speech.encoder import Encoder, check_encoder
 from recog_jax.models.speech.subsample import make_subsample
 
 # Gulati et al., "Conformer: convolution-augmented Transformer for speech

@@ -15,24 +15,6 @@ from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.mask import length_mask
 
 
-class Branch(nn.Module):
-  """What a residual branch goes through before it is added.
-
-  Attributes:
-    dropout: share of its elements that is dropped.
-    stochastic_depth: share of utterances for which it is left out.
-  """
-
-  dropout: float
-  stochastic_depth: float
-
-  @nn.compact
-  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-    x = Dropout(self.dropout, name='dropout')(x, train=train)
-    depth = Dropout(self.stochastic_depth, per_row=True, name='depth')
-    return depth(x, train=train)
-
-
 class Encoder(nn.Module):
   """Subsampling, then blocks; what Transformer and Conformer share.
 

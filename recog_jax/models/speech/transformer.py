@@ -3,57 +3,14 @@
 import functools
 from collections.abc import Mapping
 
-import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.attention import SelfAttention
-from recog_jax.models.layers.feed_forward import FeedForward
+from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import Branch, Encoder, check_encoder
+from recog_jax.models.speech.encoder import Encoder, check_encoder
 from recog_jax.models.speech.subsample import make_subsample
-
-
-class TransformerBlock(nn.Module):
-  """Self-attention and a position-wise network, each normalised before.
-
-  Attributes:
-    heads: of the attention.
-    inner: inner size of the position-wise network.
-    positions: see `SelfAttention`.
-    activation: of the position-wise network.
-    dropout: of both branches and of the inner layer.
-    stochastic_depth: see `Branch`.
-    dtype: of the computation.
-  """
-
-  heads: int
-  inner: int
-  positions: str
-  activation: str
-  dropout: float
-  stochastic_depth: float
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(
-    self, x: jax.Array, mask: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """`b t d` with bool `b t`, the frames that count, to `b t d`."""
-    y = nn.LayerNorm(dtype=self.dtype, name='attention_norm')(x)
-    y = SelfAttention(self.heads, self.positions, self.dtype, name='attention')(
-      y, mask
-    )
-    branch = Branch(self.dropout, self.stochastic_depth, name='attention_drop')
-    x = x + branch(y, train=train)
-    y = nn.LayerNorm(dtype=self.dtype, name='ffn_norm')(x)
-    y = FeedForward(
-      self.inner, self.activation, self.dropout, self.dtype, name='ffn'
-    )(y, train=train)
-    branch = Branch(self.dropout, self.stochastic_depth, name='ffn_drop')
-    return x + branch(y, train=train)
 
 
 def transformer_ctc(

@@ -9,10 +9,8 @@ import pytest
 
 from recog_jax.errors import UserError
 from recog_jax.models.layers.attention import POSITIONS
-from recog_jax.models.speech.transformer import (
-  TransformerBlock,
-  transformer_ctc,
-)
+from recog_jax.models.layers.transformer import TransformerBlock
+from recog_jax.models.speech.transformer import transformer_ctc
 from tests.models.speech import encoders
 
 SMALL = {

@@ -1,0 +1,146 @@
+"""Weights of torchvision and timm as variables of our image models."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import numpy as np
+
+from recog_jax.errors import UserError
+from recog_jax.models.image.torch_names import layout_of
+
+_NORM = {
+  'weight': 'params/{}/scale',
+  'bias': 'params/{}/bias',
+  'running_mean': 'batch_stats/{}/mean',
+  'running_var': 'batch_stats/{}/var',
+}
+_LINEAR = {'weight': 'params/{}/kernel', 'bias': 'params/{}/bias'}
+_MOST_LISTED = 6
+
+
+def _as_ours(value: np.ndarray, shape: tuple[int, ...], side: int) -> np.ndarray:
+  """A torch tensor in the order of our axes; the shape may still differ.
+
+  Args:
+    value: OIHW or OI kernels, or anything that has no such order.
+    shape: of our parameter.
+    side: of the image that torch flattens in front of a dense layer, or 0.
+  """
+  if value.ndim == 4:  # OIHW to HWIO; a dense layer may stand for it.
+    value = value.transpose(2, 3, 1, 0)
+    return value.reshape(-1, value.shape[-1]) if len(shape) == 2 else value
+  if value.ndim == 2 and side and value.shape[1] % side**2 == 0:
+    value = value.reshape(len(value), -1, side, side).transpose(2, 3, 1, 0)
+    return value.reshape(-1, value.shape[-1])
+  if value.ndim == 2 and len(shape) == 4:
+    return value.T[None, None]
+  if value.ndim == 2:
+    return value.T
+  if value.ndim == 3 and len(shape) == 2:  # torch's positions have a row axis.
+    return value[0]
+  return value
+
+
+def _place(layout, key, ours):
+  """Our path of a torch tensor, or None."""
+  if key in layout.tensors:
+    return f'params/{layout.tensors[key]}'
+  layer, _, leaf = key.rpartition('.')
+  if leaf.startswith('in_proj_'):
+    layer, leaf = f'{layer}.in_proj', leaf.removeprefix('in_proj_')
+  path = layout.layers.get(layer)
+  if path is None:
+    return None
+  leaves = _NORM if f'params/{path}/scale' in ours else _LINEAR
+  return leaves[leaf].format(path) if leaf in leaves else None
+
+
+def _listed(names) -> str:
+  names = sorted(names)
+  more = len(names) - _MOST_LISTED
+  return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' * (more > 0))
+
+
+def from_torch(
+  module: nn.Module,
+  shapes: Mapping[str, Any],
+  state: Mapping[str, np.ndarray],
+  *,
+  what: str = 'the weights',
+  skip_head: bool = False,
+) -> dict[str, Any]:
+  """Variables of a model from a torch state of the same architecture.
+
+  Args:
+    module: one of our image models.
+    shapes: its variables, or their shapes as of `jax.eval_shape`.
+    state: tensors by torchvision's or timm's names.
+    what: the weights in error messages.
+    skip_head: leave out the head and auxiliary heads, which belong to other
+      classes; they are not in the result then.
+
+  Returns:
+    `params` and, where the model has them, `batch_stats`, float32.
+
+  Raises:
+    UserError: weights of another architecture or number of classes; says which
+      tensors differ.
+  """
+  keys = {k for k in state if not k.endswith('num_batches_tracked')}
+  layout = layout_of(module, keys)
+  if layout is None:
+    raise UserError(
+      f'{type(module).__name__} has no torch counterpart, so {what} cannot be '
+      'its weights; give a checkpoint of recog_jax.'
+    )
+  ours = flax.traverse_util.flatten_dict(dict(shapes), sep='/')
+  heads = tuple(path for path in ours if _is_head(path))
+  result, unknown, differing = {}, [], []
+  for key in sorted(keys):
+    path = _place(layout, key, ours)
+    if path in heads and skip_head:
+      continue
+    if path not in ours:
+      if key.split('.')[0] not in layout.ignored:
+        unknown.append(key)
+      continue
+    wanted = ours[path].shape
+    side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
+    value = _as_ours(np.asarray(state[key]), wanted, side)
+    if value.shape != wanted:
+      differing.append(f'{key} {value.shape} for {path} {wanted}')
+      continue
+    result[path] = np.asarray(value, np.float32)
+  missing = set(ours) - set(result) - (set(heads) if skip_head else set())
+  missing -= {d.split(' for ')[1].split(' ')[0] for d in differing}
+  problems = [
+    f'{title}: {_listed(names)}'
+    for title, names in (
+      ('not in this model', unknown),
+      ('missing', missing),
+      ('of another shape', differing),
+    )
+    if names
+  ]
+  if problems:
+    raise UserError(
+      f'{what} are not those of this {type(module).__name__}. '
+      f'Tensors {"; ".join(problems)}. Choose the model that they belong to'
+      f'{_head_hint(differing)}.'
+    )
+  return flax.traverse_util.unflatten_dict(result, sep='/')
+
+
+def _is_head(path: str) -> bool:
+  """Whether the parameter depends on the number of classes."""
+  parts = path.split('/')
+  return parts[-2] == 'head' or parts[1].startswith('aux')
+
+
+def _head_hint(differing) -> str:
+  only_heads = differing and all(
+    _is_head(d.split(' for ')[1].split(' ')[0]) for d in differing
+  )
+  return ', or leave out the head for other classes' if only_heads else ''

@@ -1,0 +1,279 @@
+"""MobileNet v1 and v2 (Howard et al., 2017; Sandler et al., 2018)."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.dropout import Dropout
+
+# Howard et al., "MobileNets: efficient convolutional neural networks for mobile
+# vision applications" (arXiv:1704.04861), table 1: channels and stride of each
+# depthwise separable convolution.
+V1_TABLE_1 = (
+  (64, 1),
+  (128, 2),
+  (128, 1),
+  (256, 2),
+  (256, 1),
+  (512, 2),
+  *[(512, 1)] * 5,
+  (1024, 2),
+  (1024, 1),
+)
+# Sandler et al., "MobileNetV2: inverted residuals and linear bottlenecks"
+# (arXiv:1801.04381), table 2: expansion t, channels c, blocks n, stride s.
+V2_TABLE_2 = (
+  (1, 16, 1, 1),
+  (6, 24, 2, 2),
+  (6, 32, 3, 2),
+  (6, 64, 4, 2),
+  (6, 96, 3, 1),
+  (6, 160, 3, 2),
+  (6, 320, 1, 1),
+)
+STEMS = ('imagenet', 'cifar')
+
+
+def round_channels(channels: float, divisor: int = 8) -> int:
+  """The nearest multiple of the divisor that loses at most a tenth.
+
+  As in the authors' code, so that narrower networks have the published shapes.
+  """
+  rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+  return rounded + divisor if rounded < 0.9 * channels else rounded
+
+
+class InvertedResidual(nn.Module):
+  """Expansion, depthwise convolution and a linear projection.
+
+  With a shortcut where the block keeps the shape.
+
+  Attributes:
+    expansion: channels inside over channels at the input; at 1 the first
+      convolution is left out.
+    features: channels of the output.
+    stride: of the depthwise convolution.
+    layer: makes a `ConvNorm`.
+    activation: after all but the projection.
+  """
+
+  expansion: int
+  features: int
+  stride: int
+  layer: functools.partial
+  activation: str
+
+  @nn.compact
+  def __call__(self, x, *, train: bool, mask=None):
+    inner = x.shape[-1] * self.expansion
+    layer = functools.partial(self.layer, activation=self.activation)
+    y = x
+    if self.expansion != 1:
+      y = layer(inner, name='expand')(y, train=train, mask=mask)
+    y = layer(
+      inner, (3, 3), stride=self.stride, groups=inner, name='depthwise'
+    )(y, train=train, mask=mask)
+    project = self.layer(self.features, activation='identity', name='project')
+    y = project(y, train=train, mask=mask)
+    return x + y if x.shape == y.shape else y
+
+
+class Separable(nn.Module):
+  """A depthwise convolution, then a 1x1 one; see `InvertedResidual`."""
+
+  features: int
+  stride: int
+  layer: functools.partial
+  activation: str
+
+  @nn.compact
+  def __call__(self, x, *, train: bool, mask=None):
+    layer = functools.partial(self.layer, activation=self.activation)
+    c = x.shape[-1]
+    depthwise = layer(
+      c, (3, 3), stride=self.stride, groups=c, name='depthwise'
+    )
+    x = depthwise(x, train=train, mask=mask)
+    return layer(self.features, name='pointwise')(x, train=train, mask=mask)
+
+
+class MobileNet(nn.Module):
+  """MobileNet v1 or v2 over `b h w c`; see `mobilenet_v1`, `mobilenet_v2`."""
+
+  num_outputs: int
+  version: int
+  width: float
+  stem: str
+  activation: str
+  dropout: float
+  norm_momentum: float
+  norm_epsilon: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised.
+      train: use batch statistics and dropout.
+      mask: bool `b`, rows that count in batch statistics; None for all.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
+    """
+    layer = functools.partial(
+      ConvNorm,
+      norm_momentum=self.norm_momentum,
+      norm_epsilon=self.norm_epsilon,
+      dtype=self.dtype,
+    )
+    x = layer(
+      round_channels(32 * self.width),
+      (3, 3),
+      stride=1 if self.stem == 'cifar' else 2,
+      activation=self.activation,
+      name='stem',
+    )(x.astype(self.dtype), train=train, mask=mask)
+    for number, (make_block, c, stride, keys) in enumerate(self._blocks(), 1):
+      # Images of 32 x 32 keep their size in the stem and the first stride.
+      if self.stem == 'cifar' and number == self._first_stride:
+        stride = 1
+      x = make_block(
+        features=round_channels(c * self.width),
+        stride=stride,
+        layer=layer,
+        activation=self.activation,
+        name=f'block{number}',
+        **keys,
+      )(x, train=train, mask=mask)
+    if self.version == 2:
+      # The last layer is not made narrower than the paper's, only wider.
+      last = round_channels(1280 * max(1.0, self.width))
+      x = layer(last, activation=self.activation, name='last')(
+        x, train=train, mask=mask
+      )
+    features = x.mean((1, 2), dtype=jnp.float32)
+    x = Dropout(self.dropout, name='dropout')(features, train=train)
+    head = nn.Dense(
+      self.num_outputs, kernel_init=nn.initializers.normal(0.01), name='head'
+    )
+    return head(x), {'features': features}
+
+  def _blocks(self):
+    """Block, channels before rounding, stride and further keys of each."""
+    if self.version == 1:
+      return [(Separable, c, stride, {}) for c, stride in V1_TABLE_1]
+    return [
+      (InvertedResidual, c, s if index == 0 else 1, {'expansion': t})
+      for t, c, n, s in V2_TABLE_2
+      for index in range(n)
+    ]
+
+  @property
+  def _first_stride(self):
+    strides = [stride for _, _, stride, _ in self._blocks()]
+    return strides.index(2) + 1
+
+
+def _make(
+  version,
+  num_outputs,
+  width,
+  stem,
+  activation,
+  dropout,
+  norm_momentum,
+  norm_epsilon,
+  dtype,
+):
+  activation_named(activation)
+  return MobileNet(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    version=version,
+    width=options.check_positive('width', width),
+    stem=options.check_choice('stem', stem, STEMS),
+    activation=activation,
+    dropout=options.check_share('dropout', dropout),
+    norm_momentum=options.check_share('norm_momentum', norm_momentum),
+    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dtype=dtype,
+  )
+
+
+def mobilenet_v1(
+  *,
+  num_outputs: int,
+  width: float = 1.0,
+  stem: str = 'imagenet',
+  activation: str = 'relu',
+  dropout: float = 0.001,
+  norm_momentum: float = 0.9,
+  norm_epsilon: float = 1e-5,
+  dtype: jnp.dtype = jnp.float32,
+) -> MobileNet:
+  """MobileNet v1 (Howard et al., 2017, arXiv:1704.04861).
+
+  Kernels start as He et al. (2015) by fan out, the head normal with deviation
+  0.01.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    width: multiplies the channels (the paper has 1, 0.75, 0.5, 0.25).
+    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
+      2 have 1, so that images of 32 x 32 end at 4 x 4.
+    activation: see `layers.activation`.
+    dropout: before the head.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  return _make(
+    1,
+    num_outputs,
+    width,
+    stem,
+    activation,
+    dropout,
+    norm_momentum,
+    norm_epsilon,
+    dtype,
+  )
+
+
+def mobilenet_v2(
+  *,
+  num_outputs: int,
+  width: float = 1.0,
+  stem: str = 'imagenet',
+  activation: str = 'relu6',
+  dropout: float = 0.2,
+  norm_momentum: float = 0.9,
+  norm_epsilon: float = 1e-5,
+  dtype: jnp.dtype = jnp.float32,
+) -> MobileNet:
+  """MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381).
+
+  Options as in `mobilenet_v1`.
+  """
+  return _make(
+    2,
+    num_outputs,
+    width,
+    stem,
+    activation,
+    dropout,
+    norm_momentum,
+    norm_epsilon,
+    dtype,
+  )

@@ -1,0 +1,236 @@
+"""MobileNet v3, large and small (Howard et al., 2019)."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.image.mobilenet import STEMS, round_channels
+from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.dropout import Dropout
+
+# Howard et al., "Searching for MobileNetV3" (arXiv:1905.02244), tables 1 and 2:
+# side of the kernel, channels inside, channels out, squeeze and excitation,
+# hard swish (else ReLU), stride.
+TABLES = {
+  'large': (
+    (3, 16, 16, False, False, 1),
+    (3, 64, 24, False, False, 2),
+    (3, 72, 24, False, False, 1),
+    (5, 72, 40, True, False, 2),
+    (5, 120, 40, True, False, 1),
+    (5, 120, 40, True, False, 1),
+    (3, 240, 80, False, True, 2),
+    (3, 200, 80, False, True, 1),
+    (3, 184, 80, False, True, 1),
+    (3, 184, 80, False, True, 1),
+    (3, 480, 112, True, True, 1),
+    (3, 672, 112, True, True, 1),
+    (5, 672, 160, True, True, 2),
+    (5, 960, 160, True, True, 1),
+    (5, 960, 160, True, True, 1),
+  ),
+  'small': (
+    (3, 16, 16, True, False, 2),
+    (3, 72, 24, False, False, 2),
+    (3, 88, 24, False, False, 1),
+    (5, 96, 40, True, True, 2),
+    (5, 240, 40, True, True, 1),
+    (5, 240, 40, True, True, 1),
+    (5, 120, 48, True, True, 1),
+    (5, 144, 48, True, True, 1),
+    (5, 288, 96, True, True, 2),
+    (5, 576, 96, True, True, 1),
+    (5, 576, 96, True, True, 1),
+  ),
+}
+# The dense layer before the head, of the same tables.
+HIDDEN = {'large': 1280, 'small': 1024}
+
+
+class SqueezeExcite(nn.Module):
+  """Scales channels by a small network of their means (Hu et al., 2018).
+
+  Attributes:
+    hidden: channels between the two layers.
+    dtype: of the computation.
+  """
+
+  hidden: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """`b h w c` to the same."""
+    y = x.mean((1, 2), keepdims=True)
+    layer = functools.partial(
+      Conv, kernel=(1, 1), use_bias=True, dtype=self.dtype
+    )
+    y = jax.nn.relu(layer(self.hidden, name='reduce')(y))
+    return x * jax.nn.hard_sigmoid(layer(x.shape[-1], name='expand')(y))
+
+
+class Block(nn.Module):
+  """An inverted residual, see `mobilenet.InvertedResidual`, of v3.
+
+  Attributes:
+    side: of the depthwise kernel.
+    inner: channels inside.
+    features: channels out.
+    excite: whether there is a `SqueezeExcite` after the depthwise convolution.
+    stride: of the depthwise convolution.
+    activation: after all but the projection.
+    layer: makes a `ConvNorm`.
+    dtype: of the computation.
+  """
+
+  side: int
+  inner: int
+  features: int
+  excite: bool
+  stride: int
+  activation: str
+  layer: functools.partial
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x, *, train: bool, mask=None):
+    layer = functools.partial(self.layer, activation=self.activation)
+    y = x
+    if self.inner != x.shape[-1]:
+      y = layer(self.inner, name='expand')(y, train=train, mask=mask)
+    y = layer(
+      self.inner,
+      (self.side, self.side),
+      stride=self.stride,
+      groups=self.inner,
+      name='depthwise',
+    )(y, train=train, mask=mask)
+    if self.excite:
+      hidden = round_channels(self.inner // 4)
+      y = SqueezeExcite(hidden, self.dtype, name='squeeze_excite')(y)
+    project = self.layer(self.features, activation='identity', name='project')
+    y = project(y, train=train, mask=mask)
+    return x + y if x.shape == y.shape else y
+
+
+class MobileNetV3(nn.Module):
+  """Searched inverted residuals over `b h w c`; see `make`."""
+
+  num_outputs: int
+  size: str
+  width: float
+  stem: str
+  dropout: float
+  norm_momentum: float
+  norm_epsilon: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised.
+      train: use batch statistics and dropout.
+      mask: bool `b`, rows that count in batch statistics; None for all.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
+    """
+    layer = functools.partial(
+      ConvNorm,
+      norm_momentum=self.norm_momentum,
+      norm_epsilon=self.norm_epsilon,
+      dtype=self.dtype,
+    )
+    keys = {'train': train, 'mask': mask}
+    small_image = self.stem == 'cifar'
+    scale = functools.partial(_scaled, width=self.width)
+    x = layer(
+      scale(16),
+      (3, 3),
+      stride=1 if small_image else 2,
+      activation='hard_swish',
+      name='stem',
+    )(x.astype(self.dtype), **keys)
+    table = TABLES[self.size]
+    strided = [row[-1] for row in table].index(2)
+    for index, (side, inner, c, excite, swish, stride) in enumerate(table):
+      x = Block(
+        side=side,
+        inner=scale(inner),
+        features=scale(c),
+        excite=excite,
+        stride=1 if small_image and index == strided else stride,
+        activation='hard_swish' if swish else 'relu',
+        layer=layer,
+        dtype=self.dtype,
+        name=f'block{index + 1}',
+      )(x, **keys)
+    last = 6 * scale(table[-1][2])
+    x = layer(last, activation='hard_swish', name='last')(x, **keys)
+    x = x.mean((1, 2))
+    init = nn.initializers.normal(0.01)
+    hidden = round_channels(HIDDEN[self.size] * max(1.0, self.width))
+    x = nn.Dense(hidden, kernel_init=init, dtype=self.dtype, name='fc1')(x)
+    features = activation_named('hard_swish')(x).astype(jnp.float32)
+    x = Dropout(self.dropout, name='dropout')(features, train=train)
+    head = nn.Dense(self.num_outputs, kernel_init=init, name='head')
+    return head(x), {'features': features}
+
+
+def _scaled(channels, width):
+  return round_channels(channels * width)
+
+
+def make(
+  *,
+  num_outputs: int,
+  size: str,
+  width: float = 1.0,
+  stem: str = 'imagenet',
+  dropout: float = 0.2,
+  norm_momentum: float = 0.99,
+  norm_epsilon: float = 1e-3,
+  dtype: jnp.dtype = jnp.float32,
+) -> MobileNetV3:
+  """MobileNet v3 large or small (Howard et al., 2019, arXiv:1905.02244).
+
+  Kernels start as He et al. (2015) by fan out, dense layers normal with
+  deviation 0.01.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    size: `large` or `small`.
+    width: multiplies the channels; the dense layer only grows with it.
+    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
+      2 have 1.
+    dropout: before the head.
+    norm_momentum: see `BatchNorm`; the paper's, 0.99.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  return MobileNetV3(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    size=options.check_choice('size', size, tuple(TABLES)),
+    width=options.check_positive('width', width),
+    stem=options.check_choice('stem', stem, STEMS),
+    dropout=options.check_share('dropout', dropout),
+    norm_momentum=options.check_share('norm_momentum', norm_momentum),
+    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dtype=dtype,
+  )
+
+
+mobilenet_v3_large = options.variant(make, 'mobilenet_v3_large', size='large')
+mobilenet_v3_small = options.variant(make, 'mobilenet_v3_small', size='small')

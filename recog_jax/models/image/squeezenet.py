@@ -1,0 +1,152 @@
+"""SqueezeNet (Iandola et al., 2016), versions 1.0 and 1.1."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.pool import max_pool
+
+# Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters
+# and < 0.5 MB model size" (arXiv:1602.07360), table 1, and the authors' release
+# of version 1.1: features and side of the first kernel, and the fire modules
+# ahead of which there is a pooling.
+TABLE_1 = {'1.0': (96, 7, (2, 5, 9)), '1.1': (64, 3, (2, 4, 6))}
+# Fire module -> channels of the 1x1 that squeezes; it expands to eightfold.
+FIRE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
+STEMS = ('imagenet', 'cifar')
+
+
+class Fire(nn.Module):
+  """A 1x1 convolution to few channels, then 1x1 and 3x3 side by side.
+
+  Attributes:
+    squeeze: channels of the first; each of the others has four times as many.
+    activation: after every convolution.
+    dtype: of the computation.
+  """
+
+  squeeze: int
+  activation: str
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """`b h w c` to `b h w 8*squeeze`."""
+    act = activation_named(self.activation)
+    keys: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype}
+    x = act(Conv(self.squeeze, (1, 1), name='squeeze', **keys)(x))
+    wide = 4 * self.squeeze
+    one = Conv(wide, (1, 1), name='expand1x1', **keys)(x)
+    three = Conv(wide, (3, 3), padding=1, name='expand3x3', **keys)(x)
+    return act(jnp.concatenate([one, three], -1))
+
+
+class SqueezeNet(nn.Module):
+  """Fire modules over `b h w c`; see `make`."""
+
+  num_outputs: int
+  version: str
+  stem: str
+  activation: str
+  dropout: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised.
+      train: use dropout.
+      mask: rows that count in batch statistics; there are none here.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b 512`, the mean over the
+      image of what the last convolution sees.
+
+    Raises:
+      UserError: images too small for the poolings.
+    """
+    del mask
+    options.check_size('SqueezeNet', x, 8 if self.stem == 'cifar' else 21)
+    act = activation_named(self.activation)
+    features, side, pooled = TABLE_1[self.version]
+    stride = 2
+    if self.stem == 'cifar':
+      side, stride = 3, 1
+    x = Conv(
+      features,
+      (side, side),
+      (stride, stride),
+      padding=1 if self.stem == 'cifar' else 0,
+      use_bias=True,
+      dtype=self.dtype,
+      name='conv1',
+    )(x.astype(self.dtype))
+    x = act(x)
+    for number, squeeze in FIRE.items():
+      if number in pooled:
+        x = max_pool(x, 3, 2, ceil=True)
+      x = Fire(squeeze, self.activation, self.dtype, name=f'fire{number}')(x)
+    features = x.mean((1, 2), dtype=jnp.float32)
+    x = Dropout(self.dropout, name='dropout')(x, train=train)
+    x = Conv(
+      self.num_outputs,
+      (1, 1),
+      use_bias=True,
+      dtype=self.dtype,
+      kernel_init=nn.initializers.normal(0.01),
+      name='head',
+    )(x)
+    logits = act(x).mean((1, 2), dtype=jnp.float32)
+    return logits, {'features': features}
+
+
+def make(
+  *,
+  num_outputs: int,
+  version: str,
+  stem: str = 'imagenet',
+  activation: str = 'relu',
+  dropout: float = 0.5,
+  dtype: jnp.dtype = jnp.float32,
+) -> SqueezeNet:
+  """SqueezeNet 1.0 or 1.1 (Iandola et al., 2016, arXiv:1602.07360).
+
+  Kernels start as He et al. (2015) by fan out, the last normal with deviation
+  0.01. The last convolution's outputs go through the activation before their
+  mean, as in the paper, so logits are not negative.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    version: '1.0' (the paper's) or '1.1' (the same accuracy at 2.4 times less
+      computation, by the authors).
+    stem: `imagenet`, or `cifar`: a 3x3 convolution of stride 1.
+    activation: see `layers.activation`.
+    dropout: before the last convolution.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  activation_named(activation)
+  return SqueezeNet(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    version=options.check_choice('version', version, tuple(TABLE_1)),
+    stem=options.check_choice('stem', stem, STEMS),
+    activation=activation,
+    dropout=options.check_share('dropout', dropout),
+    dtype=dtype,
+  )
+
+
+squeezenet1_0 = options.variant(make, 'squeezenet1_0', version='1.0')
+squeezenet1_1 = options.variant(make, 'squeezenet1_1', version='1.1')

@@ -1,0 +1,195 @@
+"""Vision Transformer (Dosovitskiy et al., 2021)."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recog_jax.errors import UserError
+from recog_jax.models.layers import options
+from recog_jax.models.layers.attention import sinusoids
+from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.transformer import TransformerBlock
+
+# Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021
+# (arXiv:2010.11929), table 1; S and Ti of Touvron et al. (DeiT, 2021,
+# arXiv:2012.12877), table 1: layers, dim, heads.
+TABLE_1 = {
+  'ti': (12, 192, 3),
+  's': (12, 384, 6),
+  'b': (12, 768, 12),
+  'l': (24, 1024, 16),
+}
+POOLS = ('class_token', 'mean')
+POSITIONS = ('learned', 'sincos2d')
+
+
+def sincos2d(h: int, w: int, dim: int) -> np.ndarray:
+  """float32 `h*w d`: sinusoids of the column, then of the row.
+
+  Beyer et al., "Better plain ViT baselines for ImageNet-1k" (2022,
+  arXiv:2205.01580), after Chen et al. (MoCo v3, 2021).
+
+  Args:
+    h: rows of patches.
+    w: columns.
+    dim: a multiple of 4.
+  """
+  half = dim // 2
+  rows = np.repeat(sinusoids(np.arange(h), half), w, 0)
+  columns = np.tile(sinusoids(np.arange(w), half), (h, 1))
+  return np.concatenate([columns, rows], -1)
+
+
+class Vit(nn.Module):
+  """Patches, then Transformer blocks, over `b h w c`; see `make`."""
+
+  num_outputs: int
+  patch: int
+  layers: int
+  dim: int
+  heads: int
+  pool: str
+  positions: str
+  dropout: float
+  stochastic_depth: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
+  ) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Class scores of images.
+
+    Args:
+      x: float `b h w c`, normalised; h and w are multiples of the patch, and
+        fixed by the parameters where positions are learned.
+      train: use dropout and stochastic depth.
+      mask: rows that count in batch statistics; there are none here.
+
+    Returns:
+      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
+
+    Raises:
+      UserError: images that do not divide into patches.
+    """
+    del mask
+    b, h, w, c = x.shape
+    if h % self.patch or w % self.patch:
+      raise UserError(
+        f'ViT cuts images into patches of {self.patch} x {self.patch} pixels, '
+        f'which does not divide {h} x {w}; resize the images or set '
+        'config.model.patch.'
+      )
+    rows, columns = h // self.patch, w // self.patch
+    # A product over whole patches is the convolution whose stride is its
+    # kernel's size.
+    x = x.astype(self.dtype)
+    x = x.reshape(b, rows, self.patch, columns, self.patch, c)
+    x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows * columns, -1)
+    x = nn.Dense(self.dim, dtype=self.dtype, name='embedding')(x)
+    x = self._place(x, rows, columns)
+    x = Dropout(self.dropout, name='input_dropout')(x, train=train)
+    for number in range(1, self.layers + 1):
+      depth = self.stochastic_depth * (number - 1) / max(self.layers - 1, 1)
+      x = TransformerBlock(
+        heads=self.heads,
+        inner=4 * self.dim,
+        positions='sinusoidal',
+        activation='gelu',
+        dropout=self.dropout,
+        stochastic_depth=depth,
+        dtype=self.dtype,
+        name=f'block{number}',
+      )(x, None, train=train)
+    x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
+    pooled = x[:, 0] if self.pool == 'class_token' else x.mean(1)
+    features = pooled.astype(jnp.float32)
+    head = nn.Dense(
+      self.num_outputs, kernel_init=nn.initializers.zeros, name='head'
+    )
+    return head(features), {'features': features}
+
+  def _place(self, x, rows, columns):
+    """Adds positions to the patches `b t d`, and the class token."""
+    token = self.pool == 'class_token'
+    if token:
+      init = nn.initializers.normal(0.02)
+      first = self.param('class_token', init, (1, 1, self.dim), jnp.float32)
+      first = jnp.broadcast_to(first, (len(x), 1, self.dim)).astype(self.dtype)
+      x = jnp.concatenate([first, x], 1)
+    if self.positions == 'sincos2d':
+      table = sincos2d(rows, columns, self.dim)
+      places = jnp.asarray(np.pad(table, ((int(token), 0), (0, 0))))
+    else:
+      init = nn.initializers.normal(0.02)
+      shape = (rows * columns + token, self.dim)
+      places = self.param('positions', init, shape, jnp.float32)
+    return x + places.astype(self.dtype)
+
+
+def make(
+  *,
+  num_outputs: int,
+  size: str,
+  patch: int = 16,
+  pool: str = 'class_token',
+  positions: str = 'learned',
+  layers: int | None = None,
+  dim: int | None = None,
+  heads: int | None = None,
+  dropout: float = 0.0,
+  stochastic_depth: float = 0.0,
+  dtype: jnp.dtype = jnp.float32,
+) -> Vit:
+  """ViT-Ti, S, B or L (Dosovitskiy et al., 2021, arXiv:2010.11929).
+
+  Blocks are pre-norm, GELU by erf, the head starts at zero.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    size: `ti`, `s`, `b` or `l`.
+    patch: side of a patch: 16 or 32 in the paper; 4 for images of 32 x 32.
+    pool: `class_token`, or `mean` of the patches, without such a token.
+    positions: `learned`, or `sincos2d` (see there), which have no parameters
+      and fit images of any size.
+    layers: number of blocks, if not the size's.
+    dim: size of a token, if not the size's.
+    heads: of the attention, if not the size's.
+    dropout: of the input, the branches and their inner layers.
+    stochastic_depth: share of images that skip a branch of the last block; it
+      grows from 0 at the first.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  of_size = TABLE_1[options.check_choice('size', size, tuple(TABLE_1))]
+  given = {'layers': layers, 'dim': dim, 'heads': heads}
+  layers, dim, heads = (
+    options.check_count(name, default if value is None else value)
+    for (name, value), default in zip(given.items(), of_size, strict=True)
+  )
+  if dim % heads or dim % 4:
+    raise UserError(
+      f'config.model.dim is {dim}; give a multiple of 4 and of the {heads} '
+      'heads.'
+    )
+  return Vit(
+    num_outputs=options.check_count('num_outputs', num_outputs),
+    patch=options.check_count('patch', patch),
+    layers=layers,
+    dim=dim,
+    heads=heads,
+    pool=options.check_choice('pool', pool, POOLS),
+    positions=options.check_choice('positions', positions, POSITIONS),
+    dropout=options.check_share('dropout', dropout),
+    stochastic_depth=options.check_share('stochastic_depth', stochastic_depth),
+    dtype=dtype,
+  )
+
+
+vit_ti = options.variant(make, 'vit_ti', size='ti')
+vit_s = options.variant(make, 'vit_s', size='s')
+vit_b = options.variant(make, 'vit_b', size='b')
+vit_l = options.variant(make, 'vit_l', size='l')

@@ -1,0 +1,67 @@
+"""The block of speech and vision Transformers."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.layers.attention import SelfAttention
+from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.feed_forward import FeedForward
+
+
+class Branch(nn.Module):
+  """What a residual branch goes through before it is added.
+
+  Attributes:
+    dropout: share of its elements that is dropped.
+    stochastic_depth: share of rows for which it is left out.
+  """
+
+  dropout: float
+  stochastic_depth: float
+
+  @nn.compact
+  def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    x = Dropout(self.dropout, name='dropout')(x, train=train)
+    depth = Dropout(self.stochastic_depth, per_row=True, name='depth')
+    return depth(x, train=train)
+
+
+class TransformerBlock(nn.Module):
+  """Self-attention and a position-wise network, each normalised before.
+
+  Attributes:
+    heads: of the attention.
+    inner: inner size of the position-wise network.
+    positions: see `SelfAttention`.
+    activation: of the position-wise network.
+    dropout: of both branches and of the inner layer.
+    stochastic_depth: see `Branch`.
+    dtype: of the computation.
+  """
+
+  heads: int
+  inner: int
+  positions: str
+  activation: str
+  dropout: float
+  stochastic_depth: float
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, mask: jax.Array | None, *, train: bool
+  ) -> jax.Array:
+    """`b t d` to the same; bool `b t` says which frames count, None all."""
+    y = nn.LayerNorm(dtype=self.dtype, name='attention_norm')(x)
+    y = SelfAttention(self.heads, self.positions, self.dtype, name='attention')(
+      y, mask
+    )
+    branch = Branch(self.dropout, self.stochastic_depth, name='attention_drop')
+    x = x + branch(y, train=train)
+    y = nn.LayerNorm(dtype=self.dtype, name='ffn_norm')(x)
+    y = FeedForward(
+      self.inner, self.activation, self.dropout, self.dtype, name='ffn'
+    )(y, train=train)
+    branch = Branch(self.dropout, self.stochastic_depth, name='ffn_drop')
+    return x + branch(y, train=train)

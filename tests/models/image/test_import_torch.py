@@ -1,0 +1,211 @@
+"""Our models compute what torchvision's and timm's do, given their weights."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from recog_jax.engine import registry
+from recog_jax.errors import UserError
+from recog_jax.models.image.import_torch import from_torch
+
+CLASSES = 7
+# Our model and options; torch's, and options; side of the images.
+TORCHVISION = {
+  'vgg11': ({}, {}, 64),
+  'vgg13_bn': ({}, {}, 64),
+  'vgg16': ({}, {}, 64),
+  'vgg19_bn': ({}, {}, 64),
+  'alexnet': ({}, {}, 100),
+  'resnet18': ({}, {}, 72),
+  'resnet50': ({}, {}, 72),
+  'squeezenet1_0': ({}, {}, 77),
+  'squeezenet1_1': ({}, {}, 76),
+  'googlenet': ({}, {'aux_logits': True, 'init_weights': True}, 96),
+  'inception_v3': ({}, {'aux_logits': True, 'init_weights': False}, 299),
+  'mobilenet_v2': ({}, {}, 75),
+  'mobilenet_v3_large': ({}, {}, 75),
+  'mobilenet_v3_small': ({}, {}, 75),
+  'vit_b_16': ({'name': 'vit_b'}, {'image_size': 64}, 64),
+  'vit_b_32': ({'name': 'vit_b', 'patch': 32}, {'image_size': 64}, 64),
+}
+TIMM = {
+  'mobilenetv1_100': ({'name': 'mobilenet_v1'}, {}, 75),
+  'mobilenetv2_100': ({'name': 'mobilenet_v2'}, {}, 75),
+  'mobilenetv3_large_100': (
+    {'name': 'mobilenet_v3_large', 'norm_epsilon': 1e-5},
+    {},
+    75,
+  ),
+  'mobilenetv3_small_100': (
+    {'name': 'mobilenet_v3_small', 'norm_epsilon': 1e-5},
+    {},
+    75,
+  ),
+  'vgg11_bn': ({'name': 'vgg11_bn'}, {}, 224),
+  'inception_v3': ({'name': 'inception_v3'}, {'aux_logits': True}, 299),
+  'vit_tiny_patch16_224': ({'name': 'vit_ti'}, {'img_size': 64}, 64),
+  'vit_small_patch32_224': (
+    {'name': 'vit_s', 'patch': 32, 'pool': 'mean'},
+    {
+      'img_size': 64,
+      'global_pool': 'avg',
+      'class_token': False,
+      'fc_norm': False,
+    },
+    64,
+  ),
+}
+EVERY = [('torchvision', name) for name in TORCHVISION]
+EVERY += [('timm', name) for name in TIMM]
+
+
+def randomise(torch, peer):
+  """Random weights and statistics, so that no layer can be left out unseen."""
+  torch.manual_seed(0)
+  for layer in peer.modules():
+    if isinstance(layer, torch.nn.BatchNorm2d):
+      layer.running_mean.normal_(0, 0.1)
+      layer.running_var.uniform_(0.5, 1.5)
+      torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+      torch.nn.init.normal_(layer.bias, 0, 0.1)
+    elif isinstance(layer, torch.nn.Dropout):
+      layer.p = 0.0
+    elif isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
+      torch.nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
+      if layer.bias is not None:
+        torch.nn.init.normal_(layer.bias, 0, 0.1)
+  for name, value in peer.named_parameters():
+    if name.split('.')[-1] in ('cls_token', 'pos_embed', 'class_token'):
+      torch.nn.init.normal_(value, 0, 0.5)
+
+
+def make_peer(library, name):
+  """The torch module and our config of it."""
+  torch = pytest.importorskip('torch')
+  if library == 'torchvision':
+    models = pytest.importorskip('torchvision.models')
+    ours, options, side = TORCHVISION[name]
+    peer = getattr(models, name)(num_classes=CLASSES, **options)
+  else:
+    timm = pytest.importorskip('timm')
+    ours, options, side = TIMM[name]
+    peer = timm.create_model(name, num_classes=CLASSES, **options)
+  randomise(torch, peer)
+  return torch, peer, {'name': name, **ours}, side
+
+
+def build(config, side):
+  module = registry.build('model', config, num_outputs=CLASSES)
+  x = jnp.zeros((2, side, side, 3))
+  init = functools.partial(module.init, train=False)
+  return module, jax.eval_shape(init, jax.random.key(0), x)
+
+
+def numpy_state(peer):
+  state = peer.state_dict().items()
+  return {name: value.detach().numpy().copy() for name, value in state}
+
+
+def without_dropout(config, module):
+  rates = {f: 0.0 for f in ('dropout', 'auxiliary_dropout') if hasattr(module, f)}
+  return module.clone(**rates)
+
+
+@pytest.mark.parametrize(('library', 'name'), EVERY)
+def test_logits_and_gradients_equal_torchs(library, name):
+  torch, peer, config, side = make_peer(library, name)
+  module, shapes = build(config, side)
+  module = without_dropout(config, module)
+  variables = from_torch(module, shapes, numpy_state(peer))
+  x = torch.randn(2, 3, side, side)
+  ours = jnp.asarray(x.numpy().transpose(0, 2, 3, 1))
+
+  with torch.no_grad():
+    evaluated = peer.eval()(x).numpy()
+  logits, _ = jax.jit(lambda v: module.apply(v, ours, train=False))(variables)
+  bound = 1e-4 * max(1, np.abs(evaluated).max())
+  assert np.abs(logits - evaluated).max() <= bound
+
+  # A weighted sum of all logits, those of auxiliary heads too.
+  peer.train()
+  outputs = peer(x)
+  outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+  weight = torch.linspace(-1, 1, CLASSES)
+  sum((o * weight).sum() for o in outputs if o is not None).backward()
+  theirs = {k: v.grad.numpy() for k, v in peer.named_parameters()}
+  state = {**{k: np.zeros_like(v) for k, v in numpy_state(peer).items()}, **theirs}
+  wanted = from_torch(module, shapes, state)['params']
+
+  @jax.jit
+  def gradient(variables):
+    rest = {k: v for k, v in variables.items() if k != 'params'}
+
+    def loss(params):
+      (logits, taps), _ = module.apply(
+        {'params': params, **rest}, ours, train=True, mutable=['batch_stats']
+      )
+      every = [logits, *(v for k, v in taps.items() if k.startswith('aux'))]
+      return sum((o * jnp.linspace(-1, 1, CLASSES)).sum() for o in every)
+
+    return jax.grad(loss)(variables['params'])
+
+  got = gradient(variables)
+  flat = jax.tree.leaves_with_path(wanted)
+  for (path, a), b in zip(flat, jax.tree.leaves(got), strict=True):
+    # BatchNorm over two images amplifies what is rounded, in both.
+    scale = max(np.abs(a).max(), 1e-3)
+    error = np.abs(a - b).max() / scale
+    assert error <= 2e-2, (jax.tree_util.keystr(path), error)
+
+
+def test_other_classes_are_named_and_may_be_left_out():
+  _, shapes = build({'name': 'resnet18'}, 32)
+  module, other = build({'name': 'resnet18'}, 32)
+  state = to_torchvision_resnet(shapes)
+  state['fc.weight'] = np.zeros((3, 512))
+  state['fc.bias'] = np.zeros(3)
+  with pytest.raises(UserError, match=r'fc.weight .*leave out the head'):
+    from_torch(module, other, state)
+  rest = from_torch(module, other, state, skip_head=True)
+  assert 'head' not in rest['params']
+
+
+def test_another_architecture_is_named():
+  _, shapes = build({'name': 'resnet18'}, 32)
+  module, other = build({'name': 'resnet50'}, 32)
+  with pytest.raises(UserError, match='missing: .*conv3'):
+    from_torch(module, other, to_torchvision_resnet(shapes))
+
+
+def to_torchvision_resnet(shapes):
+  """A state of zeros in torchvision's layout, made from our shapes."""
+  state = {}
+  for path, leaf in jax.tree.leaves_with_path(shapes['params']):
+    *layers, kind = (part.key for part in path)
+    layer = '.'.join(layers)
+    for old, new in (
+      ('stem_conv', 'conv1'),
+      ('stem_norm', 'bn1'),
+      ('head', 'fc'),
+      ('shortcut_conv', 'downsample.0'),
+      ('shortcut_norm', 'downsample.1'),
+      ('norm', 'bn'),
+    ):
+      layer = layer.replace(old, new)
+    if layer.startswith('stage'):
+      stage, rest = layer[5:].split('_block')
+      index, rest = rest.split('.', 1)
+      layer = f'layer{stage}.{int(index) - 1}.{rest}'
+    zeros = np.zeros(leaf.shape)
+    if kind == 'kernel':
+      axes = (3, 2, 0, 1) if zeros.ndim == 4 else (1, 0)
+      state[f'{layer}.weight'] = zeros.transpose(axes)
+    elif kind == 'scale':
+      state[f'{layer}.weight'] = zeros
+      state[f'{layer}.running_mean'] = state[f'{layer}.running_var'] = zeros
+    else:
+      state[f'{layer}.bias'] = zeros
+  return state
