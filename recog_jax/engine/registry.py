@@ -20,11 +20,32 @@ _CIFAR = {
   f'resnet{d}': f'{_IMAGE}.cifar_resnet:resnet{d}'
   for d in (8, 20, 32, 44, 56, 110)
 }
+_VGG = {
+  f'vgg{d}{norm}': f'{_IMAGE}.vgg:vgg{d}{norm}'
+  for d in (11, 13, 16, 19)
+  for norm in ('', '_bn')
+}
+_MOBILE = {
+  'mobilenet_v1': f'{_IMAGE}.mobilenet:mobilenet_v1',
+  'mobilenet_v2': f'{_IMAGE}.mobilenet:mobilenet_v2',
+  'mobilenet_v3_large': f'{_IMAGE}.mobilenet_v3:mobilenet_v3_large',
+  'mobilenet_v3_small': f'{_IMAGE}.mobilenet_v3:mobilenet_v3_small',
+}
+_VIT = {f'vit_{size}': f'{_IMAGE}.vit:vit_{size}' for size in ('ti', 's')}
+_VIT |= {f'vit_{size}': f'{_IMAGE}.vit:vit_{size}' for size in ('b', 'l')}
 
 TABLES: dict[str, dict[str, str]] = {
   'model': {
     **_RESNET,
     **_CIFAR,
+    **_VGG,
+    **_MOBILE,
+    **_VIT,
+    'alexnet': f'{_IMAGE}.alexnet:alexnet',
+    'googlenet': f'{_IMAGE}.googlenet:googlenet',
+    'inception_v3': f'{_IMAGE}.inception_v3:inception_v3',
+    'squeezenet1_0': f'{_IMAGE}.squeezenet:squeezenet1_0',
+    'squeezenet1_1': f'{_IMAGE}.squeezenet:squeezenet1_1',
     'mlp': f'{_IMAGE}.mlp:mlp',
     'lenet': f'{_IMAGE}.lenet:lenet',
     'airbench': f'{_IMAGE}.airbench:airbench',

@@ -35,7 +35,7 @@ _BFLOAT16 = 'BFloat16Storage'
 _STATE_KEYS = ('state_dict', 'model', 'model_state_dict')
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
   """A pickle that asks for something other than tensors."""
 
 
@@ -73,7 +73,7 @@ class _Tensor:
     if 0 in self.shape:
       return np.zeros(self.shape, data.dtype)
     if needed > len(data) or min(self.strides, default=0) < 0:
-      raise _Refused('a tensor that reaches beyond its data')
+      raise _RefusedError('a tensor that reaches beyond its data')
     strides = [s * data.itemsize for s in self.strides]
     return np.lib.stride_tricks.as_strided(data, self.shape, strides).copy()
 
@@ -111,14 +111,14 @@ class _Unpickler(pickle.Unpickler):
       return _KNOWN[module, name]
     if module == 'torch' and (name in _DTYPES or name == _BFLOAT16):
       return _StorageType(name)
-    raise _Refused(f'{module}.{name}')
+    raise _RefusedError(f'{module}.{name}')
 
   def persistent_load(self, pid):
     kind, key = pid[1], str(pid[2])
     if pid[0] != 'storage' or not isinstance(kind, _StorageType):
-      raise _Refused('an object that is no storage')
+      raise _RefusedError('an object that is no storage')
     if len(pid) > 5 and pid[5] is not None:
-      raise _Refused('a view of a storage, from before torch 0.4')
+      raise _RefusedError('a view of a storage, from before torch 0.4')
     return self.storages.setdefault(key, _Storage(kind.kind))
 
 
@@ -129,7 +129,7 @@ def _read_zip(path):
     root = index[: -len('data.pkl')]
     order = root + 'byteorder'
     if order in names and archive.read(order) != b'little':
-      raise _Refused('numbers in big-endian order')
+      raise _RefusedError('numbers in big-endian order')
     unpickler = _Unpickler(io.BytesIO(archive.read(index)))
     state = unpickler.load()
     for key, storage in unpickler.storages.items():
@@ -138,7 +138,7 @@ def _read_zip(path):
 
 
 def _read_legacy(path):
-  with open(path, 'rb') as file:
+  with Path(path).open('rb') as file:
     for expected in (_MAGIC, 1001):
       if _Unpickler(file).load() != expected:
         raise pickle.UnpicklingError('not written by torch.save')
@@ -157,7 +157,7 @@ def _read_pth(path):
     legacy = not zipfile.is_zipfile(path)
     state = _read_legacy(path) if legacy else _read_zip(path)
     if not isinstance(state, dict):
-      raise _Refused(f'a {type(state).__name__}')
+      raise _RefusedError(f'a {type(state).__name__}')
     for key in _STATE_KEYS:
       if isinstance(state.get(key), dict):
         state = state[key]
@@ -166,7 +166,7 @@ def _read_pth(path):
       for name, value in state.items()
       if isinstance(value, _Tensor)
     }
-  except _Refused as error:
+  except _RefusedError as error:
     raise UserError(
       f'{path} holds more than tensors ({error}), which could run code when '
       'read, and is refused. In torch, save the weights alone: '
@@ -217,7 +217,9 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
   """
   path = Path(path)
   if not path.is_file():
-    raise UserError(f'there is no file {path}; give a .safetensors or .pth file.')
+    raise UserError(
+      f'there is no file {path}; give a .safetensors or .pth file.'
+    )
   if path.suffix == '.safetensors':
     state = _read_safetensors(path)
   elif path.suffix in ('.pth', '.pt', '.bin'):

@@ -47,6 +47,7 @@ class Classification:
     cutmix_alpha: 0 for no CutMix.
     mix_probability: of mixing a batch.
     switch_probability: of CutMix where both are on.
+    auxiliary_weight: of the loss of each auxiliary head beside the head's.
   """
 
   label_names: tuple[str, ...]
@@ -59,6 +60,7 @@ class Classification:
   cutmix_alpha: float
   mix_probability: float
   switch_probability: float
+  auxiliary_weight: float
 
   # -- what the engine asks ---------------------------------------------------
 
@@ -86,8 +88,8 @@ class Classification:
 
   @property
   def coefficients(self) -> Mapping[str, float]:
-    """Factors of the loss terms: there is one term, as it is."""
-    return {}
+    """Factors of the loss terms."""
+    return {'auxiliary': self.auxiliary_weight}
 
   # -- on the device ----------------------------------------------------------
 
@@ -161,15 +163,38 @@ class Classification:
       mutable=kept if train else False,
     )
     (logits, taps), updated = result if train else (result, {})
+    if train and self.auxiliary_weight and not _auxiliary(taps):
+      raise UserError(
+        'config.task.auxiliary_weight is set, but the model has no auxiliary '
+        'heads: set it to 0, or choose GoogLeNet or Inception v3 with '
+        'config.model.auxiliary=True'
+      )
     return {'logits': logits, 'taps': taps}, dict(updated)
 
   def loss(
     self, outputs: Outputs, batch: Batch
   ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """The term 'loss': its sum over the valid rows, and their number."""
+    """Terms as (sum over the valid rows, their number).
+
+    'loss', and where `auxiliary_weight` is set and the model is trained
+    'auxiliary', the sum of the auxiliary heads' losses.
+    """
     valid = batch['valid']
-    values = jnp.where(valid, self._losses(outputs, batch), 0)
-    return {'loss': (values.sum(), valid.sum(dtype=jnp.float32))}
+    count = valid.sum(dtype=jnp.float32)
+    terms = {'loss': [outputs['logits']]}
+    heads = _auxiliary(outputs['taps']) if self.auxiliary_weight else []
+    if heads:
+      terms['auxiliary'] = heads
+    return {
+      name: (
+        sum(
+          jnp.where(valid, self._losses(logits, batch), 0).sum()
+          for logits in every
+        ),
+        count,
+      )
+      for name, every in terms.items()
+    }
 
   def monitor(
     self, outputs: Outputs, batch: Batch
@@ -190,7 +215,7 @@ class Classification:
       return Regression.from_outputs(logits[:, 0], targets, valid)
     kind = MultiLabel if self.multi_label else MultiClass
     return kind.from_outputs(
-      logits, targets, valid, self._losses(outputs, batch)
+      logits, targets, valid, self._losses(logits, batch)
     )
 
   def records(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
@@ -207,7 +232,7 @@ class Classification:
     rows = {
       'index': batch['index'],
       'target': targets,
-      'loss': self._losses(outputs, batch),
+      'loss': self._losses(logits, batch),
     }
     if self.regression:
       return {**rows, 'prediction': logits[:, 0]}
@@ -295,9 +320,9 @@ class Classification:
     eps = self.label_smoothing
     return (1 - eps) * targets + eps * uniform if eps else targets
 
-  def _losses(self, outputs: Outputs, batch: Batch) -> jax.Array:
+  def _losses(self, logits: jax.Array, batch: Batch) -> jax.Array:
     """float32 `b`; for more than one output their mean, except softmax."""
-    logits = outputs['logits'].astype(jnp.float32)
+    logits = logits.astype(jnp.float32)
     soft = batch.get('soft_targets')
     if self.objective == 'softmax':
       if soft is None:
@@ -312,6 +337,11 @@ class Classification:
     return optax.squared_error(logits, soft).mean(1)
 
 
+def _auxiliary(taps: Mapping[str, jax.Array]) -> list[jax.Array]:
+  """Logits of the auxiliary heads among a model's taps."""
+  return [taps[name] for name in sorted(taps) if name.startswith('aux')]
+
+
 def make_classification(
   *,
   info: Info,
@@ -324,6 +354,7 @@ def make_classification(
   cutmix_alpha: float = 0.0,
   mix_probability: float = 1.0,
   switch_probability: float = 0.5,
+  auxiliary_weight: float = 0.0,
 ) -> Classification:
   """The task of a config.
 
@@ -342,6 +373,8 @@ def make_classification(
     cutmix_alpha: of CutMix's (Yun et al., 2019); 0 is off.
     mix_probability: of mixing a batch at all.
     switch_probability: of CutMix rather than mixup, where both are on.
+    auxiliary_weight: of the loss of each auxiliary head, in training (GoogLeNet
+      has 0.3, Inception v3 0.4).
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
@@ -374,6 +407,7 @@ def make_classification(
     ('label_smoothing', label_smoothing),
     ('mix_probability', mix_probability),
     ('switch_probability', switch_probability),
+    ('auxiliary_weight', auxiliary_weight),
   ):
     if not 0 <= share <= 1:
       raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
@@ -398,4 +432,5 @@ def make_classification(
     cutmix_alpha=float(cutmix_alpha),
     mix_probability=float(mix_probability),
     switch_probability=float(switch_probability),
+    auxiliary_weight=float(auxiliary_weight),
   )

@@ -16,7 +16,7 @@ class DenseHead(nn.Module):
     hidden: sizes of the layers before them.
     activation: of those; see `layers.activation`.
     dropout: share that is dropped.
-    dropout_first: drop the input of each hidden layer (AlexNet), not its output.
+    dropout_first: drop the input of each hidden layer, not its output.
     dtype: of the hidden layers; the logits are float32.
   """
 
@@ -37,10 +37,10 @@ class DenseHead(nn.Module):
       drop = Dropout(self.dropout, name=f'dropout{number}')
       if self.dropout_first:
         x = drop(x, train=train)
-      x = nn.Dense(size, kernel_init=init, dtype=self.dtype, name=f'fc{number}')(
-        x
+      dense = nn.Dense(
+        size, kernel_init=init, dtype=self.dtype, name=f'fc{number}'
       )
-      x = activation_named(self.activation)(x)
+      x = activation_named(self.activation)(dense(x))
       if not self.dropout_first:
         x = drop(x, train=train)
     features = x.astype(jnp.float32)

@@ -20,7 +20,9 @@ _LINEAR = {'weight': 'params/{}/kernel', 'bias': 'params/{}/bias'}
 _MOST_LISTED = 6
 
 
-def _as_ours(value: np.ndarray, shape: tuple[int, ...], side: int) -> np.ndarray:
+def _as_ours(
+  value: np.ndarray, shape: tuple[int, ...], side: int
+) -> np.ndarray:
   """A torch tensor in the order of our axes; the shape may still differ.
 
   Args:

@@ -16,7 +16,7 @@ from recog_jax.models.layers.pool import avg_pool, max_pool
 # the authors' release (`slim`), which torchvision has too.
 #
 # A module is some branches and a pooling. A branch is some layers:
-# name, features, kernel, and stride where it is not 1 (without padding then). 
+# name, features, kernel, and stride where it is not 1 (without padding then).
 # list in a branch holds layers side by side.
 
 
@@ -51,35 +51,44 @@ def _figure_6(c):
 
 
 _FIGURE_7 = (
-  (('branch1x1', 320, 1),),
   (
-    ('branch3x3_1', 384, 1),
-    [('branch3x3_2a', 384, (1, 3)), ('branch3x3_2b', 384, (3, 1))],
+    (('branch1x1', 320, 1),),
+    (
+      ('branch3x3_1', 384, 1),
+      [('branch3x3_2a', 384, (1, 3)), ('branch3x3_2b', 384, (3, 1))],
+    ),
+    (
+      ('branch3x3dbl_1', 448, 1),
+      ('branch3x3dbl_2', 384, 3),
+      [('branch3x3dbl_3a', 384, (1, 3)), ('branch3x3dbl_3b', 384, (3, 1))],
+    ),
   ),
-  (
-    ('branch3x3dbl_1', 448, 1),
-    ('branch3x3dbl_2', 384, 3),
-    [('branch3x3dbl_3a', 384, (1, 3)), ('branch3x3dbl_3b', 384, (3, 1))],
-  ),
-), 192
+  192,
+)
 # Where the image shrinks: the pooling is a maximum, not projected.
 _SHRINK_A = (
-  (('branch3x3', 384, 3, 2),),
   (
-    ('branch3x3dbl_1', 64, 1),
-    ('branch3x3dbl_2', 96, 3),
-    ('branch3x3dbl_3', 96, 3, 2),
+    (('branch3x3', 384, 3, 2),),
+    (
+      ('branch3x3dbl_1', 64, 1),
+      ('branch3x3dbl_2', 96, 3),
+      ('branch3x3dbl_3', 96, 3, 2),
+    ),
   ),
-), 0
+  0,
+)
 _SHRINK_B = (
-  (('branch3x3_1', 192, 1), ('branch3x3_2', 320, 3, 2)),
   (
-    ('branch7x7x3_1', 192, 1),
-    ('branch7x7x3_2', 192, (1, 7)),
-    ('branch7x7x3_3', 192, (7, 1)),
-    ('branch7x7x3_4', 192, 3, 2),
+    (('branch3x3_1', 192, 1), ('branch3x3_2', 320, 3, 2)),
+    (
+      ('branch7x7x3_1', 192, 1),
+      ('branch7x7x3_2', 192, (1, 7)),
+      ('branch7x7x3_3', 192, (7, 1)),
+      ('branch7x7x3_4', 192, 3, 2),
+    ),
   ),
-), 0
+  0,
+)
 TABLE_1 = {
   '5b': _figure_5(32),
   '5c': _figure_5(64),

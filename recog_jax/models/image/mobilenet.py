@@ -95,11 +95,20 @@ class Separable(nn.Module):
   def __call__(self, x, *, train: bool, mask=None):
     layer = functools.partial(self.layer, activation=self.activation)
     c = x.shape[-1]
-    depthwise = layer(
-      c, (3, 3), stride=self.stride, groups=c, name='depthwise'
-    )
+    depthwise = layer(c, (3, 3), stride=self.stride, groups=c, name='depthwise')
     x = depthwise(x, train=train, mask=mask)
     return layer(self.features, name='pointwise')(x, train=train, mask=mask)
+
+
+def blocks_of(version: int) -> list[tuple]:
+  """Block, channels before rounding, stride and further keys of each."""
+  if version == 1:
+    return [(Separable, c, stride, {}) for c, stride in V1_TABLE_1]
+  return [
+    (InvertedResidual, c, s if index == 0 else 1, {'expansion': t})
+    for t, c, n, s in V2_TABLE_2
+    for index in range(n)
+  ]
 
 
 class MobileNet(nn.Module):
@@ -142,9 +151,11 @@ class MobileNet(nn.Module):
       activation=self.activation,
       name='stem',
     )(x.astype(self.dtype), train=train, mask=mask)
-    for number, (make_block, c, stride, keys) in enumerate(self._blocks(), 1):
+    blocks = blocks_of(self.version)
+    first_stride = [stride for _, _, stride, _ in blocks].index(2) + 1
+    for number, (make_block, c, stride, keys) in enumerate(blocks, 1):
       # Images of 32 x 32 keep their size in the stem and the first stride.
-      if self.stem == 'cifar' and number == self._first_stride:
+      if self.stem == 'cifar' and number == first_stride:
         stride = 1
       x = make_block(
         features=round_channels(c * self.width),
@@ -166,21 +177,6 @@ class MobileNet(nn.Module):
       self.num_outputs, kernel_init=nn.initializers.normal(0.01), name='head'
     )
     return head(x), {'features': features}
-
-  def _blocks(self):
-    """Block, channels before rounding, stride and further keys of each."""
-    if self.version == 1:
-      return [(Separable, c, stride, {}) for c, stride in V1_TABLE_1]
-    return [
-      (InvertedResidual, c, s if index == 0 else 1, {'expansion': t})
-      for t, c, n, s in V2_TABLE_2
-      for index in range(n)
-    ]
-
-  @property
-  def _first_stride(self):
-    strides = [stride for _, _, stride, _ in self._blocks()]
-    return strides.index(2) + 1
 
 
 def _make(

@@ -12,7 +12,7 @@ from recog_jax.models.image.alexnet import TABLE as ALEXNET
 from recog_jax.models.image.alexnet import AlexNet
 from recog_jax.models.image.googlenet import GoogLeNet
 from recog_jax.models.image.inception_v3 import InceptionV3
-from recog_jax.models.image.mobilenet import MobileNet
+from recog_jax.models.image.mobilenet import MobileNet, blocks_of
 from recog_jax.models.image.mobilenet_v3 import TABLES as MOBILENET_V3
 from recog_jax.models.image.mobilenet_v3 import MobileNetV3
 from recog_jax.models.image.resnet import ResNet
@@ -77,7 +77,9 @@ def _vgg(module: Vgg, keys) -> Layout:
     }
     return Layout(names)
   dense = ('fc1', 'fc2', 'head')
-  names |= {f'classifier.{3 * i}': f'classifier/{n}' for i, n in enumerate(dense)}
+  names |= {
+    f'classifier.{3 * i}': f'classifier/{n}' for i, n in enumerate(dense)
+  }
   return Layout(names, flattened={'classifier/fc1': module.pool_size})
 
 
@@ -196,7 +198,7 @@ def _mobilenet(module: MobileNet, keys) -> Layout:
     _conv_norm(names, 'conv_head', 'bn2', 'last')
     return Layout(names | {'classifier': 'head'})
   _conv_norm(names, 'features.0.0', 'features.0.1', 'stem')
-  count = len(module._blocks())  # noqa: SLF001
+  count = len(blocks_of(module.version))
   for number in range(1, count + 1):
     theirs, ours = f'features.{number}.conv', f'block{number}'
     layers = ['expand', 'depthwise']
@@ -235,7 +237,10 @@ def _mobilenet_v3(module: MobileNetV3, keys) -> Layout:
     for place, layer in enumerate(layers):
       here, path = f'{theirs}.{place}', f'{ours}/{layer}'
       if layer == 'squeeze_excite':
-        names |= {f'{here}.fc1': f'{path}/reduce', f'{here}.fc2': f'{path}/expand'}
+        names |= {
+          f'{here}.fc1': f'{path}/reduce',
+          f'{here}.fc2': f'{path}/expand',
+        }
       else:
         _conv_norm(names, f'{here}.0', f'{here}.1', path)
   last = f'features.{len(table) + 1}'
@@ -248,14 +253,17 @@ def _vit(module: Vit, keys) -> Layout:
   if timm:
     names = {'patch_embed.proj': 'embedding', 'norm': 'norm', 'head': 'head'}
     tensors = {'cls_token': 'class_token', 'pos_embed': 'positions'}
-    block, layers = 'blocks.{}', {
-      'norm1': 'attention_norm',
-      'attn.qkv': 'attention/qkv',
-      'attn.proj': 'attention/out',
-      'norm2': 'ffn_norm',
-      'mlp.fc1': 'ffn/inner',
-      'mlp.fc2': 'ffn/outer',
-    }
+    block, layers = (
+      'blocks.{}',
+      {
+        'norm1': 'attention_norm',
+        'attn.qkv': 'attention/qkv',
+        'attn.proj': 'attention/out',
+        'norm2': 'ffn_norm',
+        'mlp.fc1': 'ffn/inner',
+        'mlp.fc2': 'ffn/outer',
+      },
+    )
   else:
     names = {
       'conv_proj': 'embedding',
@@ -266,17 +274,20 @@ def _vit(module: Vit, keys) -> Layout:
       'class_token': 'class_token',
       'encoder.pos_embedding': 'positions',
     }
-    block, layers = 'encoder.layers.encoder_layer_{}', {
-      'ln_1': 'attention_norm',
-      'self_attention.in_proj': 'attention/qkv',
-      'self_attention.out_proj': 'attention/out',
-      'ln_2': 'ffn_norm',
-      'mlp.0': 'ffn/inner',
-      'mlp.3': 'ffn/outer',
-      # Before torchvision 0.12.
-      'mlp.linear_1': 'ffn/inner',
-      'mlp.linear_2': 'ffn/outer',
-    }
+    block, layers = (
+      'encoder.layers.encoder_layer_{}',
+      {
+        'ln_1': 'attention_norm',
+        'self_attention.in_proj': 'attention/qkv',
+        'self_attention.out_proj': 'attention/out',
+        'ln_2': 'ffn_norm',
+        'mlp.0': 'ffn/inner',
+        'mlp.3': 'ffn/outer',
+        # Before torchvision 0.12.
+        'mlp.linear_1': 'ffn/inner',
+        'mlp.linear_2': 'ffn/outer',
+      },
+    )
   for index in range(module.layers):
     for theirs, ours in layers.items():
       names[f'{block.format(index)}.{theirs}'] = f'block{index + 1}/{ours}'

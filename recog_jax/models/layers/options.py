@@ -55,9 +55,7 @@ def check_share(what: str, value: float) -> float:
 def check_positive(what: str, value: float) -> float:
   """Returns a number above 0, or raises a UserError."""
   if isinstance(value, bool | str) or not value > 0:
-    raise UserError(
-      f'config.model.{what} is {value!r}; give a number above 0.'
-    )
+    raise UserError(f'config.model.{what} is {value!r}; give a number above 0.')
   return float(value)
 
 

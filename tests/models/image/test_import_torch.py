@@ -110,7 +110,9 @@ def numpy_state(peer):
 
 
 def without_dropout(config, module):
-  rates = {f: 0.0 for f in ('dropout', 'auxiliary_dropout') if hasattr(module, f)}
+  rates = {
+    f: 0.0 for f in ('dropout', 'auxiliary_dropout') if hasattr(module, f)
+  }
   return module.clone(**rates)
 
 
@@ -136,7 +138,10 @@ def test_logits_and_gradients_equal_torchs(library, name):
   weight = torch.linspace(-1, 1, CLASSES)
   sum((o * weight).sum() for o in outputs if o is not None).backward()
   theirs = {k: v.grad.numpy() for k, v in peer.named_parameters()}
-  state = {**{k: np.zeros_like(v) for k, v in numpy_state(peer).items()}, **theirs}
+  state = {
+    **{k: np.zeros_like(v) for k, v in numpy_state(peer).items()},
+    **theirs,
+  }
   wanted = from_torch(module, shapes, state)['params']
 
   @jax.jit
