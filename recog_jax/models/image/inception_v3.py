@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import ConvNorm
 from recog_jax.models.layers.dropout import Dropout
@@ -121,8 +122,10 @@ _STEMS = {
     ('conv4a', 192, 3, 1, 1),
   ),
 }
-_MIN_SIDE = {'imagenet': 75, 'cifar': 7}
-# The auxiliary head's pooling and kernel need this many positions.
+_MIN_SIDE = {'imagenet': 75, 'cifar': 16}
+# Of the auxiliary head's last convolution; and where it has a pooling before
+# that, which smaller images could not afford: 17 positions are 299 pixels.
+_AUXILIARY_KERNEL = 5
 _AUXILIARY_SIDE = 17
 
 
@@ -180,10 +183,17 @@ class AuxiliaryHead(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask=None):
+    if min(x.shape[1:3]) < _AUXILIARY_KERNEL:
+      raise UserError(
+        'the auxiliary head of Inception v3 needs images of at least 107 x 107 '
+        "(11 x 11 with config.model.stem='cifar'); resize them, or set "
+        'config.model.auxiliary=False.'
+      )
     if min(x.shape[1:3]) >= _AUXILIARY_SIDE:
       x = avg_pool(x, 5, 3)
     x = self.layer(128, name='conv0')(x, train=train, mask=mask)
-    x = self.layer(768, (5, 5), padding=(0, 0), name='conv1')(
+    kernel = (_AUXILIARY_KERNEL, _AUXILIARY_KERNEL)
+    x = self.layer(768, kernel, padding=(0, 0), name='conv1')(
       x, train=train, mask=mask
     )
     x = x.mean((1, 2), dtype=jnp.float32)

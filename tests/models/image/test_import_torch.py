@@ -1,6 +1,8 @@
 """Our models compute what torchvision's and timm's do, given their weights."""
 
 import functools
+import importlib
+import importlib.util
 
 import jax
 import jax.numpy as jnp
@@ -85,8 +87,11 @@ def randomise(torch, peer):
 def make_peer(library, name):
   """The torch module and our config of it."""
   torch = pytest.importorskip('torch')
+  if importlib.util.find_spec('torchvision'):
+    # Imports torch itself.
+    importlib.import_module('experiments.peers.torch_step').import_torchvision()
   if library == 'torchvision':
-    models = pytest.importorskip('torchvision.models')
+    models = pytest.importorskip('torchvision').models
     ours, options, side = TORCHVISION[name]
     peer = getattr(models, name)(num_classes=CLASSES, **options)
   else:

@@ -1,0 +1,187 @@
+"""Sizes of the image models, and what they promise at small sizes.
+
+That they compute what torch's compute is in test_import_torch.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from recog_jax.engine import registry
+from recog_jax.errors import UserError
+
+# Trained parameters with 1,000 classes. torchvision's documentation (0.26) has
+# these, but for MobileNet v1, ViT-Ti and ViT-S, which are timm's, and GoogLeNet
+# and Inception v3, for which it leaves out the auxiliary heads.
+PARAMETERS = {
+  'alexnet': 61_100_840,
+  'vgg11': 132_863_336,
+  'vgg11_bn': 132_868_840,
+  'vgg13': 133_047_848,
+  'vgg13_bn': 133_053_736,
+  'vgg16': 138_357_544,
+  'vgg16_bn': 138_365_992,
+  'vgg19': 143_667_240,
+  'vgg19_bn': 143_678_248,
+  'squeezenet1_0': 1_248_424,
+  'squeezenet1_1': 1_235_496,
+  'googlenet': 6_624_904,
+  'inception_v3': 23_834_568,
+  'mobilenet_v1': 4_231_976,
+  'mobilenet_v2': 3_504_872,
+  'mobilenet_v3_large': 5_483_032,
+  'mobilenet_v3_small': 2_542_856,
+  'vit_ti': 5_717_416,
+  'vit_s': 22_050_664,
+  'vit_b': 86_567_656,
+  'vit_l': 304_326_632,
+}
+SMALL = {
+  'vgg': {'name': 'vgg11_bn', 'width': 8, 'pool_size': 1, 'hidden': (16,)},
+  'squeezenet': {'name': 'squeezenet1_1', 'stem': 'cifar'},
+  'mobilenet_v1': {'name': 'mobilenet_v1', 'stem': 'cifar', 'width': 0.25},
+  'mobilenet_v2': {'name': 'mobilenet_v2', 'stem': 'cifar', 'width': 0.25},
+  'mobilenet_v3': {
+    'name': 'mobilenet_v3_small',
+    'stem': 'cifar',
+    'width': 0.25,
+  },
+  'vit': {
+    'name': 'vit_ti',
+    'patch': 8,
+    'layers': 2,
+    'dim': 16,
+    'heads': 2,
+    'stochastic_depth': 0.1,
+  },
+}
+_FAST = {'xla_backend_optimization_level': 0}
+
+
+def _build(config, classes=7, **options):
+  config = {'dropout': 0.0, **config, **options}
+  return registry.build('model', config, num_outputs=classes)
+
+
+def _abstract(module, side):
+  x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+  init = functools.partial(module.init, train=False)
+  return jax.eval_shape(init, jax.random.key(0), x)
+
+
+@pytest.mark.parametrize('name', PARAMETERS)
+def test_published_parameter_counts(name):
+  options = {}
+  if name in ('googlenet', 'inception_v3'):
+    options['auxiliary'] = False
+  side = 299 if name == 'inception_v3' else 224
+  params = _abstract(_build({'name': name}, 1000, **options), side)['params']
+  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize(
+  ('config', 'heads', 'side'),
+  [
+    ({'name': 'googlenet'}, {'aux1', 'aux2'}, 64),
+    ({'name': 'googlenet', 'variant': 'paper'}, {'aux1', 'aux2'}, 64),
+    ({'name': 'inception_v3'}, {'aux1'}, 107),
+    ({'name': 'inception_v3', 'stem': 'cifar'}, {'aux1'}, 32),
+  ],
+)
+def test_auxiliary_heads_answer_in_training_alone(config, heads, side):
+  module = _build(config)
+  variables = _abstract(module, side)
+  x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+  for train in (True, False):
+
+    def apply(variables, x, train=train):
+      rngs = {'dropout': jax.random.key(0)}
+      return module.apply(
+        variables, x, train=train, mutable=['batch_stats'], rngs=rngs
+      )
+
+    (logits, taps), _ = jax.eval_shape(apply, variables, x)
+    assert logits.shape == (2, 7)
+    assert set(taps) == {'features'} | (heads if train else set())
+    assert all(taps[head].shape == (2, 7) for head in heads & set(taps))
+
+
+@pytest.mark.parametrize('name', SMALL)
+def test_padding_and_order_of_rows_do_not_matter(name):
+  module = _build(SMALL[name])
+  side = 32
+  variables = jax.tree.map(
+    lambda leaf: (
+      jax.random.normal(jax.random.key(leaf.size), leaf.shape)
+      / max(np.prod(leaf.shape[:-1]), 1) ** 0.5
+    ),
+    _abstract(module, side),
+  )
+  if 'batch_stats' in variables:
+    variables['batch_stats'] = jax.tree.map(
+      lambda leaf: jnp.abs(leaf) + 0.5, variables['batch_stats']
+    )
+  x = jax.random.normal(jax.random.key(0), (6, side, side, 3))
+
+  @functools.partial(jax.jit, static_argnums=2, compiler_options=_FAST)
+  def forward(x, mask, train):
+    (logits, _), stats = module.apply(
+      variables,
+      x,
+      train=train,
+      mask=mask,
+      mutable=['batch_stats'],
+      rngs={'dropout': jax.random.key(1)},
+    )
+    return logits, stats
+
+  everything = jnp.ones(8, bool)
+  logits, _ = forward(x, everything[:6], False)
+  assert np.abs(np.asarray(logits)).max() > 1e-4
+  order = jnp.array([3, 0, 5, 1, 4, 2])
+  shuffled, _ = forward(x[order], everything[:6], False)
+  bound = 1e-4 * np.abs(logits).max()
+  np.testing.assert_allclose(shuffled, logits[order], atol=bound)
+  if name == 'vit':  # Draws per row in training: nothing to compare.
+    return
+  padded = jnp.concatenate([x, jnp.full((2, *x.shape[1:]), 50.0)])
+  wanted, stats = forward(x, everything[:6], True)
+  got, got_stats = forward(padded, jnp.arange(8) < 6, True)
+  bound = 1e-3 * np.abs(wanted).max()
+  np.testing.assert_allclose(got[:6], wanted, atol=bound)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-3),
+    got_stats,
+    stats,
+  )
+
+
+def test_a_bad_option_is_a_plain_error():
+  for name, key, value, word in (
+    ('vgg16', 'hidden', 4096, 'tuple'),
+    ('vgg16', 'dropout', 1.0, 'below 1'),
+    ('squeezenet1_1', 'stem', 'small', 'imagenet, cifar'),
+    ('mobilenet_v2', 'width', 0, 'above 0'),
+    ('mobilenet_v3_large', 'stem', 'x', 'imagenet, cifar'),
+    ('googlenet', 'variant', 'v1', 'batch_norm, paper'),
+    ('inception_v3', 'stem', 'x', 'imagenet, cifar'),
+    ('vit_s', 'pool', 'max', 'class_token, mean'),
+    ('vit_s', 'dim', 6, 'multiple of 4'),
+  ):
+    with pytest.raises(UserError, match=word):
+      _build({'name': name}, **{key: value})
+
+
+def test_images_that_are_too_small_or_do_not_divide_are_named():
+  for name, side, words in (
+    ('vgg16', 16, '32 x 32'),
+    ('alexnet', 32, '63 x 63'),
+    ('inception_v3', 32, '75 x 75'),
+    ('inception_v3', 106, '107 x 107'),
+    ('vit_s', 40, 'does not divide 40 x 40'),
+  ):
+    with pytest.raises(UserError, match=words):
+      _abstract(_build({'name': name}), side)
