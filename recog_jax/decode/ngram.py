@@ -66,17 +66,28 @@ class Trie:
       float32 natural log of the word's probability in that context, and the
       context after it.
     """
-    score = jnp.zeros(context.shape, jnp.float32)
-    done = jnp.zeros(context.shape, bool)
-    entry = jnp.zeros(context.shape, jnp.int32)
     first, words = jnp.asarray(self.first), jnp.asarray(self.word)
     backoff, link = jnp.asarray(self.backoff), jnp.asarray(self.link)
-    for _ in range(self.order - 1):
+
+    # Loops, not unrolled: XLA's CPU compiler takes half a minute over so many
+    # dependent lookups.
+    def back_off(_, carry):
+      context, entry, done, score = carry
       place, hit = self._child(first, words, context, word)
       entry = jnp.where(hit & ~done, place, entry)
       done |= hit
       score += jnp.where(done, 0, backoff[context])
-      context = jnp.where(done, context, link[context])
+      return jnp.where(done, context, link[context]), entry, done, score
+
+    carry = (
+      context.astype(jnp.int32),
+      jnp.zeros(context.shape, jnp.int32),
+      jnp.zeros(context.shape, bool),
+      jnp.zeros(context.shape, jnp.float32),
+    )
+    _, entry, done, score = jax.lax.fori_loop(
+      0, self.order - 1, back_off, carry
+    )
     # The children of the empty context are all words, in the order of ids.
     entry = jnp.where(done, entry, word)
     score += jnp.asarray(self.log_prob)[entry]
@@ -86,13 +97,14 @@ class Trie:
     """The n-gram of a context and a word, and whether there is one."""
     low, end = first[context], first[context + 1]
     high = jnp.where(context == 0, low, end)
-    for _ in range(self.search_steps):
+
+    def halve(_, bounds):
+      low, high = bounds
       middle = (low + high) // 2
       right = (low < high) & (words[middle] < word)
-      low, high = (
-        jnp.where(right, middle + 1, low),
-        jnp.where(right, high, middle),
-      )
+      return jnp.where(right, middle + 1, low), jnp.where(right, high, middle)
+
+    low, _ = jax.lax.fori_loop(0, self.search_steps, halve, (low, high))
     place = jnp.minimum(low, len(self.word) - 1)
     return place, (context != 0) & (low < end) & (words[place] == word)
 
