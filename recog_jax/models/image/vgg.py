@@ -64,6 +64,7 @@ class Vgg(nn.Module):
           (3, 3),
           activation=self.activation,
           norm=self.batch_norm,
+          use_bias=True,
           norm_momentum=self.norm_momentum,
           norm_epsilon=self.norm_epsilon,
           dtype=self.dtype,

@@ -10,7 +10,7 @@ from recog_jax.models.layers.norm import BatchNorm
 
 
 class ConvNorm(nn.Module):
-  """A convolution without bias (`conv`), BatchNorm (`norm`) and activation.
+  """A convolution (`conv`), BatchNorm (`norm`) and activation.
 
   Attributes:
     features: number of output channels.
@@ -20,7 +20,9 @@ class ConvNorm(nn.Module):
       which keeps the size of an image at stride 1.
     groups: number of channel groups.
     activation: see `layers.activation`; `identity` for none.
-    norm: whether there is a BatchNorm; without one the convolution has a bias.
+    norm: whether there is a BatchNorm.
+    use_bias: whether the convolution has a bias; None for where there is no
+      BatchNorm, whose own takes its place.
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
     dtype: of the computation.
@@ -33,6 +35,7 @@ class ConvNorm(nn.Module):
   groups: int = 1
   activation: str = 'relu'
   norm: bool = True
+  use_bias: bool | None = None
   norm_momentum: float = 0.9
   norm_epsilon: float = 1e-5
   dtype: jnp.dtype = jnp.float32
@@ -51,7 +54,7 @@ class ConvNorm(nn.Module):
       (self.stride, self.stride),
       padding=tuple((pad, pad) for pad in pads),
       groups=self.groups,
-      use_bias=not self.norm,
+      use_bias=not self.norm if self.use_bias is None else self.use_bias,
       dtype=self.dtype,
       name='conv',
     )(x)

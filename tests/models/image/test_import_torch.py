@@ -14,6 +14,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.image.import_torch import from_torch
 
 CLASSES = 7
+BATCH = 8
 # Our model and options; torch's, and options; side of the images.
 TORCHVISION = {
   'vgg11': ({}, {}, 64),
@@ -34,7 +35,11 @@ TORCHVISION = {
   'vit_b_32': ({'name': 'vit_b', 'patch': 32}, {'image_size': 64}, 64),
 }
 TIMM = {
-  'mobilenetv1_100': ({'name': 'mobilenet_v1'}, {}, 75),
+  'mobilenetv1_100': (
+    {'name': 'mobilenet_v1', 'activation': 'relu6'},
+    {},
+    75,
+  ),
   'mobilenetv2_100': ({'name': 'mobilenet_v2'}, {}, 75),
   'mobilenetv3_large_100': (
     {'name': 'mobilenet_v3_large', 'norm_epsilon': 1e-5},
@@ -47,7 +52,7 @@ TIMM = {
     75,
   ),
   'vgg11_bn': ({'name': 'vgg11_bn'}, {}, 224),
-  'inception_v3': ({'name': 'inception_v3'}, {'aux_logits': True}, 299),
+  'inception_v3': ({'name': 'inception_v3', 'auxiliary': False}, {}, 299),
   'vit_tiny_patch16_224': ({'name': 'vit_ti'}, {'img_size': 64}, 64),
   'vit_small_patch32_224': (
     {'name': 'vit_s', 'patch': 32, 'pool': 'mean'},
@@ -127,7 +132,7 @@ def test_logits_and_gradients_equal_torchs(library, name):
   module, shapes = build(config, side)
   module = without_dropout(config, module)
   variables = from_torch(module, shapes, numpy_state(peer))
-  x = torch.randn(2, 3, side, side)
+  x = torch.randn(BATCH, 3, side, side)
   ours = jnp.asarray(x.numpy().transpose(0, 2, 3, 1))
 
   with torch.no_grad():
@@ -164,11 +169,13 @@ def test_logits_and_gradients_equal_torchs(library, name):
 
   got = gradient(variables)
   flat = jax.tree.leaves_with_path(wanted)
+  # A bias in front of BatchNorm has no gradient but rounding: hence the floor.
+  # Where rounding turns a ReLU on or off, BatchNorm's gradient feels it in
+  # every layer below; a wrong layer is off by more than its own gradient.
+  floor = 1e-4 * max(np.linalg.norm(a) for _, a in flat)
   for (path, a), b in zip(flat, jax.tree.leaves(got), strict=True):
-    # BatchNorm over two images amplifies what is rounded, in both.
-    scale = max(np.abs(a).max(), 1e-3)
-    error = np.abs(a - b).max() / scale
-    assert error <= 2e-2, (jax.tree_util.keystr(path), error)
+    error = np.linalg.norm(a - b) / max(np.linalg.norm(a), floor)
+    assert error <= 3e-2, (jax.tree_util.keystr(path), error)
 
 
 def test_other_classes_are_named_and_may_be_left_out():
@@ -186,7 +193,7 @@ def test_other_classes_are_named_and_may_be_left_out():
 def test_another_architecture_is_named():
   _, shapes = build({'name': 'resnet18'}, 32)
   module, other = build({'name': 'resnet50'}, 32)
-  with pytest.raises(UserError, match='missing: .*conv3'):
+  with pytest.raises(UserError, match='missing: .*norm3'):
     from_torch(module, other, to_torchvision_resnet(shapes))
 
 
