@@ -1,5 +1,6 @@
 """Our models compute what torchvision's and timm's do, given their weights."""
 
+import copy
 import functools
 import importlib
 import importlib.util
@@ -141,18 +142,11 @@ def test_logits_and_gradients_equal_torchs(library, name):
   bound = 1e-4 * max(1, np.abs(evaluated).max())
   assert np.abs(logits - evaluated).max() <= bound
 
-  # A weighted sum of all logits, those of auxiliary heads too.
-  peer.train()
-  outputs = peer(x)
-  outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-  weight = torch.linspace(-1, 1, CLASSES)
-  sum((o * weight).sum() for o in outputs if o is not None).backward()
-  theirs = {k: v.grad.numpy() for k, v in peer.named_parameters()}
-  state = {
-    **{k: np.zeros_like(v) for k, v in numpy_state(peer).items()},
-    **theirs,
-  }
-  wanted = from_torch(module, shapes, state)['params']
+  state = numpy_state(peer)
+  wanted, exact = (
+    from_torch(module, shapes, {**state, **torch_gradients(torch, *case)})
+    for case in ((peer, x), (copy.deepcopy(peer).double(), x.double()))
+  )
 
   @jax.jit
   def gradient(variables):
@@ -168,14 +162,37 @@ def test_logits_and_gradients_equal_torchs(library, name):
     return jax.grad(loss)(variables['params'])
 
   got = gradient(variables)
-  flat = jax.tree.leaves_with_path(wanted)
-  # A bias in front of BatchNorm has no gradient but rounding: hence the floor.
-  # Where rounding turns a ReLU on or off, BatchNorm's gradient feels it in
-  # every layer below; a wrong layer is off by more than its own gradient.
-  floor = 1e-4 * max(np.linalg.norm(a) for _, a in flat)
-  for (path, a), b in zip(flat, jax.tree.leaves(got), strict=True):
-    error = np.linalg.norm(a - b) / max(np.linalg.norm(a), floor)
-    assert error <= 3e-2, (jax.tree_util.keystr(path), error)
+  assert_as_close(got, wanted['params'], exact['params'])
+
+
+def torch_gradients(torch, peer, x):
+  """Of a weighted sum of all logits, those of auxiliary heads too."""
+  peer.train()
+  peer.zero_grad()
+  outputs = peer(x)
+  outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+  weight = torch.linspace(-1, 1, CLASSES)
+  sum((o * weight).sum() for o in outputs if o is not None).backward()
+  return {k: v.grad.numpy() for k, v in peer.named_parameters()}
+
+
+def assert_as_close(got, theirs, exact):
+  """Gradients are close to float64's, up to ten times as far as torch's own.
+
+  Where rounding turns a ReLU on or off, BatchNorm's gradient feels it in every
+  layer below, in any program: by some percent in the deepest of these models. A
+  wrong layer is off by as much as its own gradient. A bias in front of
+  BatchNorm has no gradient but rounding: hence the floor.
+  """
+  flat = jax.tree.leaves_with_path(exact)
+  floor = 1e-4 * max(np.linalg.norm(leaf) for _, leaf in flat)
+  for (path, want), a, b in zip(
+    flat, jax.tree.leaves(got), jax.tree.leaves(theirs), strict=True
+  ):
+    size = max(np.linalg.norm(want), floor)
+    error, allowed = np.linalg.norm(a - want), np.linalg.norm(b - want)
+    limit = min(10 * allowed + 5e-3 * size, 0.2 * size)
+    assert error <= limit, (jax.tree_util.keystr(path), error / size)
 
 
 def test_other_classes_are_named_and_may_be_left_out():
