@@ -31,8 +31,7 @@ _MOBILE = {
   'mobilenet_v3_large': f'{_IMAGE}.mobilenet_v3:mobilenet_v3_large',
   'mobilenet_v3_small': f'{_IMAGE}.mobilenet_v3:mobilenet_v3_small',
 }
-_VIT = {f'vit_{size}': f'{_IMAGE}.vit:vit_{size}' for size in ('ti', 's')}
-_VIT |= {f'vit_{size}': f'{_IMAGE}.vit:vit_{size}' for size in ('b', 'l')}
+_VIT = {f'vit_{s}': f'{_IMAGE}.vit:vit_{s}' for s in ('ti', 's', 'b', 'l')}
 
 TABLES: dict[str, dict[str, str]] = {
   'model': {

@@ -99,7 +99,7 @@ def from_torch(
     )
   ours = flax.traverse_util.flatten_dict(dict(shapes), sep='/')
   heads = tuple(path for path in ours if _is_head(path))
-  result, unknown, differing = {}, [], []
+  result, unknown, differing = {}, [], {}
   for key in sorted(keys):
     path = _place(layout, key, ours)
     if path in heads and skip_head:
@@ -112,25 +112,28 @@ def from_torch(
     side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
     value = _as_ours(np.asarray(state[key]), wanted, side)
     if value.shape != wanted:
-      differing.append(f'{key} {value.shape} for {path} {wanted}')
+      differing[path] = f'{key} {value.shape} for {path} {wanted}'
       continue
     result[path] = np.asarray(value, np.float32)
-  missing = set(ours) - set(result) - (set(heads) if skip_head else set())
-  missing -= {d.split(' for ')[1].split(' ')[0] for d in differing}
+  missing = set(ours) - set(result) - set(differing)
+  missing -= set(heads) if skip_head else set()
   problems = [
     f'{title}: {_listed(names)}'
     for title, names in (
       ('not in this model', unknown),
       ('missing', missing),
-      ('of another shape', differing),
+      ('of another shape', differing.values()),
     )
     if names
   ]
   if problems:
+    hint = ''
+    if differing and all(map(_is_head, differing)):
+      hint = ', or leave out the head for other classes'
     raise UserError(
       f'{what} are not those of this {type(module).__name__}. '
       f'Tensors {"; ".join(problems)}. Choose the model that they belong to'
-      f'{_head_hint(differing)}.'
+      f'{hint}.'
     )
   return flax.traverse_util.unflatten_dict(result, sep='/')
 
@@ -139,10 +142,3 @@ def _is_head(path: str) -> bool:
   """Whether the parameter depends on the number of classes."""
   parts = path.split('/')
   return parts[-2] == 'head' or parts[1].startswith('aux')
-
-
-def _head_hint(differing) -> str:
-  only_heads = differing and all(
-    _is_head(d.split(' for ')[1].split(' ')[0]) for d in differing
-  )
-  return ', or leave out the head for other classes' if only_heads else ''

@@ -6,7 +6,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
@@ -49,11 +48,7 @@ class LeNet(nn.Module):
       UserError: images too small for two convolutions and poolings.
     """
     del mask
-    if min(x.shape[1:3]) < _MIN_SIDE:
-      raise UserError(
-        f'LeNet needs images of at least {_MIN_SIDE} x {_MIN_SIDE} pixels and '
-        f'these have {x.shape[1]} x {x.shape[2]}; use another model.'
-      )
+    options.check_size('LeNet', x, _MIN_SIDE)
     act = activation_named(self.activation)
     init = kernel_init(self.activation)
     x = x.astype(self.dtype)

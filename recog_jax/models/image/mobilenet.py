@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import ConvNorm
 from recog_jax.models.layers.dropout import Dropout
 
@@ -37,6 +38,8 @@ V2_TABLE_2 = (
   (6, 320, 1, 1),
 )
 STEMS = ('imagenet', 'cifar')
+# Activation and dropout of each version.
+_DEFAULTS = {1: ('relu', 0.001), 2: ('relu6', 0.2)}
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -48,36 +51,68 @@ def round_channels(channels: float, divisor: int = 8) -> int:
   return rounded + divisor if rounded < 0.9 * channels else rounded
 
 
+class SqueezeExcite(nn.Module):
+  """Scales channels by a small network of their means (Hu et al., 2018).
+
+  Attributes:
+    hidden: channels between the two layers.
+    dtype: of the computation.
+  """
+
+  hidden: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """`b h w c` to the same."""
+    y = x.mean((1, 2), keepdims=True)
+    layer = functools.partial(
+      Conv, kernel=(1, 1), use_bias=True, dtype=self.dtype
+    )
+    y = jax.nn.relu(layer(self.hidden, name='reduce')(y))
+    return x * jax.nn.hard_sigmoid(layer(x.shape[-1], name='expand')(y))
+
+
 class InvertedResidual(nn.Module):
   """Expansion, depthwise convolution and a linear projection.
 
   With a shortcut where the block keeps the shape.
 
   Attributes:
-    expansion: channels inside over channels at the input; at 1 the first
-      convolution is left out.
+    inner: channels inside; where the input has as many already the expansion
+      is left out.
     features: channels of the output.
     stride: of the depthwise convolution.
     layer: makes a `ConvNorm`.
     activation: after all but the projection.
+    side: of the depthwise kernel.
+    excite: whether there is a `SqueezeExcite` after it (v3).
   """
 
-  expansion: int
+  inner: int
   features: int
   stride: int
   layer: functools.partial
   activation: str
+  side: int = 3
+  excite: bool = False
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask=None):
-    inner = x.shape[-1] * self.expansion
     layer = functools.partial(self.layer, activation=self.activation)
     y = x
-    if self.expansion != 1:
-      y = layer(inner, name='expand')(y, train=train, mask=mask)
+    if self.inner != x.shape[-1]:
+      y = layer(self.inner, name='expand')(y, train=train, mask=mask)
     y = layer(
-      inner, (3, 3), stride=self.stride, groups=inner, name='depthwise'
+      self.inner,
+      (self.side, self.side),
+      stride=self.stride,
+      groups=self.inner,
+      name='depthwise',
     )(y, train=train, mask=mask)
+    if self.excite:
+      hidden = round_channels(self.inner // 4)
+      y = SqueezeExcite(hidden, y.dtype, name='squeeze_excite')(y)
     project = self.layer(self.features, activation='identity', name='project')
     y = project(y, train=train, mask=mask)
     return x + y if x.shape == y.shape else y
@@ -100,19 +135,19 @@ class Separable(nn.Module):
     return layer(self.features, name='pointwise')(x, train=train, mask=mask)
 
 
-def blocks_of(version: int) -> list[tuple]:
-  """Block, channels before rounding, stride and further keys of each."""
+def blocks_of(version: int) -> list[tuple[int, int, int]]:
+  """Of each block: expansion (0 in v1), channels before rounding, stride."""
   if version == 1:
-    return [(Separable, c, stride, {}) for c, stride in V1_TABLE_1]
+    return [(0, c, stride) for c, stride in V1_TABLE_1]
   return [
-    (InvertedResidual, c, s if index == 0 else 1, {'expansion': t})
+    (t, c, s if index == 0 else 1)
     for t, c, n, s in V2_TABLE_2
     for index in range(n)
   ]
 
 
 class MobileNet(nn.Module):
-  """MobileNet v1 or v2 over `b h w c`; see `mobilenet_v1`, `mobilenet_v2`."""
+  """MobileNet v1 or v2 over `b h w c`; see `make`."""
 
   num_outputs: int
   version: int
@@ -152,18 +187,21 @@ class MobileNet(nn.Module):
       name='stem',
     )(x.astype(self.dtype), train=train, mask=mask)
     blocks = blocks_of(self.version)
-    first_stride = [stride for _, _, stride, _ in blocks].index(2) + 1
-    for number, (make_block, c, stride, keys) in enumerate(blocks, 1):
+    first_stride = [stride for _, _, stride in blocks].index(2) + 1
+    for number, (expansion, c, stride) in enumerate(blocks, 1):
       # Images of 32 x 32 keep their size in the stem and the first stride.
       if self.stem == 'cifar' and number == first_stride:
         stride = 1
-      x = make_block(
+      block = Separable
+      if expansion:
+        inner = x.shape[-1] * expansion
+        block = functools.partial(InvertedResidual, inner=inner)
+      x = block(
         features=round_channels(c * self.width),
         stride=stride,
         layer=layer,
         activation=self.activation,
         name=f'block{number}',
-        **keys,
       )(x, train=train, mask=mask)
     if self.version == 2:
       # The last layer is not made narrower than the paper's, only wider.
@@ -179,17 +217,42 @@ class MobileNet(nn.Module):
     return head(x), {'features': features}
 
 
-def _make(
-  version,
-  num_outputs,
-  width,
-  stem,
-  activation,
-  dropout,
-  norm_momentum,
-  norm_epsilon,
-  dtype,
-):
+def make(
+  *,
+  num_outputs: int,
+  version: int,
+  width: float = 1.0,
+  stem: str = 'imagenet',
+  activation: str | None = None,
+  dropout: float | None = None,
+  norm_momentum: float = 0.9,
+  norm_epsilon: float = 1e-5,
+  dtype: jnp.dtype = jnp.float32,
+) -> MobileNet:
+  """MobileNet v1 (Howard et al., 2017) or v2 (Sandler et al., 2018).
+
+  Kernels start as He et al. (2015) by fan out, the head normal with deviation
+  0.01.
+
+  Args:
+    num_outputs: number of classes or other outputs.
+    version: 1 (arXiv:1704.04861) or 2 (arXiv:1801.04381).
+    width: multiplies the channels (the first paper has 1, 0.75, 0.5, 0.25).
+    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
+      2 have 1, so that images of 32 x 32 end at 4 x 4.
+    activation: see `layers.activation`; if not the version's, which is relu in
+      v1 and relu6 in v2.
+    dropout: before the head; if not the version's, 0.001 in v1 and 0.2 in v2.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: an option that is out of range.
+  """
+  of_version = _DEFAULTS[version]
+  activation = of_version[0] if activation is None else activation
+  dropout = of_version[1] if dropout is None else dropout
   activation_named(activation)
   return MobileNet(
     num_outputs=options.check_count('num_outputs', num_outputs),
@@ -204,72 +267,5 @@ def _make(
   )
 
 
-def mobilenet_v1(
-  *,
-  num_outputs: int,
-  width: float = 1.0,
-  stem: str = 'imagenet',
-  activation: str = 'relu',
-  dropout: float = 0.001,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-5,
-  dtype: jnp.dtype = jnp.float32,
-) -> MobileNet:
-  """MobileNet v1 (Howard et al., 2017, arXiv:1704.04861).
-
-  Kernels start as He et al. (2015) by fan out, the head normal with deviation
-  0.01.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    width: multiplies the channels (the paper has 1, 0.75, 0.5, 0.25).
-    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
-      2 have 1, so that images of 32 x 32 end at 4 x 4.
-    activation: see `layers.activation`.
-    dropout: before the head.
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return _make(
-    1,
-    num_outputs,
-    width,
-    stem,
-    activation,
-    dropout,
-    norm_momentum,
-    norm_epsilon,
-    dtype,
-  )
-
-
-def mobilenet_v2(
-  *,
-  num_outputs: int,
-  width: float = 1.0,
-  stem: str = 'imagenet',
-  activation: str = 'relu6',
-  dropout: float = 0.2,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-5,
-  dtype: jnp.dtype = jnp.float32,
-) -> MobileNet:
-  """MobileNet v2 (Sandler et al., 2018, arXiv:1801.04381).
-
-  Options as in `mobilenet_v1`.
-  """
-  return _make(
-    2,
-    num_outputs,
-    width,
-    stem,
-    activation,
-    dropout,
-    norm_momentum,
-    norm_epsilon,
-    dtype,
-  )
+mobilenet_v1 = options.variant(make, 'mobilenet_v1', version=1)
+mobilenet_v2 = options.variant(make, 'mobilenet_v2', version=2)

@@ -6,10 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.image.mobilenet import STEMS, round_channels
+from recog_jax.models.image.mobilenet import (
+  STEMS,
+  InvertedResidual,
+  round_channels,
+)
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import ConvNorm
 from recog_jax.models.layers.dropout import Dropout
 
@@ -52,72 +55,6 @@ TABLES = {
 HIDDEN = {'large': 1280, 'small': 1024}
 
 
-class SqueezeExcite(nn.Module):
-  """Scales channels by a small network of their means (Hu et al., 2018).
-
-  Attributes:
-    hidden: channels between the two layers.
-    dtype: of the computation.
-  """
-
-  hidden: int
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """`b h w c` to the same."""
-    y = x.mean((1, 2), keepdims=True)
-    layer = functools.partial(
-      Conv, kernel=(1, 1), use_bias=True, dtype=self.dtype
-    )
-    y = jax.nn.relu(layer(self.hidden, name='reduce')(y))
-    return x * jax.nn.hard_sigmoid(layer(x.shape[-1], name='expand')(y))
-
-
-class Block(nn.Module):
-  """An inverted residual, see `mobilenet.InvertedResidual`, of v3.
-
-  Attributes:
-    side: of the depthwise kernel.
-    inner: channels inside.
-    features: channels out.
-    excite: whether there is a `SqueezeExcite` after the depthwise convolution.
-    stride: of the depthwise convolution.
-    activation: after all but the projection.
-    layer: makes a `ConvNorm`.
-    dtype: of the computation.
-  """
-
-  side: int
-  inner: int
-  features: int
-  excite: bool
-  stride: int
-  activation: str
-  layer: functools.partial
-  dtype: jnp.dtype
-
-  @nn.compact
-  def __call__(self, x, *, train: bool, mask=None):
-    layer = functools.partial(self.layer, activation=self.activation)
-    y = x
-    if self.inner != x.shape[-1]:
-      y = layer(self.inner, name='expand')(y, train=train, mask=mask)
-    y = layer(
-      self.inner,
-      (self.side, self.side),
-      stride=self.stride,
-      groups=self.inner,
-      name='depthwise',
-    )(y, train=train, mask=mask)
-    if self.excite:
-      hidden = round_channels(self.inner // 4)
-      y = SqueezeExcite(hidden, self.dtype, name='squeeze_excite')(y)
-    project = self.layer(self.features, activation='identity', name='project')
-    y = project(y, train=train, mask=mask)
-    return x + y if x.shape == y.shape else y
-
-
 class MobileNetV3(nn.Module):
   """Searched inverted residuals over `b h w c`; see `make`."""
 
@@ -152,7 +89,10 @@ class MobileNetV3(nn.Module):
     )
     keys = {'train': train, 'mask': mask}
     small_image = self.stem == 'cifar'
-    scale = functools.partial(_scaled, width=self.width)
+
+    def scale(channels):
+      return round_channels(channels * self.width)
+
     x = layer(
       scale(16),
       (3, 3),
@@ -163,7 +103,7 @@ class MobileNetV3(nn.Module):
     table = TABLES[self.size]
     strided = [row[-1] for row in table].index(2)
     for index, (side, inner, c, excite, swish, stride) in enumerate(table):
-      x = Block(
+      x = InvertedResidual(
         side=side,
         inner=scale(inner),
         features=scale(c),
@@ -171,7 +111,6 @@ class MobileNetV3(nn.Module):
         stride=1 if small_image and index == strided else stride,
         activation='hard_swish' if swish else 'relu',
         layer=layer,
-        dtype=self.dtype,
         name=f'block{index + 1}',
       )(x, **keys)
     last = 6 * scale(table[-1][2])
@@ -184,10 +123,6 @@ class MobileNetV3(nn.Module):
     x = Dropout(self.dropout, name='dropout')(features, train=train)
     head = nn.Dense(self.num_outputs, kernel_init=init, name='head')
     return head(x), {'features': features}
-
-
-def _scaled(channels, width):
-  return round_channels(channels * width)
 
 
 def make(

@@ -160,15 +160,20 @@ _TIMM_EXPANDED = {
   'depthwise': ('conv_dw', 'bn2'),
   'project': ('conv_pwl', 'bn3'),
 }
-_TIMM_PLAIN = {
-  'depthwise': ('conv_dw', 'bn1'),
-  'project': ('conv_pw', 'bn2'),
-  'pointwise': ('conv_pw', 'bn2'),
-}
+_TIMM_PLAIN = {'depthwise': ('conv_dw', 'bn1'), 'project': ('conv_pw', 'bn2')}
+_TIMM_V1 = {'depthwise': ('conv_dw', 'bn1'), 'pointwise': ('conv_pw', 'bn2')}
 
 
-def _timm_blocks(names: Names, keys) -> None:
-  """timm's nested blocks, in order, whatever the stages are."""
+def _timm_blocks(
+  names: Names, keys, plain: Mapping[str, tuple[str, str]]
+) -> None:
+  """timm's nested blocks, in order, whatever the stages are.
+
+  Args:
+    names: is added to.
+    keys: tensors of the file.
+    plain: our layers of a block that expands nothing.
+  """
   blocks = {
     tuple(map(int, key.split('.')[1:3]))
     for key in keys
@@ -177,12 +182,8 @@ def _timm_blocks(names: Names, keys) -> None:
   for number, (stage, index) in enumerate(sorted(blocks), 1):
     theirs = f'blocks.{stage}.{index}'
     expanded = f'{theirs}.conv_pwl.weight' in keys
-    layers = _TIMM_EXPANDED if expanded else _TIMM_PLAIN
+    layers = _TIMM_EXPANDED if expanded else plain
     for ours, (conv, norm) in layers.items():
-      if not expanded and ours == 'project' and 'conv_head.weight' not in keys:
-        continue  # v1 has no projections.
-      if not expanded and ours == 'pointwise' and 'conv_head.weight' in keys:
-        continue
       conv, norm = f'{theirs}.{conv}', f'{theirs}.{norm}'
       _conv_norm(names, conv, norm, f'block{number}/{ours}')
     excite = f'block{number}/squeeze_excite'
@@ -194,7 +195,7 @@ def _mobilenet(module: MobileNet, keys) -> Layout:
   names: Names = {}
   if 'conv_stem.weight' in keys:
     _conv_norm(names, 'conv_stem', 'bn1', 'stem')
-    _timm_blocks(names, keys)
+    _timm_blocks(names, keys, _TIMM_V1 if module.version == 1 else _TIMM_PLAIN)
     _conv_norm(names, 'conv_head', 'bn2', 'last')
     return Layout(names | {'classifier': 'head'})
   _conv_norm(names, 'features.0.0', 'features.0.1', 'stem')
@@ -220,11 +221,10 @@ def _mobilenet_v3(module: MobileNetV3, keys) -> Layout:
   table = MOBILENET_V3[module.size]
   if 'conv_stem.weight' in keys:
     _conv_norm(names, 'conv_stem', 'bn1', 'stem')
-    blocks = [k for k in keys if not k.endswith('.0.conv.weight')]
     last = next(k for k in keys if k.endswith('.0.conv.weight'))
     stage = last.removesuffix('.conv.weight')
-    blocks = [k for k in blocks if not k.startswith(f'{stage}.')]
-    _timm_blocks(names, blocks)
+    blocks = [k for k in keys if not k.startswith(f'{stage}.')]
+    _timm_blocks(names, blocks, _TIMM_PLAIN)
     _conv_norm(names, f'{stage}.conv', f'{stage}.bn1', 'last')
     return Layout(names | {'conv_head': 'fc1', 'classifier': 'head'})
   _conv_norm(names, 'features.0.0', 'features.0.1', 'stem')

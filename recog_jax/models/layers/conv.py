@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from recog_jax.models.layers.depthwise2d import depthwise_conv2d
+from recog_jax.models.layers.taps import taps
 
 Padding = str | int | Sequence[tuple[int, int]]
 
@@ -64,21 +65,9 @@ def _convolve(x, kernel, strides, pads, groups):
   )
 
 
-def _taps(x, kernel_size, strides, pads):
-  """For each kernel tap the strided view of x that it multiplies."""
-  x = jnp.pad(x, ((0, 0), *pads, (0, 0)))
-  (kh, kw), (sh, sw) = kernel_size, strides
-  h, w = (x.shape[1] - kh) // sh + 1, (x.shape[2] - kw) // sw + 1
-  return [
-    x[:, i : i + sh * (h - 1) + 1 : sh, j : j + sw * (w - 1) + 1 : sw]
-    for i in range(kh)
-    for j in range(kw)
-  ]
-
-
 def _as_product(x, kernel, strides, pads):
   """The convolution as one matrix product over all patches."""
-  patches = jnp.concatenate(_taps(x, kernel.shape[:2], strides, pads), -1)
+  patches = jnp.concatenate(taps(x, kernel.shape[:2], strides, pads), -1)
   b, h, w, c = patches.shape
   y = patches.reshape(b * h * w, c) @ kernel.reshape(c, -1)
   return y.reshape(b, h, w, -1)

@@ -10,34 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-
-def _taps(x, kernel_size, strides, out_size):
-  """For each kernel tap the strided view of the padded x that it multiplies."""
-  (kh, kw), (sh, sw), (h, w) = kernel_size, strides, out_size
-  return [
-    x[:, i : i + sh * (h - 1) + 1 : sh, j : j + sw * (w - 1) + 1 : sw]
-    for i in range(kh)
-    for j in range(kw)
-  ]
-
-
-def _pad(x, pads):
-  config = [(0, 0, 0), *((low, high, 0) for low, high in pads), (0, 0, 0)]
-  return lax.pad(x, jnp.zeros((), x.dtype), config)
-
-
-def _out_size(x, kernel, strides, pads):
-  return tuple(
-    (n + sum(pad) - k) // s + 1
-    for n, pad, k, s in zip(
-      x.shape[1:3], pads, kernel.shape[:2], strides, strict=True
-    )
-  )
+from recog_jax.models.layers.taps import taps
 
 
 def _weighted_sum(x, kernel, strides, pads):
-  size = _out_size(x, kernel, strides, pads)
-  views = _taps(_pad(x, pads), kernel.shape[:2], strides, size)
+  views = taps(x, kernel.shape[:2], strides, pads)
   weights = kernel.reshape(-1, kernel.shape[-1])
   return sum(view * weight for view, weight in zip(views, weights, strict=True))
 
@@ -69,13 +46,13 @@ def _fwd(x, kernel, strides, pads):
 
 def _bwd(strides, pads, saved, dy):
   x, kernel = saved
-  taps, c = kernel.shape[:2], kernel.shape[-1]
+  sides, c = kernel.shape[:2], kernel.shape[-1]
   size = dy.shape[1:3]
   # The gradient of x is the convolution of dy, spread out by the strides, with
   # the kernel turned round.
   edges = []
   for n, k, s, pad, out in zip(
-    x.shape[1:3], taps, strides, pads, size, strict=True
+    x.shape[1:3], sides, strides, pads, size, strict=True
   ):
     low = k - 1 - pad[0]
     spread = (out - 1) * s + 1
@@ -87,11 +64,11 @@ def _bwd(strides, pads, saved, dy):
   # Image by image, what is added up stays in the cache.
   def add_row(total, row):
     x, dy = (a.astype(jnp.float32)[None] for a in row)
-    views = _taps(_pad(x, pads), taps, strides, size)
+    views = taps(x, sides, strides, pads)
     parts = [jnp.sum(view * dy, (0, 1, 2)) for view in views]
     return total + jnp.stack(parts), None
 
-  zeros = jnp.zeros((taps[0] * taps[1], c), jnp.float32)
+  zeros = jnp.zeros((sides[0] * sides[1], c), jnp.float32)
   total, _ = lax.scan(add_row, zeros, (x, dy))
   return dx, total.reshape(kernel.shape).astype(kernel.dtype)
 
