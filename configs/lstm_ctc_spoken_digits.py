@@ -57,7 +57,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.features = features
   config.data.buckets = {'count': 5, 'batch_size': 16}
   config.data.eval_batch_size = 64
-  config.data.join = {'low': 1, 'high': 5, 'items': {'val': 200, 'test': 500}}
+  config.data.join = {'low': 1, 'high': 5, 'sizes': {'val': 200, 'test': 500}}
   config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
   config.data.augment = (
     {'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},

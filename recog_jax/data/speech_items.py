@@ -42,14 +42,14 @@ class Join:
   Attributes:
     low: fewest utterances of an item.
     high: most of them.
-    items: {split: number of items} for evaluation; the strings of a split do
+    sizes: {split: number of items} for evaluation; the strings of a split do
       not depend on the run's seed.
     field: utterances are joined where this field is equal.
   """
 
   low: int
   high: int
-  items: Mapping[str, int]
+  sizes: Mapping[str, int]
   field: str = 'speaker'
 
   def __post_init__(self):
@@ -174,9 +174,9 @@ def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:
   n = len(corpus.num_samples)
   if join is None:
     return corpus.items(np.arange(n)[:, None], np.ones(n))
-  if split not in join.items:
-    raise UserError(f"config.data.join.items has no number for '{split}'")
-  number, parts, epoch = join.items[split], [], 0
+  if split not in join.sizes:
+    raise UserError(f"config.data.join.sizes has no number for '{split}'")
+  number, parts, epoch = join.sizes[split], [], 0
   while sum(map(len, parts)) < number:
     draws = Draws(0, np.full(n, epoch), np.arange(n))
     order = np.argsort(draws.bits('order'), kind='stable')

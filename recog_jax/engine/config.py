@@ -157,7 +157,7 @@ def make_tiny_speech(config: ConfigDict) -> None:
   config.data.lang = 'none'
   config.data.case = config_dict.placeholder(str)
   if 'join' in config.data:
-    config.data.join.items = {'val': 16, 'test': 16}
+    config.data.join.sizes = {'val': 16, 'test': 16}
   config.data.eval_batch_size = 16
   config.data.max_excluded_share = 1.0
   config.data.workers = 0

@@ -78,7 +78,7 @@ def test_inputs_are_the_features_of_the_audio_and_targets_its_text():
 def test_a_resumed_run_sees_the_batches_of_one_that_went_through():
   keys = {
     'speeds': (0.9, 1.0, 1.1),
-    'join': {'low': 1, 'high': 3, 'items': {'val': 5, 'test': 5}},
+    'join': {'low': 1, 'high': 3, 'sizes': {'val': 5, 'test': 5}},
     'augment': (
       {'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},
       {'name': 'spec_augment', 'policy': 'LD'},
@@ -134,7 +134,7 @@ def test_evaluation_covers_a_split_once_and_is_not_augmented(size):
 
 
 def test_lookup_gives_the_text_and_fields_of_joined_items():
-  join = {'low': 2, 'high': 2, 'items': {'val': 4, 'test': 6}}
+  join = {'low': 2, 'high': 2, 'sizes': {'val': 4, 'test': 6}}
   data = make_data(join=join)
   assert data.size('test') == 6
   found = data.lookup('test')(np.arange(6))
