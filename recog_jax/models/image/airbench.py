@@ -97,6 +97,12 @@ class Airbench(nn.Module):
   head_scale: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    blocks = (f'block{n}' for n in range(1, len(self.widths) + 1))
+    return ('whitening', *blocks, 'head')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

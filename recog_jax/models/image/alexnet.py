@@ -35,6 +35,12 @@ class AlexNet(nn.Module):
   dropout: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    convolutions = (f'conv{n}' for n in range(1, len(TABLE) + 1))
+    return (*convolutions, 'classifier')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

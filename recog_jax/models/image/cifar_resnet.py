@@ -65,6 +65,11 @@ class CifarResNet(nn.Module):
   norm_epsilon: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    return ('stem_.*', *(f'stage{n}_.*' for n in (1, 2, 3)), 'head')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

@@ -108,6 +108,12 @@ class GoogLeNet(nn.Module):
   norm_epsilon: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    modules = (f'inception{n}.' for n in (3, 4, 5))
+    return ('conv1', 'conv[23]', *modules, 'head|aux.*')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

@@ -212,6 +212,11 @@ class InceptionV3(nn.Module):
   norm_epsilon: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    return ('conv.*', *(f'mixed_{n}.' for n in (5, 6, 7)), 'head|aux.*')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

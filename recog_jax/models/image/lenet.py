@@ -30,6 +30,12 @@ class LeNet(nn.Module):
   dropout: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    dense = (f'dense{n}' for n in range(1, len(self.hidden) + 1))
+    return ('conv1', 'conv2', *dense, 'head')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
@@ -158,6 +159,14 @@ class MobileNet(nn.Module):
   norm_momentum: float
   norm_epsilon: float
   dtype: jnp.dtype
+
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    rows = enumerate(blocks_of(self.version), 1)
+    blocks = by_size((f'block{n}', stride > 1) for n, (*_, stride) in rows)
+    last = ('last',) if self.version == 2 else ()
+    return ('stem', *blocks, *last, 'head')
 
   @nn.compact
   def __call__(

@@ -11,6 +11,7 @@ from recog_jax.models.image.mobilenet import (
   InvertedResidual,
   round_channels,
 )
+from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv_norm import ConvNorm
@@ -66,6 +67,13 @@ class MobileNetV3(nn.Module):
   norm_momentum: float
   norm_epsilon: float
   dtype: jnp.dtype
+
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    rows = enumerate(TABLES[self.size], 1)
+    blocks = by_size((f'block{n}', stride > 1) for n, (*_, stride) in rows)
+    return ('stem', *blocks, 'last', 'fc1', 'head')
 
   @nn.compact
   def __call__(

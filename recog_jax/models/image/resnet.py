@@ -106,6 +106,12 @@ class ResNet(nn.Module):
   norm_epsilon: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    stages = (f'stage{n}_.*' for n in range(1, len(self.blocks) + 1))
+    return ('stem_.*', *stages, 'head')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
@@ -56,6 +57,14 @@ class SqueezeNet(nn.Module):
   activation: str
   dropout: float
   dtype: jnp.dtype
+
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    _, _, pooled = TABLE_1[self.version]
+    fires = ((f'fire{n}', n in pooled) for n in FIRE)
+    stages = by_size((('conv1', True), *fires))
+    return (*stages, 'head')
 
   @nn.compact
   def __call__(

@@ -38,6 +38,12 @@ class Vgg(nn.Module):
   norm_epsilon: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    blocks = (f'conv{n}_.*' for n in range(1, len(self.blocks) + 1))
+    return (*blocks, 'classifier')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None

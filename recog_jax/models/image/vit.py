@@ -55,6 +55,12 @@ class Vit(nn.Module):
   stochastic_depth: float
   dtype: jnp.dtype
 
+  @property
+  def stages(self) -> tuple[str, ...]:
+    """Regexes, from the input to the head; see `models.image.stages`."""
+    blocks = (f'block{n}' for n in range(1, self.layers + 1))
+    return ('embedding|class_token|positions', *blocks, 'norm', 'head')
+
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
