@@ -151,7 +151,8 @@ class SpeechTrainPlan:
       left = here[whole:]
     if len(left):
       # In the order of the epoch, from the start: a random choice.
-      fill = np.resize(np.arange(len(items)), bucket.rows - len(left))
+      fitting = np.flatnonzero(place < len(self.buckets))
+      fill = np.resize(fitting, bucket.rows - len(left))
       batches.append((k, np.concatenate([left, fill])))
     return items, batches
 

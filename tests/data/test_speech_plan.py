@@ -1,5 +1,6 @@
 """Items, buckets and plans of speech: steps are pure in (seed, step)."""
 
+import dataclasses
 import itertools
 import pickle
 
@@ -118,7 +119,7 @@ def test_rows_of_two_processes_are_those_of_one():
 
 def test_joins_are_of_one_speaker_and_use_every_record():
   corpus = make_corpus()
-  join = Join(low=1, high=5, items={'test': 60})
+  join = Join(low=1, high=5, sizes={'test': 60})
   plan = make_plan(corpus, join=join)
   sizes, used = [], []
   for step in range(plan.steps_per_epoch):
@@ -149,13 +150,33 @@ def test_items_have_the_length_of_their_parts_at_their_speed():
 
 
 def test_buckets_hold_whatever_later_epochs_draw():
-  join = Join(low=1, high=4, items={})
+  join = Join(low=1, high=4, sizes={})
   plan = make_plan(join=join, speeds=(0.9, 1.0, 1.1))
   for step in range(0, 40 * plan.steps_per_epoch, 3):
     rows = plan.rows(step)
     assert (rows.items.frames <= rows.bucket.frames).all()
     assert (rows.items.tokens <= rows.bucket.tokens).all()
   assert {len(plan.buckets)} == {4}
+
+
+def test_strings_longer_than_any_surveyed_do_not_fill_a_batch():
+  """The last batch of an epoch is filled from the epoch's start."""
+  corpus = make_corpus(23)
+  lengths = np.where(np.arange(23) < 3, 3000, 300)
+  corpus = dataclasses.replace(
+    corpus, num_samples=lengths, group=np.zeros(23, np.int64)
+  )
+  join = Join(low=1, high=5, sizes={})
+  plan = make_plan(
+    corpus, join=join, bucketing=Bucketing(count=2, batch_size=8)
+  )
+  too_long = 0
+  for epoch in range(100):
+    items, batches = plan._batches(epoch)
+    too_long += (items.frames > plan.buckets[-1].frames).sum()
+    for k, rows in batches:
+      assert (items.frames[rows] <= plan.buckets[k].frames).all()
+  assert too_long  # Else this test tells nothing.
 
 
 def test_a_batch_of_seconds_has_fewer_rows_where_they_are_longer():
@@ -225,7 +246,7 @@ def test_evaluation_covers_every_item_once_in_few_shapes(rows):
 
 def test_the_strings_of_a_test_are_fixed_and_use_records_alike():
   corpus = make_corpus(50)
-  join = Join(low=1, high=5, items={'test': 100})
+  join = Join(low=1, high=5, sizes={'test': 100})
   items = eval_items(corpus, join, 'test')
   assert len(items) == 100
   again = eval_items(corpus, join, 'test')
@@ -258,4 +279,4 @@ def test_bad_buckets_are_told(keys, sentence):
 
 def test_bad_joins_are_told():
   with pytest.raises(UserError, match='low=3, high=2'):
-    Join(low=3, high=2, items={})
+    Join(low=3, high=2, sizes={})
