@@ -65,7 +65,7 @@ def _loop(ex: experiment.Experiment, program, steps: int) -> float:
   with tempfile.TemporaryDirectory() as folder:
     workdir = Path(folder)
     with (
-      mock.patch.object(train, 'compile_program', lambda *_: program),
+      mock.patch.object(experiment, 'compile_program', lambda *_: program),
       mock.patch.object(logbook.Logbook, 'say', lambda *_: None),
     ):
       train.train(ex, workdir, stop=StopRequest())

@@ -20,8 +20,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from recog_jax.engine.paths import path_name
@@ -66,6 +68,12 @@ def _forms(tree: Any) -> dict[str, str]:
   """Data type and shape of each leaf, for example `float32[3, 3, 1, 16]`."""
   leaves = jax.tree_util.tree_leaves_with_path(tree)
   return {path_name(p): f'{x.dtype}{list(x.shape)}' for p, x in leaves}
+
+
+def _shape_of(form: str) -> jax.ShapeDtypeStruct:
+  """The opposite of `_forms`, for one leaf."""
+  dtype, _, shape = form.partition('[')
+  return jax.ShapeDtypeStruct(json.loads(f'[{shape}'), jnp.dtype(dtype))
 
 
 def _seal(meta: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +265,8 @@ class Checkpoints:
 
     Args:
       step: which one.
-      abstract_state: shapes, dtypes and shardings to restore to.
+      abstract_state: shapes, dtypes and shardings to restore to; or a function
+        of the step that gives them.
 
     Returns:
       The state, and the meta data it was saved with.
@@ -267,6 +276,8 @@ class Checkpoints:
       UserError: it is whole, and of another model or optimizer.
     """
     meta = self._read_meta(step)
+    if callable(abstract_state):
+      abstract_state = abstract_state(step)
     self._check_forms(step, meta, _forms(abstract_state))
     try:
       args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
@@ -280,6 +291,45 @@ class Checkpoints:
     if wrong:
       raise ValueError(f'{wrong[0]} has wrong bits')
     return state, meta
+
+  def variables(self, step: int) -> dict[str, np.ndarray]:
+    """What evaluation uses of one checkpoint, of whatever model it is.
+
+    Returns:
+      {path: array}, for example `params/stem_conv/kernel`: the averaged
+      weights where the run kept an average.
+
+    Raises:
+      ValueError: it is damaged; the text says in what.
+    """
+    meta = self._read_meta(step)
+    forms = meta['forms']
+    ema = 'ema/' if any(name.startswith('ema/') for name in forms) else ''
+    prefixes = (f'{ema}params/', f'{ema}model_state/')
+    wanted = {k: v for k, v in forms.items() if k.startswith(prefixes)}
+    shapes = {k: _shape_of(form) for k, form in wanted.items()}
+    item = flax.traverse_util.unflatten_dict(shapes, sep='/')
+    as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+    args = ocp.args.PyTreeRestore(
+      item=item,
+      restore_args=jax.tree.map(lambda _: as_numpy, item),
+      partial_restore=True,
+    )
+    path = (self.directory / str(step) / 'state').absolute()
+    try:
+      with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        found = reader.restore(path, args=args)
+    except Exception as error:
+      raise ValueError(_reason(error)) from error
+    sums = checksums(found)
+    wrong = [k for k in wanted if sums[k] != meta['checksums'][k]]
+    if wrong:
+      raise ValueError(f'{wrong[0]} has wrong bits')
+    flat = flax.traverse_util.flatten_dict(found, sep='/')
+    return {
+      k.removeprefix(ema).removeprefix('model_state/'): v
+      for k, v in flat.items()
+    }
 
   def _meta_path(self, step: int) -> Path:
     return self.directory / str(step) / 'meta' / 'metadata'

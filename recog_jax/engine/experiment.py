@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from recog_jax.data.pipeline import steps_of
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import registry, rng, step
+from recog_jax.engine.freezing import Freezing, carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
 from recog_jax.errors import UserError
 
@@ -38,6 +39,8 @@ class Settings:
     log_every_steps: distance of log lines.
     accumulate_steps: parts that a batch is run in, one after another.
     ema_decay: of the average of weights that evaluation uses; None: none.
+    freeze: what is not trained, and until when; see `make_freezing`.
+    init_from: keys of `transfer.InitFrom`: where weights come from.
     mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
     sharding_rules: ordered (regex, spec) on parameter paths.
   """
@@ -56,6 +59,8 @@ class Settings:
   log_every_steps: int = 50
   accumulate_steps: int = 1
   ema_decay: float | None = None
+  freeze: Any = ()
+  init_from: Mapping[str, Any] | None = None
   mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
   sharding_rules: Sequence[Any] = ()
 
@@ -205,7 +210,7 @@ def _dtype(name: str) -> Any:
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-  """The compiled side of an experiment.
+  """The compiled side of an experiment, for one phase of its freezing.
 
   Attributes:
     abstract: the state's shapes, dtypes and shardings.
@@ -213,7 +218,9 @@ class Program:
     train_step: (state, batch) -> (state, scalars), jitted, state donated.
     eval_step: (variables, batch) -> (metric state, records), jitted.
     merge: joins two metric states, jitted.
-    parameters: number of trained scalars.
+    parameters: number of the model's scalars.
+    frozen: number of those that this phase does not train.
+    enter: the last state of the phase before -> the first state of this one.
   """
 
   abstract: Any
@@ -222,14 +229,61 @@ class Program:
   eval_step: Callable[..., Any]
   merge: Callable[..., Any]
   parameters: int
+  frozen: int
+  enter: Callable[[step.TrainState], step.TrainState]
 
 
-def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
+class Programs:
+  """The programs of a run: one, or one for each phase of `config.freeze`."""
+
+  def __init__(self, ex: Experiment, batch: Mapping[str, np.ndarray]):
+    """Nothing is compiled yet.
+
+    Args:
+      ex: the experiment.
+      batch: shapes and dtypes of a local training batch.
+    """
+    self._ex, self._batch = ex, batch
+    self._made: dict[int, Program] = {}
+    self._freezing = _freezing_of(ex, _shapes(ex, batch)[0])
+
+  def at(self, step: int) -> Program:
+    """The program of the step that is run after `step` others."""
+    start = self._freezing.start_of(step)
+    if start not in self._made:
+      self._made[start] = compile_program(self._ex, self._batch, start)
+    return self._made[start]
+
+  def abstract(self, step: int) -> step.TrainState:
+    """What a checkpoint of that step looks like: as the step before left it."""
+    return self.at(max(0, step - 1)).abstract
+
+
+def _shapes(ex: Experiment, batch: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
+  """Parameters and other collections, as shapes."""
+  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
+  root = rng.root(ex.settings.seed)
+  return jax.eval_shape(step.make_variables(ex.task, ex.module, root), spec)
+
+
+def _freezing_of(ex: Experiment, params: Any) -> Freezing:
+  return make_freezing(
+    ex.settings.freeze,
+    params,
+    stages=getattr(ex.module, 'stages', None),
+    steps_per_epoch=ex.data.steps_per_epoch,
+  )
+
+
+def compile_program(
+  ex: Experiment, batch: Mapping[str, np.ndarray], start: int = 0
+) -> Program:
   """Jits an experiment's functions; XLA compiles them at their first call.
 
   Args:
     ex: the experiment.
     batch: shapes and dtypes of a local training batch.
+    start: when the phase of `config.freeze` begins that it is for.
   """
   settings, mesh = ex.settings, ex.mesh
   root = rng.root(settings.seed)
@@ -237,6 +291,9 @@ def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
   spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
   variables = step.make_variables(ex.task, ex.module, root)
   params, _ = jax.eval_shape(variables, spec)
+  freezing = _freezing_of(ex, params)
+  frozen = freezing.frozen(start)
+  still = jax.tree.leaves(frozen)
   tx, schedule = registry.call(
     make_optimizer,
     settings.optimizer,
@@ -245,6 +302,9 @@ def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
     schedule=dict(settings.schedule),
     total_steps=ex.total_steps,
     steps_per_epoch=ex.data.steps_per_epoch,
+    stages=getattr(ex.module, 'stages', None),
+    freezing=freezing,
+    start=start,
   )
   init = step.make_init(variables, tx, ema=settings.ema_decay is not None)
   abstract = jax.eval_shape(init, spec)
@@ -257,7 +317,14 @@ def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
     root,
     accumulate_steps=settings.accumulate_steps,
     ema_decay=settings.ema_decay,
+    frozen=frozen if any(still) else None,
   )
+
+  def enter(state: step.TrainState) -> step.TrainState:
+    fresh = tx.init(state.params)
+    return state.replace(opt_state=carry_over(state.opt_state, fresh))
+
+  sizes = [x.size for x in jax.tree.leaves(params)]
   rows, everywhere = mesh_lib.batch_sharding(mesh), mesh_lib.replicated(mesh)
   eval_step = step.make_eval_step(ex.task, ex.module)
   return Program(
@@ -276,7 +343,9 @@ def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
     ),
     eval_step=jax.jit(eval_step, out_shardings=(everywhere, rows)),
     merge=jax.jit(lambda a, b: a.merge(b)),
-    parameters=sum(x.size for x in jax.tree.leaves(params)),
+    parameters=sum(sizes),
+    frozen=sum(n for n, f in zip(sizes, still, strict=True) if f),
+    enter=jax.jit(enter, out_shardings=shardings, donate_argnums=0),
   )
 
 

@@ -2,7 +2,7 @@
 
 What happens to a gradient, in this order: leaves that are frozen get none;
 all others are clipped by their common norm; then each group of parameters goes
-through its own optimizer, with its weight decay.
+through its own optimizer, with its weight decay and its learning rate.
 """
 
 import functools
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recog_jax.engine import freezing as freezing_lib
 from recog_jax.engine import paths
 from recog_jax.engine.schedule import Schedule, check_keys, make_schedule
 from recog_jax.errors import UserError, unknown_name
@@ -62,8 +63,11 @@ def make_optimizer(
   learning_rate: float,
   schedule: Mapping[str, Any] | None = None,
   clip_norm: float | None = None,
-  freeze: Sequence[str] = (),
   groups: Sequence[Mapping[str, Any]] = (),
+  layer_decay: float | None = None,
+  stages: Sequence[str] | None = None,
+  freezing: freezing_lib.Freezing | None = None,
+  start: int = 0,
   **options: Any,
 ) -> tuple[optax.GradientTransformation, Schedule]:
   """The gradient transformation of a run and its learning-rate schedule.
@@ -100,9 +104,15 @@ def make_optimizer(
     schedule: the keys of `make_schedule`; constant by default.
     clip_norm: the largest global norm of the gradient, over all leaves that
       are trained; before decay.
-    freeze: regexes for parameters that stay as they are: no gradient, no decay,
-      no optimizer state.
     groups: see above.
+    layer_decay: the learning rate is multiplied by it once for each stage that
+      lies between a leaf's stage and the last one (Bao et al., "BEiT", ICLR
+      2022), on top of a group's scale.
+    stages: the model's, see `freezing.stage_numbers`; for layer_decay.
+    freezing: which leaves stay as they are, without gradient, decay and
+      optimizer state. What is unfrozen later has a state of its own from then
+      on, and the schedule's learning rate of those steps.
+    start: when the phase of `freezing` begins that this is the optimizer of.
     **options:
       weight_decay: 0 by default.
       weight_decay_form: 'coupled' or 'decoupled'.
@@ -125,7 +135,7 @@ def make_optimizer(
     steps_per_epoch=steps_per_epoch,
   )
   main = {'name': name, **options}
-  parts = {'main': _make_part(params, 'optimizer', rate, **main)}
+  recipes = {-1: (main, 1.0, 'optimizer')}
   patterns = []
   for i, group in enumerate(groups):
     where = f'optimizer.groups[{i}]'
@@ -133,23 +143,47 @@ def make_optimizer(
     if 'pattern' not in group:
       raise UserError(f"{where} lacks 'pattern', a regex for parameter paths.")
     patterns.append(group.pop('pattern'))
-    scaled = _scale(rate, group.pop('learning_rate_scale', 1.0))
-    keys = group if 'name' in group else {**main, **group}
-    parts[f'group{i}'] = _make_part(params, where, scaled, **keys)
-
+    scale = group.pop('learning_rate_scale', 1.0)
+    recipes[i] = (
+      group if 'name' in group else {**main, **group},
+      scale,
+      where,
+    )
   paths.check_used(patterns, params, 'optimizer.groups', first=True)
-  paths.check_used(freeze, params, 'optimizer.freeze')
+
+  plan = freezing or freezing_lib.nothing_frozen(params)
+  frozen = plan.frozen(start)
+  members = [  # The main optimizer's keys are checked though no leaf be its.
+    (-1, 1.0, 0),
+    *zip(
+      jax.tree.leaves(paths.match_tree(patterns, params)),
+      _stage_scales(layer_decay, stages, params),
+      jax.tree.leaves(plan.trained_from),
+      strict=True,
+    ),
+  ]
+  parts, labels = {}, []
+  for member, still in zip(
+    members, [False, *jax.tree.leaves(frozen)], strict=True
+  ):
+    i, stage_scale, since = member
+    label = 'frozen' if still else f'{i} x{stage_scale:.6g} from {since}'
+    labels.append(label)
+    if not still and label not in parts:
+      keys, scale, where = recipes[i]
+      own = _scale(rate, scale * stage_scale, since)
+      parts[label] = _make_part(params, where, own, **keys)
   chain = []
   if clip_norm is not None:
-    if freeze:  # Frozen leaves take no part in the norm.
-      frozen = paths.make_mask(freeze)
+    if 'frozen' in labels:  # Frozen leaves take no part in the norm.
       chain.append(optax.masked(optax.set_to_zero(), frozen))
     chain.append(optax.clip_by_global_norm(clip_norm))
-  if groups or freeze:
+  if len({*labels}) > 1 or len(plan.starts) > 1:
     parts['frozen'] = optax.set_to_zero()
-    chain.append(optax.partition(parts, _make_labels(patterns, freeze)))
+    tree = jax.tree.unflatten(jax.tree.structure(params), labels[1:])
+    chain.append(optax.partition(parts, tree))
   else:
-    chain.append(parts['main'])
+    chain.extend(parts.values())
   return optax.chain(*chain), rate
 
 
@@ -162,24 +196,23 @@ def _make_rate(schedule: Mapping[str, Any], **run: Any) -> Schedule:
   return make_schedule(**schedule, **run)
 
 
-def _scale(rate: Schedule, scale: float) -> Schedule:
-  return lambda step: scale * rate(step)
+def _scale(rate: Schedule, scale: float, since: int = 0) -> Schedule:
+  """The schedule times `scale`, for an optimizer that counts from `since`."""
+  return lambda step: scale * rate(step + since)
 
 
-def _make_labels(
-  patterns: Sequence[str], freeze: Sequence[str]
-) -> Callable[[Any], Any]:
-  """params -> the part each leaf belongs to; frozen comes first."""
-  frozen = paths.make_mask(freeze)
-
-  def labels(params):
-    return jax.tree.map(
-      lambda i, still: 'frozen' if still else f'group{i}' if i >= 0 else 'main',
-      paths.match_tree(patterns, params),
-      frozen(params),
-    )
-
-  return labels
+def _stage_scales(
+  layer_decay: float | None, stages: Sequence[str] | None, params: Any
+) -> list[float]:
+  """What multiplies each leaf's learning rate, in the order of the leaves."""
+  if layer_decay is None:
+    return [1.0] * len(jax.tree.leaves(params))
+  if not 0 < layer_decay <= 1:
+    raise UserError(f'optimizer.layer_decay={layer_decay}: it must be in 0..1')
+  found = freezing_lib.stage_numbers(
+    stages, params, 'config.optimizer.layer_decay'
+  )
+  return [layer_decay ** (len(stages) - 1 - i) for i in jax.tree.leaves(found)]
 
 
 def _make_part(
@@ -361,7 +394,8 @@ def ema_update(ema: Any, new: Any, step: Any, decay: float) -> Any:
     if not jnp.issubdtype(value.dtype, jnp.floating):
       return value
     # Written as a step towards the new value: decay * old + (1 - decay) * value
-    # would move even where both are equal.
-    return old + (1.0 - decay).astype(old.dtype) * (value - old)
+    # would move even where both are equal; and -0 + 0 is 0.
+    moved = old + (1.0 - decay).astype(old.dtype) * (value - old)
+    return jnp.where(value == old, old, moved)
 
   return jax.tree.map(update, ema, new)

@@ -75,6 +75,12 @@ TABLES: dict[str, dict[str, str]] = {
     'synth': f'{_SOURCES}.synth:synth',
     'fake_speech': f'{_SOURCES}.fake_speech:fake_speech',
   },
+  # What reads the weights of other programs.
+  'weights': {
+    'torch_file': 'recog_jax.models.torch_file:read',
+    'from_torch': f'{_IMAGE}.import_torch:translate',
+    'hub': 'recog_jax.models.hub:fetch',
+  },
 }
 
 

@@ -26,7 +26,7 @@ class Trained:
   """An experiment with its checkpoints; nothing in them is changed."""
 
   ex: experiment.Experiment
-  program: experiment.Program
+  programs: experiment.Programs
   checkpoints: Checkpoints
   workdir: Path
 
@@ -48,13 +48,13 @@ class Trained:
       parts = [self.restore(str(step))[1] for step in steps]
       return max(steps), _mean(parts)
     if checkpoint == 'latest':
-      found = self.checkpoints.load_latest(self.program.abstract)
+      found = self.checkpoints.load_latest(self.programs.abstract)
       if found is None:
         raise UserError(f'{self.workdir} holds no checkpoint yet')
       return found[1]['step'], found[0].evaluated()
     step = self._step_of(checkpoint)
     try:
-      state, _ = self.checkpoints.load(step, self.program.abstract)
+      state, _ = self.checkpoints.load(step, self.programs.abstract)
     except ValueError as error:
       others = [s for s in self.checkpoints.steps() if s != step]
       if len(others) == len(self.checkpoints.steps()):
@@ -119,7 +119,7 @@ class Trained:
     name = '-'.join(filter(None, (split, str(step), tag)))
     result = evaluation.report(
       self.ex,
-      self.program,
+      self.programs.at(0),
       variables,
       split,
       step=step,
@@ -194,8 +194,8 @@ def open_workdir(
   ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
-    program = experiment.compile_program(ex, next(batches))
+    programs = experiment.Programs(ex, next(batches))
   checkpoints = Checkpoints(
     workdir, higher_is_better=ex.task.higher_is_better, read_only=True
   )
-  return Trained(ex, program, checkpoints, workdir)
+  return Trained(ex, programs, checkpoints, workdir)

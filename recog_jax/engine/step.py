@@ -1,14 +1,17 @@
 """The pure functions of an experiment: init, train step, evaluation step."""
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
 
-from recog_jax.engine import rng
+from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
 
 Batch = Mapping[str, jax.Array]
@@ -110,6 +113,7 @@ def make_train_step(
   *,
   accumulate_steps: int = 1,
   ema_decay: float | None = None,
+  frozen: Any = None,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
   """The train step: a pure function, to be jitted once with its state donated.
 
@@ -123,16 +127,26 @@ def make_train_step(
       their gradients are added; without BatchNorm and dropout the step is the
       same function as with 1.
     ema_decay: of the average of params and model_state; None for no average.
+    frozen: a tree of bools like the parameters, True for those that stay as
+      they are; see `recog_jax.engine.freezing`. None freezes nothing.
 
   Returns:
     (state, batch) -> (state, scalars): `terms` are the loss and monitor terms
     as (sum, weight), beside them `total`, `grad_norm` and `learning_rate`.
   """
 
+  hold = contextlib.nullcontext
+  if frozen is not None:
+    hold = functools.partial(nn.intercept_methods, freezing.make_hold(frozen))
+
   def forward(params, model_state, batch, rngs):
-    outputs, model_state = task.forward(
-      module, {'params': params, **model_state}, batch, rngs=rngs, train=True
-    )
+    if frozen is not None:
+      stopped = jax.lax.stop_gradient(params)
+      params = freezing.keep_frozen(frozen, stopped, params)
+    with hold():
+      outputs, model_state = task.forward(
+        module, {'params': params, **model_state}, batch, rngs=rngs, train=True
+      )
     return model_state, task.loss(outputs, batch), task.monitor(outputs, batch)
 
   def gradients(params, model_state, batch, rngs, weights):
@@ -191,6 +205,8 @@ def make_train_step(
       )
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
+    if frozen is not None:  # Adding 0 would turn -0 into 0.
+      params = freezing.keep_frozen(frozen, state.params, params)
     ema = state.ema
     if ema_decay is not None:
       new = {'params': params, 'model_state': model_state}

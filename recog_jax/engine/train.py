@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine import evaluation, provenance, summary
+from recog_jax.engine import evaluation, provenance, summary, transfer
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
-from recog_jax.engine.experiment import Experiment, compile_program
+from recog_jax.engine.experiment import Experiment, Programs
 from recog_jax.engine.logbook import Logbook
 from recog_jax.engine.stopping import Stopped, StopRequest
 from recog_jax.errors import UserError
@@ -68,19 +68,22 @@ def train(
   with book.timed('input'), batches_from(0, 1) as batches:
     first = next(batches)
   with book.timed('compile'):
-    program = compile_program(ex, first)
+    programs = Programs(ex, first)
   meta = {
     'config': config,
     'version': provenance.version(),
     'data': ex.data.fingerprint(),
   }
   with book.timed('checkpoint'):
-    restored = checkpoints.load_latest(program.abstract)
+    restored = checkpoints.load_latest(programs.abstract)
   if restored is None:
     with book.timed('compile'):
-      state = program.init(mesh_lib.to_global(ex.mesh, first))
+      state = programs.at(0).init(mesh_lib.to_global(ex.mesh, first))
+    state, notes = transfer.begin(ex, state, workdir)
     step, evaluated = 0, True
     book.start(0)
+    for note in notes:
+      book.say(note)
   else:
     state, saved = restored
     step, evaluated = saved['step'], saved['evaluated']
@@ -99,8 +102,11 @@ def train(
       )
     book.start(step, saved['logbook'])
     book.say(f'continuing from step {step} of {workdir}')
+  # Of the step before, since a phase of config.freeze is entered by the loop.
+  program = programs.at(max(0, step - 1))
+  frozen = f' ({program.frozen:,} frozen)' if program.frozen else ''
   book.say(
-    f'{program.parameters:,} parameters, {jax.device_count()} '
+    f'{program.parameters:,} parameters{frozen}, {jax.device_count()} '
     f'{jax.default_backend()} device(s), steps {step} to {stop_step}'
   )
   if jax.process_index() == 0:
@@ -161,6 +167,11 @@ def train(
       clock.start(step)
       while step < stop_step:
         stop.check()
+        if programs.at(step) is not program:
+          program = programs.at(step)
+          state = program.enter(state)
+          seen.clear()
+          book.say(f'from step {step} {program.frozen:,} parameters are frozen')
         with book.timed('input'):
           batch = next(batches)
         shapes = tuple(v.shape for v in batch.values())

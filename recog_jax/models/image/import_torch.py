@@ -65,6 +65,48 @@ def _listed(names) -> str:
   return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' * (more > 0))
 
 
+def translate(
+  module: nn.Module,
+  shapes: Mapping[str, Any],
+  state: Mapping[str, np.ndarray],
+  *,
+  what: str = 'the weights',
+) -> dict[str, np.ndarray]:
+  """A torch state under our paths and in the order of our axes.
+
+  Args:
+    module: one of our image models.
+    shapes: its variables or their shapes, by path: `params/head/kernel`.
+    state: tensors by torchvision's or timm's names.
+    what: the weights in error messages.
+
+  Returns:
+    {our path: float32 tensor}, whose shape may be that of other classes or
+    another image size; tensors that have no place here by their torch name.
+
+  Raises:
+    UserError: no torch library has this model.
+  """
+  keys = {k for k in state if not k.endswith('num_batches_tracked')}
+  layout = layout_of(module, keys)
+  if layout is None:
+    raise UserError(
+      f'{type(module).__name__} has no torch counterpart, so {what} cannot be '
+      'its weights; give a checkpoint of recog_jax.'
+    )
+  result = {}
+  for key in sorted(keys):
+    path = _place(layout, key, shapes)
+    value = np.asarray(state[key])
+    if path in shapes:
+      side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
+      value = _as_ours(value, shapes[path].shape, side)
+      result[path] = np.asarray(value, np.float32)
+    elif key.split('.')[0] not in layout.ignored:
+      result[key] = value
+  return result
+
+
 def from_torch(
   module: nn.Module,
   shapes: Mapping[str, Any],
@@ -90,38 +132,21 @@ def from_torch(
     UserError: weights of another architecture or number of classes; says which
       tensors differ.
   """
-  keys = {k for k in state if not k.endswith('num_batches_tracked')}
-  layout = layout_of(module, keys)
-  if layout is None:
-    raise UserError(
-      f'{type(module).__name__} has no torch counterpart, so {what} cannot be '
-      'its weights; give a checkpoint of recog_jax.'
-    )
   ours = flax.traverse_util.flatten_dict(dict(shapes), sep='/')
-  heads = tuple(path for path in ours if _is_head(path))
-  result, unknown, differing = {}, [], {}
-  for key in sorted(keys):
-    path = _place(layout, key, ours)
-    if path in heads and skip_head:
-      continue
-    if path not in ours:
-      if key.split('.')[0] not in layout.ignored:
-        unknown.append(key)
-      continue
-    wanted = ours[path].shape
-    side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
-    value = _as_ours(np.asarray(state[key]), wanted, side)
-    if value.shape != wanted:
-      differing[path] = f'{key} {value.shape} for {path} {wanted}'
-      continue
-    result[path] = np.asarray(value, np.float32)
-  missing = set(ours) - set(result) - set(differing)
-  missing -= set(heads) if skip_head else set()
+  found = translate(module, ours, state, what=what)
+  if skip_head:
+    ours = {k: v for k, v in ours.items() if not _is_head(k)}
+    found = {k: v for k, v in found.items() if k in ours or not _is_head(k)}
+  differing = {
+    path: f'{found[path].shape} for {path} {leaf.shape}'
+    for path, leaf in ours.items()
+    if path in found and found[path].shape != leaf.shape
+  }
   problems = [
     f'{title}: {_listed(names)}'
     for title, names in (
-      ('not in this model', unknown),
-      ('missing', missing),
+      ('not in this model', {*found} - {*ours}),
+      ('missing', {*ours} - {*found}),
       ('of another shape', differing.values()),
     )
     if names
@@ -135,10 +160,10 @@ def from_torch(
       f'Tensors {"; ".join(problems)}. Choose the model that they belong to'
       f'{hint}.'
     )
-  return flax.traverse_util.unflatten_dict(result, sep='/')
+  return flax.traverse_util.unflatten_dict(found, sep='/')
 
 
 def _is_head(path: str) -> bool:
   """Whether the parameter depends on the number of classes."""
   parts = path.split('/')
-  return parts[-2] == 'head' or parts[1].startswith('aux')
+  return len(parts) > 2 and (parts[-2] == 'head' or parts[1].startswith('aux'))

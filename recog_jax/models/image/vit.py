@@ -1,5 +1,7 @@
 """Vision Transformer (Dosovitskiy et al., 2021)."""
 
+import math
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -115,6 +117,32 @@ class Vit(nn.Module):
       self.num_outputs, kernel_init=nn.initializers.zeros, name='head'
     )
     return head(features), {'features': features}
+
+  def adapt(
+    self, path: str, value: np.ndarray, shape: tuple[int, ...]
+  ) -> np.ndarray | None:
+    """Learned positions of images of another size, interpolated.
+
+    In two dimensions, as in section 3.2 of the paper; the class token's stays.
+
+    Args:
+      path: of a parameter.
+      value: what was trained, for square images.
+      shape: of this model's parameter, for square images.
+
+    Returns:
+      The value in that shape, or None where it cannot be had.
+    """
+    token = int(self.pool == 'class_token')
+    if path != 'positions' or value.shape[1:] != shape[1:]:
+      return None
+    old, new = (math.isqrt(n - token) for n in (len(value), shape[0]))
+    if old**2 != len(value) - token or new**2 != shape[0] - token:
+      return None
+    grid = value[token:].reshape(old, old, -1)
+    grid = jax.image.resize(grid, (new, new, grid.shape[-1]), 'bicubic')
+    grid = np.asarray(grid).reshape(new * new, -1)
+    return np.concatenate([value[:token], grid])
 
   def _place(self, x, rows, columns):
     """Adds positions to the patches `b t d`, and the class token."""

@@ -1,0 +1,297 @@
+"""Begins a run with weights that another one, or another program, trained."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import flax.traverse_util
+import jax
+import numpy as np
+
+from recog_jax.engine import paths, registry
+from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.experiment import Experiment
+from recog_jax.engine.step import TrainState
+from recog_jax.errors import UserError
+
+_TORCH = ('.pth', '.pt', '.bin', '.safetensors')
+_MOST_LISTED = 6
+_REPORT = 'init_from.json'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InitFrom:
+  """Keys of `config.init_from`.
+
+  Attributes:
+    path: a torch file (.pth, .pt, .bin, .safetensors) in torchvision's or
+      timm's layout; `hf:ORGANISATION/REPOSITORY[/FILE]`, such a file from the
+      Hugging Face hub; a workdir; or one checkpoint in it,
+      `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the
+      latest if none was evaluated, and averaged weights where there are any.
+    rename: ordered pairs (regex, replacement): the first whose regex matches
+      the whole path of a tensor there gives its path here, where the
+      replacement may use groups. Paths are torch's names in a torch file, else
+      parameter paths.
+    skip: regexes for whole parameter paths here that keep fresh values.
+    zero_head: a head that is not taken begins with zeros, so that its
+      gradients, and not its random values, reach the taken weights first.
+  """
+
+  path: str
+  rename: Sequence[Sequence[str]] = ()
+  skip: Sequence[str] = ()
+  zero_head: bool = True
+
+
+def begin(
+  ex: Experiment, state: TrainState, workdir: Path
+) -> tuple[TrainState, list[str]]:
+  """Puts the weights of `config.init_from` into a fresh state.
+
+  Writes `init_from.json` into the workdir: what was taken, skipped and new.
+
+  Args:
+    ex: the experiment.
+    state: before step 0.
+    workdir: the run's folder.
+
+  Returns:
+    The state, and what to tell the user of it.
+
+  Raises:
+    UserError: weights that cannot be read, or are of another architecture.
+  """
+  if not ex.settings.init_from:
+    return state, []
+  keys = ex.settings.init_from
+  spec = registry.call(InitFrom, keys, 'config.init_from')
+  fresh = _flat({'params': state.params, **state.model_state})
+  found, origin = read(spec, ex.module, fresh)
+  values, report = match(spec, found, fresh, origin, ex.module)
+  placed = {
+    name: _like(values[name], leaf) if name in values else leaf
+    for name, leaf in fresh.items()
+  }
+  tree = flax.traverse_util.unflatten_dict(placed, sep='/')
+  params = tree.pop('params', {})
+  model_state = {k: tree.get(k, {}) for k in state.model_state}
+  ema = state.ema and {'params': params, 'model_state': model_state}
+  state = state.replace(
+    params=params,
+    model_state=model_state,
+    # A copy: two leaves of a donated state must not share a buffer.
+    ema=jax.tree.map(lambda x: x.copy(), ema),
+  )
+  if jax.process_index() == 0:
+    (workdir / _REPORT).write_text(json.dumps(report, indent=2) + '\n')
+  return state, _told(report, origin)
+
+
+def _flat(tree: Any) -> dict[str, Any]:
+  return flax.traverse_util.flatten_dict(dict(tree), sep='/')
+
+
+def _like(value: np.ndarray, leaf: jax.Array) -> jax.Array:
+  return jax.device_put(np.asarray(value, leaf.dtype), leaf.sharding)
+
+
+# -- reading -------------------------------------------------------------------
+
+
+def read(
+  spec: InitFrom, module: Any, fresh: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], str]:
+  """The tensors that `spec.path` holds.
+
+  Args:
+    spec: which.
+    module: the model that they are for.
+    fresh: its variables or their shapes, by path.
+
+  Returns:
+    {our path, as `params/stem_conv/kernel`: tensor}; those of a torch file that
+    have no place here by torch's names. And the place in words.
+
+  Raises:
+    UserError: there is nothing like that, or it cannot be read.
+  """
+  name = spec.path
+  if not isinstance(name, str) or not name:
+    raise UserError(
+      'config.init_from.path is not set: give a torch file, hf:ORG/REPOSITORY, '
+      'or a workdir'
+    )
+  file = name
+  if name.startswith('hf:'):
+    file = registry.lookup('weights', 'hub')(name)
+  path = Path(file)
+  if path.is_file():
+    if path.suffix not in _TORCH:
+      raise UserError(
+        f'config.init_from.path={name} is no torch file '
+        f'({", ".join(_TORCH)}), workdir or checkpoint'
+      )
+    tensors = registry.lookup('weights', 'torch_file')(path)
+    tensors = _renamed(spec.rename, tensors)
+    translate = registry.lookup('weights', 'from_torch')
+    return translate(module, fresh, tensors, what=name), name
+  return _read_own(spec, path)
+
+
+def _read_own(spec: InitFrom, path: Path) -> tuple[dict[str, np.ndarray], str]:
+  step = None
+  if path.parent.name == 'checkpoints' and path.name.isdigit():
+    path, step = path.parent.parent, int(path.name)
+  if not path.is_dir():
+    raise UserError(
+      f'config.init_from.path={spec.path}: there is nothing there'
+    )
+  if not (path / 'checkpoints').is_dir():
+    raise UserError(
+      f'config.init_from.path={spec.path} holds no checkpoints: is it the '
+      'workdir of a training?'
+    )
+  points = Checkpoints(path, read_only=True)
+  steps = points.steps()
+  if step is None:
+    step = points.best_step() or max(steps, default=None)
+  if step not in steps:
+    raise UserError(
+      f'{path} holds no checkpoint {step or ""}; there are {steps}'
+    )
+  try:
+    tensors = points.variables(step)
+  except ValueError as error:
+    raise UserError(
+      f'checkpoint {step} of {path} is damaged ({error}): name another one of '
+      f'{steps} as {path}/checkpoints/STEP'
+    ) from error
+  finally:
+    points.close()
+  found = {}
+  for name, value in tensors.items():
+    collection, _, rest = name.partition('/')
+    [new] = _renamed(spec.rename, {rest: value})
+    found[f'{collection}/{new}'] = value
+  return found, f'step {step} of {path}'
+
+
+def _renamed(
+  rules: Sequence[Sequence[str]], tensors: Mapping[str, Any]
+) -> dict[str, Any]:
+  """The tensors under the names that a rename table gives them."""
+  compiled = []
+  for rule in rules:
+    if len(rule) != 2:
+      raise UserError(
+        f'config.init_from.rename: {rule!r} is no pair (regex, replacement)'
+      )
+    compiled.append((paths.compile_patterns(rule[0])[0], rule[1]))
+
+  def rename(name: str) -> str:
+    for pattern, replacement in compiled:
+      if found := pattern.fullmatch(name):
+        return found.expand(replacement)
+    return name
+
+  return {rename(name): value for name, value in tensors.items()}
+
+
+# -- matching ------------------------------------------------------------------
+
+
+def match(
+  spec: InitFrom,
+  found: Mapping[str, np.ndarray],
+  fresh: Mapping[str, Any],
+  origin: str,
+  module: Any,
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
+  """Decides what is taken.
+
+  Args:
+    spec: says what is skipped.
+    found: what `read` gave.
+    fresh: the model's variables or their shapes, by path.
+    origin: the weights in words.
+    module: the model; its `adapt(path, value, shape)`, if it has one, brings a
+      tensor to another shape, or gives None where that makes no sense.
+
+  Returns:
+    {path: value} for what is taken or set to zero, and the report: lists
+    `taken`, `adapted`, `skipped` and `new` of paths.
+
+  Raises:
+    UserError: other than in the head, tensors are missing or differ; the first
+      of them are named.
+  """
+  patterns = paths.compile_patterns(spec.skip)
+  names = {path: path.partition('/')[2] for path in fresh}
+  skip = {p for p in fresh if paths.first_match(patterns, names[p]) >= 0}
+  for i, pattern in enumerate(patterns):
+    if not any(pattern.fullmatch(name) for name in names.values()):
+      raise UserError(
+        f"config.init_from.skip: the pattern '{spec.skip[i]}' matches nothing"
+      )
+  adapt = getattr(module, 'adapt', lambda *_: None)
+  values, adapted, problems = {}, [], []
+  for path, leaf in fresh.items():
+    if path in skip:
+      continue
+    value = found.get(path)
+    if value is not None and value.shape != leaf.shape:
+      there = value.shape
+      value = adapt(names[path], value, leaf.shape)
+      if value is not None:
+        adapted.append(f'{path} {there} -> {leaf.shape}')
+      elif not _of_head(path):
+        problems.append(f'{path} is {there} there and {leaf.shape} here')
+    elif value is None and not _of_head(path):
+      problems.append(f'{path} is missing')
+    if value is not None:
+      values[path] = value
+  if problems:
+    raise UserError(
+      f'the weights of {origin} are not those of this model: '
+      f'{_listed(problems)}. Choose the model that they belong to, or say with '
+      'config.init_from.rename and skip what is different on purpose.'
+    )
+  new = [path for path in fresh if path not in values]
+  report = {
+    'from': [origin],
+    'taken': sorted(values),
+    'adapted': adapted,
+    'skipped': sorted({*found} - {*values}),
+    'new': new,
+  }
+  if spec.zero_head:
+    for path in new:
+      if path.split('/')[-2] == 'head':
+        values[path] = np.zeros(fresh[path].shape, np.float32)
+  return values, report
+
+
+def _of_head(path: str) -> bool:
+  """Whether a leaf depends on the number of classes, or helps only to train."""
+  parts = path.split('/')
+  return 'head' in parts[:-1] or parts[1].startswith('aux')
+
+
+def _listed(names: Sequence[str]) -> str:
+  more = len(names) - _MOST_LISTED
+  return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' * (more > 0))
+
+
+def _told(report: Mapping[str, list[str]], origin: str) -> list[str]:
+  lines = [f'{len(report["taken"])} tensors taken from {origin}']
+  for title, key in (
+    ('resized', 'adapted'),
+    ('not taken', 'skipped'),
+    ('newly initialised', 'new'),
+  ):
+    if report[key]:
+      lines.append(f'  {title}: {_listed(report[key])}')
+  return lines
