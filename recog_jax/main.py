@@ -32,7 +32,7 @@ def main() -> None:
   stop = stopping.StopRequest().install()
 
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine import experiment, train
+  from recog_jax.engine import experiment, probe, train
   from recog_jax.engine.lock import locked
   from recog_jax.errors import UserError
 
@@ -55,7 +55,8 @@ def main() -> None:
   ex = experiment.build(config, data_dir)
   with locked(workdir):
     config_lib.keep(workdir, config)
-    train.train(ex, workdir, config=config_lib.canonical(config), stop=stop)
+    run = train.train if ex.settings.probe is None else probe.run
+    run(ex, workdir, config=config_lib.canonical(config), stop=stop)
 
 
 if __name__ == '__main__':

@@ -235,6 +235,11 @@ class Checkpoints:
       fresh.write_text(json.dumps(_seal(meta)))
       fresh.replace(path)
 
+  def remove(self, step: int) -> None:
+    """Removes a checkpoint if it is there."""
+    if step in self.steps():
+      self._manager.delete(step)
+
   def wait(self) -> None:
     """Returns when what was saved is on disk.
 

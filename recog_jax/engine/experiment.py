@@ -41,6 +41,8 @@ class Settings:
     ema_decay: of the average of weights that evaluation uses; None: none.
     freeze: what is not trained, and until when; see `make_freezing`.
     init_from: keys of `transfer.InitFrom`: where weights come from.
+    probe: keys of `probe.Probe`: a linear classifier on fixed features is
+      fitted instead of a training; {} takes the defaults.
     mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
     sharding_rules: ordered (regex, spec) on parameter paths.
   """
@@ -61,6 +63,7 @@ class Settings:
   ema_decay: float | None = None
   freeze: Any = ()
   init_from: Mapping[str, Any] | None = None
+  probe: Mapping[str, Any] | None = None
   mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
   sharding_rules: Sequence[Any] = ()
 

@@ -160,8 +160,9 @@ def train(
   saved_step, result = (step if restored else None), None
   metric = None
   try:
-    if not evaluated:
-      save(evaluate())
+    if not evaluated or (restored is None and stop_step == 0):
+      save(evaluate())  # No step at all keeps the weights of init_from.
+      saved_step = step
     seen: set[Any] = set()
     with batches_from(step, stop_step) as batches:
       clock.start(step)
