@@ -25,7 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config = ConfigDict()
   config.seed = 0
   config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 3800
+  config.total_steps = 6500
   config.stop_step = config_dict.placeholder(int)
   config.log_every_steps = 50
 
@@ -57,8 +57,9 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.features = features
   config.data.buckets = {'count': 5, 'batch_size': 16}
   config.data.eval_batch_size = 64
-  config.data.join = {'low': 1, 'high': 5, 'sizes': {'val': 200, 'test': 500}}
-  config.data.speeds = (0.88, 0.94, 1.0, 1.06, 1.12)
+  config.data.join = {'low': 1, 'high': 5, 'sizes': {'val': 500, 'test': 500}}
+  slow, fast = (0.85, 0.88, 0.91, 0.94, 0.97), (1.03, 1.06, 1.09, 1.12, 1.15)
+  config.data.speeds = (*slow, 1.0, *fast)
   config.data.augment = (
     {'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},
     {
@@ -76,7 +77,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'dtype': 'float32',
     'layers': 2,
     'hidden': 256,
-    'dropout': 0.2,
+    'dropout': 0.3,
     'subsample': {'name': 'stack', 'factor': 3},
     'intermediate': (1,),
   }
@@ -89,8 +90,8 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 200}
   config.ema_decay = 0.999
-  config.evaluation = {'every_steps': 950}
-  config.checkpoint = {'every_steps': 950, 'keep_latest': 2, 'keep_best': 1}
+  config.evaluation = {'every_steps': 1300}
+  config.checkpoint = {'every_steps': 1300, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16
