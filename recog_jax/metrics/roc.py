@@ -2,9 +2,9 @@
 
 The area under the curve (AUC) is the share of pairs of a positive and a
 negative case in which the positive has the higher score, pairs of equal scores
-counting half (Hanley and McNeil, "The meaning and use of the area under a receiver
-operating characteristic (ROC) curve", Radiology 1982). That is the trapezoidal
-area of scikit-learn's `roc_auc_score`.
+counting half (Hanley and McNeil, "The meaning and use of the area under a
+receiver operating characteristic (ROC) curve", Radiology 1982). That is the
+trapezoidal area of scikit-learn's `roc_auc_score`.
 
 A case is called positive where score >= threshold. The sensitivity at 90 %
 specificity is that at the smallest score of the split, taken as the threshold,

@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from recog_jax.data.sources.base import Info
 from recog_jax.errors import UserError, unknown_name
@@ -26,7 +25,7 @@ from recog_jax.tasks import (
   classification_scores,
   mixing,
 )
-from recog_jax.tasks.classification_loss import losses
+from recog_jax.tasks.classification_loss import auxiliary_heads, losses
 
 Batch = Mapping[str, jax.Array]
 Outputs = Mapping[str, Any]
@@ -179,7 +178,7 @@ class Classification:
       mutable=kept if train else False,
     )
     (logits, taps), updated = result if train else (result, {})
-    if train and self.auxiliary_weight and not _auxiliary(taps):
+    if train and self.auxiliary_weight and not auxiliary_heads(taps):
       raise UserError(
         'config.task.auxiliary_weight is set, but the model has no auxiliary '
         'heads: set it to 0, or choose GoogLeNet or Inception v3 with '
@@ -203,7 +202,7 @@ class Classification:
       weights = jnp.asarray(self.class_weights(), jnp.float32)
       count = jnp.where(valid, weights[batch['targets']], 0).sum()
     terms = {'loss': [outputs['logits']]}
-    heads = _auxiliary(outputs['taps']) if self.auxiliary_weight else []
+    heads = auxiliary_heads(outputs['taps']) if self.auxiliary_weight else []
     if heads:
       terms['auxiliary'] = heads
     return {
@@ -318,11 +317,6 @@ class Classification:
         'the data set', own, self.channels
       )
     return jnp.broadcast_to(images, (*images.shape[:-1], self.channels))
-
-
-def _auxiliary(taps: Mapping[str, jax.Array]) -> list[jax.Array]:
-  """Logits of the auxiliary heads among a model's taps."""
-  return [taps[name] for name in sorted(taps) if name.startswith('aux')]
 
 
 def make_classification(
@@ -442,15 +436,10 @@ def make_classification(
       positive_class, names, two_classes=two_classes
     ),
     ordinal=ordinal,
-    headline=headline or _headline(multi_label, regression),
+    headline=headline
+    or keys.default_headline(multi_label=multi_label, regression=regression),
   )
   known = classification_scores.headlines(task)
   if task.headline not in known:
     raise unknown_name('config.task.headline', task.headline, known)
   return task
-
-
-def _headline(multi_label: bool, regression: bool) -> str:
-  if regression:
-    return 'mse'
-  return 'f1_macro' if multi_label else 'accuracy'

@@ -1,5 +1,6 @@
 """Checks of a config's keys of image classification, before anything runs."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -151,6 +152,13 @@ def check_measures(
     )
 
 
+def default_headline(*, multi_label: bool, regression: bool) -> str:
+  """The metric that chooses the best checkpoint, unless the config says."""
+  if regression:
+    return 'mse'
+  return 'f1_macro' if multi_label else 'accuracy'
+
+
 def positive_class(
   given: str | int | None, names: Sequence[str], *, two_classes: bool
 ) -> int | None:
@@ -221,7 +229,7 @@ def class_weights(
         f'the source of {info.name} cannot count its labels: give {v} numbers '
         "as config.task.class_weights in place of 'balanced'"
       )
-    return lambda: balanced(info)
+    return functools.cache(lambda: balanced(info))
   weights = np.ravel(given).astype(np.float64)
   if len(weights) != v:
     raise UserError(

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 Batch = Mapping[str, jax.Array]
 
 
+def auxiliary_heads(taps: Mapping[str, jax.Array]) -> list[jax.Array]:
+  """Logits of the auxiliary heads among a model's taps."""
+  return [taps[name] for name in sorted(taps) if name.startswith('aux')]
+
+
 def check_batch(task: Classification, batch: Batch) -> None:
   """Shapes and types are known while tracing, so this costs nothing.
 
