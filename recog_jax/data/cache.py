@@ -73,12 +73,18 @@ class MappedRecords:
     return self.size
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._mapped().take(ids)
+
+  def labels(self) -> np.ndarray:
+    return self._mapped().labels()
+
+  def _mapped(self) -> base.ArrayRecords:
     if self._arrays is None:
       files = (self.image_file, self.label_file)
       # As plain arrays: np.memmap's own look-ups are slower.
       arrays = (np.asarray(np.load(f, mmap_mode='r')) for f in files)
       self._arrays = base.ArrayRecords(*arrays)
-    return self._arrays.take(ids)
+    return self._arrays
 
   def __getstate__(self):
     return {**self.__dict__, '_arrays': None}

@@ -1,6 +1,7 @@
 """Image data of an experiment: splits, plans and augmentation of a source."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,9 @@ class ImageData:
       UserError: a split that is not there or overlaps train, or a bad op.
     """
     del data_dir
-    self.info = source.info
+    self.info = dataclasses.replace(
+      source.info, count_labels=self._count_labels
+    )
     self.batch_size = batch_size
     self.batch_sizes = (batch_size,)
     self.eval_batch_size = eval_batch_size
@@ -96,6 +99,16 @@ class ImageData:
     records = self._source.records(name)
     whole = (start, stop) == (0, self._sizes[name])
     return records if whole else Slice(records, start, stop)
+
+  def _count_labels(self) -> np.ndarray:
+    """Training examples of each class, int64 `v`; see `base.Info`."""
+    labels = self._records('train').labels()
+    if labels.ndim > 1:
+      return labels.sum(0).astype(np.int64)
+    # Where a label is not published, TFDS has -1.
+    return np.bincount(
+      labels[labels >= 0], minlength=len(self.info.label_names)
+    )
 
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""

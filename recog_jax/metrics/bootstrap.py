@@ -3,7 +3,9 @@
 Examples are drawn with replacement, as many as there are, and the statistic is
 computed again; the interval holds the middle of what comes out. It is a
 statement on which examples were in the test set, not on the training's seed.
-A set without a single error gives an interval of width zero.
+A set without a single error gives an interval of width zero. Resamples of which
+a statistic is not defined (NaN) do not count for it; where it is defined of
+none, the interval is NaN.
 """
 
 from collections.abc import Callable
@@ -82,11 +84,41 @@ def of_rows(
     drawn = generator.integers(0, total, (size, total))
     if rows.shape[1] == 1:
       return rows[:, 0][drawn].sum(1, keepdims=True)
-    times = [np.bincount(row, minlength=total) for row in drawn]
-    return np.asarray(times, np.float64) @ rows
+    return _times(drawn).astype(np.float64) @ rows
 
   return _percentiles(
     (statistic(sums(size)) for size in _sizes(n, total)), level
+  )
+
+
+def of_cases(
+  statistic: Statistic,
+  total: int,
+  *,
+  seed: int,
+  n: int = 1000,
+  level: float = 0.95,
+) -> Intervals:
+  """Intervals for what is neither counts nor sums: of a ranking, for example.
+
+  Args:
+    statistic: maps int64 `m total`, how often each example was drawn, to values
+      `m` by name.
+    total: number of examples.
+    seed: the same seed gives the same resamples.
+    n: number of resamples.
+    level: share of the resamples that the interval holds.
+
+  Raises:
+    ValueError: no examples.
+  """
+  generator = np.random.default_rng(seed)
+  return _percentiles(
+    (
+      statistic(_times(generator.integers(0, total, (size, total))))
+      for size in _sizes(n, _some(total))
+    ),
+    level,
   )
 
 
@@ -104,6 +136,11 @@ def _some(total: int) -> int:
   return total
 
 
+def _times(drawn: np.ndarray) -> np.ndarray:
+  """int64 `m n`: how often each of n examples is in int `m n` draws."""
+  return np.stack([np.bincount(row, minlength=len(row)) for row in drawn])
+
+
 def _sizes(n: int, width: int) -> list[int]:
   """Cuts n resamples of `width` numbers each into pieces of bounded size."""
   size = max(1, _CHUNK // max(width, 1))
@@ -116,6 +153,9 @@ def _percentiles(pieces, level: float) -> Intervals:
   result = {}
   for name in pieces[0]:
     values = np.concatenate([piece[name] for piece in pieces])
-    low, high = np.percentile(values, [tail, 100 - tail])
+    values = values[~np.isnan(values)]
+    low = high = np.nan
+    if len(values):
+      low, high = np.percentile(values, [tail, 100 - tail])
     result[name] = (float(low), float(high))
   return result

@@ -1,5 +1,6 @@
 """Metrics as aligned plain text for the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,11 +13,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
   Args:
     metrics: numbers by name; `NAME_ci95` is the interval (low, high) of NAME,
-      and `per_class` a mapping of lists with one element a class. Anything
-      else that is not a number is left out.
+      `per_class` a mapping of lists with one element a class, and `notes` a
+      list of sentences. Anything else that is not a number is left out.
 
   Returns:
-    Lines of text; the classes follow in a table of their own if they are few.
+    Lines of text; the classes follow in a table of their own if they are few,
+    and last the notes.
   """
   rows = [('metric', 'value', '95 % interval')]
   for name, value in metrics.items():
@@ -28,6 +30,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
   if classes and len(next(iter(classes.values()))) <= _PER_CLASS:
     columns = [[name, *map(_text, values)] for name, values in classes.items()]
     text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
+  if notes := metrics.get('notes'):
+    text += '\n\n' + '\n'.join(notes)
   return text
 
 
@@ -64,7 +68,9 @@ def _groups(field: str, values: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _interval(low_high: Sequence[float] | None) -> str:
-  return ' - '.join(map(_text, low_high)) if low_high else ''
+  if not low_high or any(map(math.isnan, low_high)):
+    return ''
+  return ' - '.join(map(_text, low_high))
 
 
 def _text(value: Any) -> str:

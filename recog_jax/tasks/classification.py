@@ -9,7 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from recog_jax.data.sources.base import Info
 from recog_jax.errors import UserError, unknown_name
@@ -19,12 +18,21 @@ from recog_jax.metrics.classification import (
   Regression,
   in_top_k,
 )
-from recog_jax.tasks import classification_report, mixing
+from recog_jax.tasks import (
+  classification_keys,
+  classification_loss,
+  classification_report,
+  classification_scores,
+  mixing,
+)
+from recog_jax.tasks.classification_loss import auxiliary_heads, losses
 
 Batch = Mapping[str, jax.Array]
 Outputs = Mapping[str, Any]
 
 _LOSSES = ('softmax', 'sigmoid', 'mse')
+# Metrics of which less is better.
+_ERRORS = ('loss', 'mse', 'mae')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +56,14 @@ class Classification:
     mix_probability: of mixing a batch.
     switch_probability: of CutMix where both are on.
     auxiliary_weight: of the loss of each auxiliary head beside the head's.
+    channels: that the model gets; None for those of the images.
+    class_weights: gives float `v`, see `make_classification`; None for none.
+    auc: the area under the ROC curve is computed, of two classes sensitivity
+      and specificity too.
+    positive: of two classes, the number of the one that a test is for; else
+      None.
+    ordinal: the classes are grades, in order.
+    headline: the metric that chooses the best checkpoint.
   """
 
   label_names: tuple[str, ...]
@@ -61,6 +77,12 @@ class Classification:
   mix_probability: float
   switch_probability: float
   auxiliary_weight: float
+  channels: int | None
+  class_weights: Callable[[], np.ndarray] | None
+  auc: bool
+  positive: int | None
+  ordinal: bool
+  headline: str
 
   # -- what the engine asks ---------------------------------------------------
 
@@ -75,16 +97,9 @@ class Classification:
     return self.objective == 'mse' and self.num_outputs == 1
 
   @property
-  def headline(self) -> str:
-    """The metric that chooses the best checkpoint."""
-    if self.regression:
-      return 'mse'
-    return 'f1_macro' if self.multi_label else 'accuracy'
-
-  @property
   def higher_is_better(self) -> bool:
     """Of the headline metric."""
-    return not self.regression
+    return self.headline not in _ERRORS
 
   @property
   def coefficients(self) -> Mapping[str, float]:
@@ -96,7 +111,7 @@ class Classification:
   def preprocess(
     self, batch: Batch, key: jax.Array | None, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Normalises; in training mixes images and smooths labels too.
+    """Normalises, repeats a grey channel; in training mixes and smooths too.
 
     Args:
       batch: `inputs` uint8 `b h w c` and the rest.
@@ -106,13 +121,13 @@ class Classification:
     Returns:
       The batch with `inputs` float32, (x / 255 - mean) / std.
     """
-    self._check(batch)
+    classification_loss.check_batch(self, batch)
     batch = dict(batch)
-    inputs = batch['inputs'].astype(jnp.float32) / 255
+    inputs = self._repeat_grey(batch['inputs']).astype(jnp.float32) / 255
     batch['inputs'] = (inputs - jnp.array(self.mean)) / jnp.array(self.std)
     mixes = self.mixup_alpha or self.cutmix_alpha
     if train and (mixes or self.label_smoothing):
-      soft = self._smooth(self._hard_targets(batch['targets']))
+      soft = classification_loss.soft_targets(self, batch['targets'])
       if mixes:
         mixed = mixing.mix(
           {'inputs': batch['inputs'], 'targets': soft},
@@ -163,7 +178,7 @@ class Classification:
       mutable=kept if train else False,
     )
     (logits, taps), updated = result if train else (result, {})
-    if train and self.auxiliary_weight and not _auxiliary(taps):
+    if train and self.auxiliary_weight and not auxiliary_heads(taps):
       raise UserError(
         'config.task.auxiliary_weight is set, but the model has no auxiliary '
         'heads: set it to 0, or choose GoogLeNet or Inception v3 with '
@@ -174,21 +189,26 @@ class Classification:
   def loss(
     self, outputs: Outputs, batch: Batch
   ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Terms as (sum over the valid rows, their number).
+    """Terms as (sum over the valid rows, their number or weight).
 
     'loss', and where `auxiliary_weight` is set and the model is trained
-    'auxiliary', the sum of the auxiliary heads' losses.
+    'auxiliary', the sum of the auxiliary heads' losses. With class weights the
+    second is the sum of the weights of the rows' own labels.
     """
     valid = batch['valid']
+    weights = None
     count = valid.sum(dtype=jnp.float32)
+    if self.class_weights is not None:
+      weights = jnp.asarray(self.class_weights(), jnp.float32)
+      count = jnp.where(valid, weights[batch['targets']], 0).sum()
     terms = {'loss': [outputs['logits']]}
-    heads = _auxiliary(outputs['taps']) if self.auxiliary_weight else []
+    heads = auxiliary_heads(outputs['taps']) if self.auxiliary_weight else []
     if heads:
       terms['auxiliary'] = heads
     return {
       name: (
         sum(
-          jnp.where(valid, self._losses(logits, batch), 0).sum()
+          jnp.where(valid, losses(self, logits, batch, weights), 0).sum()
           for logits in every
         ),
         count,
@@ -215,7 +235,7 @@ class Classification:
       return Regression.from_outputs(logits[:, 0], targets, valid)
     kind = MultiLabel if self.multi_label else MultiClass
     return kind.from_outputs(
-      logits, targets, valid, self._losses(logits, batch)
+      logits, targets, valid, losses(self, logits, batch)
     )
 
   def records(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
@@ -225,17 +245,20 @@ class Classification:
       `index`, `prediction`, `target`, `loss`, each `b` (prediction and target
       `b v` for several labels). `score` is the prediction's confidence: the
       probability of the class, or of each label; with mean squared error the
-      output itself. `in_top5` for one label.
+      output itself. `in_top5` for one label. `logits` `b v` where `auc` is on,
+      which ranks the examples.
     """
     logits = outputs['logits'].astype(jnp.float32)
     targets = batch['targets']
     rows = {
       'index': batch['index'],
       'target': targets,
-      'loss': self._losses(logits, batch),
+      'loss': losses(self, logits, batch),
     }
     if self.regression:
       return {**rows, 'prediction': logits[:, 0]}
+    if self.auc:
+      rows['logits'] = logits
     scores = logits
     if self.objective == 'softmax':
       scores = jax.nn.softmax(logits)
@@ -266,9 +289,9 @@ class Classification:
   def from_records(
     self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
   ) -> dict[str, float]:
-    """Metrics that only the host can tell: none, all are counted."""
-    del records, lookup
-    return {}
+    """Metrics that only the host can tell: of rankings and grades."""
+    del lookup
+    return classification_scores.compute(self, records)
 
   def report(
     self,
@@ -284,62 +307,16 @@ class Classification:
 
   # -- parts ------------------------------------------------------------------
 
-  def _check(self, batch: Batch) -> None:
-    """Shapes and types are known while tracing, so this costs nothing."""
-    targets = batch['targets']
-    v = self.num_outputs
-    if batch['inputs'].dtype != jnp.uint8:
-      raise ValueError(f'images are {batch["inputs"].dtype}, not uint8')
-    if self.multi_label:
-      if targets.shape[1:] != (v,):
-        raise UserError(
-          f'config.task.multi_label needs {v} labels (0 or 1) for each image, '
-          'which this data set does not have: set it to False'
-        )
-    elif self.regression:
-      if targets.ndim != 1:
-        raise UserError('mean squared error needs one number for each image')
-    elif targets.ndim != 1 or not jnp.issubdtype(targets.dtype, jnp.integer):
-      raise UserError(
-        'this data set has several labels for each image: set '
-        "config.task.loss to 'sigmoid' and config.task.multi_label to True"
+  def _repeat_grey(self, images: jax.Array) -> jax.Array:
+    """`b h w c` of the model's channels."""
+    own = images.shape[-1]
+    if self.channels in (None, own):
+      return images
+    if own != 1:
+      raise classification_keys.wrong_channels(
+        'the data set', own, self.channels
       )
-
-  def _hard_targets(self, targets: jax.Array) -> jax.Array:
-    """float32 `b v`."""
-    if self.multi_label:
-      return targets.astype(jnp.float32)
-    if self.regression:
-      return targets.astype(jnp.float32)[:, None]
-    return jax.nn.one_hot(targets, self.num_outputs)
-
-  def _smooth(self, targets: jax.Array) -> jax.Array:
-    """Moves part of the mass to the uniform distribution."""
-    # A label of several is a distribution over two values of its own.
-    uniform = 1 / (2 if self.multi_label else self.num_outputs)
-    eps = self.label_smoothing
-    return (1 - eps) * targets + eps * uniform if eps else targets
-
-  def _losses(self, logits: jax.Array, batch: Batch) -> jax.Array:
-    """float32 `b`; for more than one output their mean, except softmax."""
-    logits = logits.astype(jnp.float32)
-    soft = batch.get('soft_targets')
-    if self.objective == 'softmax':
-      if soft is None:
-        return optax.softmax_cross_entropy_with_integer_labels(
-          logits, batch['targets']
-        )
-      return optax.softmax_cross_entropy(logits, soft)
-    if soft is None:
-      soft = self._hard_targets(batch['targets'])
-    if self.objective == 'sigmoid':
-      return optax.sigmoid_binary_cross_entropy(logits, soft).mean(1)
-    return optax.squared_error(logits, soft).mean(1)
-
-
-def _auxiliary(taps: Mapping[str, jax.Array]) -> list[jax.Array]:
-  """Logits of the auxiliary heads among a model's taps."""
-  return [taps[name] for name in sorted(taps) if name.startswith('aux')]
+    return jnp.broadcast_to(images, (*images.shape[:-1], self.channels))
 
 
 def make_classification(
@@ -355,6 +332,12 @@ def make_classification(
   mix_probability: float = 1.0,
   switch_probability: float = 0.5,
   auxiliary_weight: float = 0.0,
+  channels: int | None = None,
+  class_weights: str | Sequence[float] | None = None,
+  auc: bool | None = None,
+  positive_class: str | int | None = None,
+  ordinal: bool = False,
+  headline: str | None = None,
 ) -> Classification:
   """The task of a config.
 
@@ -375,62 +358,88 @@ def make_classification(
     switch_probability: of CutMix rather than mixup, where both are on.
     auxiliary_weight: of the loss of each auxiliary head, in training (GoogLeNet
       has 0.3, Inception v3 0.4).
+    channels: that the model gets, if not those of the images: one channel is
+      repeated, for example grey X-rays into a network of three; `mean` and
+      `std` are then of these.
+    class_weights: of the classes in the training loss, against imbalance:
+      'balanced' is n / (v n_c) of the training split's n labels, n_c of which
+      are of the class; or one number a class. As in torch's CrossEntropyLoss,
+      the batch's loss is the sum of each row's weighted loss over the sum of
+      the weights of the rows' labels; of soft targets (smoothed or mixed) each
+      class's term has its weight, and the rows' own labels still give the
+      divisor. Only for 'softmax'; evaluation's loss and accuracy are not
+      weighted.
+    auc: compute the area under the ROC curve: of two classes with sensitivity
+      and specificity (see `metrics.roc`), else the mean over classes or labels
+      of each against the rest. By default where there are two classes, or
+      grades, or it is the headline. Its intervals take a time in proportion to
+      examples times classes.
+    positive_class: name or number of the class of two that is looked for
+      (the disease); the last one by default.
+    ordinal: the classes are grades in the order of their numbers, at equal
+      distances: the quadratic weighted kappa is computed.
+    headline: the metric that chooses the best checkpoint: 'accuracy', 'auc',
+      'quadratic_kappa', 'f1_macro', 'loss' or another that evaluation gives.
+      By default 'accuracy', of several labels 'f1_macro', of a number 'mse'.
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
   """
-  if loss not in _LOSSES:
-    raise unknown_name('loss', loss, _LOSSES)
-  if multi_label and loss != 'sigmoid':
-    raise UserError(
-      f"config.task.multi_label does not go with the loss '{loss}': set "
-      "config.task.loss to 'sigmoid'"
-    )
-  one_output = len(info.label_names) == 1
-  if one_output and loss != 'mse' and not multi_label:
-    raise UserError(
-      f"data set {info.name} has one class, which the loss '{loss}' cannot "
-      "learn: choose a data set with more, or config.task.loss='mse' if its "
-      'labels are numbers'
-    )
-  if one_output and loss == 'mse' and label_smoothing:
-    raise UserError(
-      'config.task.label_smoothing must be 0 where the target is a number'
-    )
-  for name, alpha in (('mixup', mixup_alpha), ('cutmix', cutmix_alpha)):
-    if alpha < 0:
-      raise UserError(
-        f'config.task.{name}_alpha is {alpha}: it must be positive, or 0 to '
-        'turn it off'
-      )
-  for name, share in (
-    ('label_smoothing', label_smoothing),
-    ('mix_probability', mix_probability),
-    ('switch_probability', switch_probability),
-    ('auxiliary_weight', auxiliary_weight),
-  ):
-    if not 0 <= share <= 1:
-      raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
-  channels = info.shape[-1]
-  mean, std = np.ravel(mean).tolist(), np.ravel(std).tolist()
-  for name, values in (('mean', mean), ('std', std)):
-    if len(values) != 1 and channels is not None and len(values) != channels:
-      raise UserError(
-        f'config.task.{name} has {len(values)} numbers, the images of '
-        f'{info.name} have {channels} channels: give {channels}, or one for all'
-      )
-  if min(std) <= 0:
-    raise UserError('config.task.std must be positive')
-  return Classification(
-    label_names=tuple(info.label_names),
+  keys = classification_keys
+  keys.check_loss(
+    loss,
+    _LOSSES,
+    info,
+    multi_label=multi_label,
+    label_smoothing=label_smoothing,
+  )
+  keys.check_ranges(
+    {'mixup_alpha': mixup_alpha, 'cutmix_alpha': cutmix_alpha},
+    {
+      'label_smoothing': label_smoothing,
+      'mix_probability': mix_probability,
+      'switch_probability': switch_probability,
+      'auxiliary_weight': auxiliary_weight,
+    },
+  )
+  names = tuple(info.label_names)
+  regression = loss == 'mse' and len(names) == 1
+  two_classes = len(names) == 2 and not multi_label
+  channels = keys.check_channels(info, channels)
+  keys.check_measures(
+    auc,
+    headline,
+    ordinal=ordinal,
+    multi_label=multi_label,
+    regression=regression,
+  )
+  if auc is None:
+    auc = two_classes or ordinal or headline == 'auc'
+  task = Classification(
+    label_names=names,
     objective=loss,
     multi_label=multi_label,
     label_smoothing=float(label_smoothing),
-    mean=tuple(map(float, mean)),
-    std=tuple(map(float, std)),
+    mean=keys.normalisation('mean', mean, info, channels),
+    std=keys.normalisation('std', std, info, channels),
     mixup_alpha=float(mixup_alpha),
     cutmix_alpha=float(cutmix_alpha),
     mix_probability=float(mix_probability),
     switch_probability=float(switch_probability),
     auxiliary_weight=float(auxiliary_weight),
+    channels=channels,
+    class_weights=keys.class_weights(
+      class_weights, info, softmax=loss == 'softmax'
+    ),
+    auc=auc,
+    positive=keys.positive_class(
+      positive_class, names, two_classes=two_classes
+    ),
+    ordinal=ordinal,
+    headline=headline
+    or keys.default_headline(multi_label=multi_label, regression=regression),
   )
+  known = classification_scores.headlines(task)
+  if task.headline not in known:
+    raise unknown_name('config.task.headline', task.headline, known)
+  return task

@@ -16,6 +16,8 @@ from recog_jax.metrics.classification import (
   class_scores,
   confusion_matrix,
 )
+from recog_jax.metrics.roc import OneVersusRest
+from recog_jax.tasks import classification_scores
 
 if TYPE_CHECKING:
   from recog_jax.tasks.classification import Classification
@@ -46,23 +48,39 @@ def report(
     prefix: of their names.
 
   Returns:
-    What `task.compute` gives, `NAME_ci95` [low, high] for each, and (unless the
-    target is a number) `per_class`: lists `label`, `precision`, `recall`, `f1`,
-    `support` of length v.
+    What `task.compute` and `task.from_records` give, `NAME_ci95` [low, high]
+    for each (but a threshold), and (unless the target is a number) `per_class`:
+    lists `label`, `precision`, `recall`, `f1`, `support` of length v, and `auc`
+    where it is the mean of the classes'. `positive_class` is the name of the
+    one that sensitivity is of; `notes` are sentences on what is not defined.
   """
   v = task.num_outputs
-  if task.regression:
-    state = Regression.from_records(records)
-    intervals = Regression.intervals(records)
+  state = classification_scores.counted(task, records)
+  values = state.compute()
+  if isinstance(state, Regression):
+    intervals = state.intervals(records)
   else:
-    kind = MultiLabel if task.multi_label else MultiClass
-    state = kind.from_records(records, v)
-    intervals = kind.intervals(records, v)
+    intervals = state.intervals(records, v)
+  measures = classification_scores.measures(task, records)
+  for measure in measures:
+    values |= measure.compute()
+    intervals |= measure.intervals()
   result: dict[str, Any] = {}
-  for name, value in state.compute().items():
-    result |= {name: value, f'{name}_ci95': list(intervals[name])}
+  for name, value in values.items():
+    result[name] = value
+    if name in intervals:
+      result[f'{name}_ci95'] = list(intervals[name])
+  notes = classification_scores.notes(task, records, values)
+  if task.auc and task.positive is not None:
+    result['positive_class'] = task.label_names[task.positive]
+    notes.insert(0, f"positive class: '{result['positive_class']}'")
+  if notes:
+    result['notes'] = notes
   if not task.regression:
     result['per_class'] = _per_class(state, task.label_names)
+    for measure in measures:
+      if isinstance(measure, OneVersusRest):
+        result['per_class']['auc'] = measure.per_class().tolist()
     if not task.multi_label and v <= _DRAWN_CLASSES:
       figures.confusion_matrix(
         directory / f'{prefix}-confusion_matrix.png',

@@ -39,6 +39,16 @@ def test_accumulating_four_parts_equals_one(root):
   toys.assert_close(once.params, four.params, **CLOSE)
 
 
+def test_accumulating_weighted_losses_divides_once(root):
+  # Parts of other classes have other sums of weights.
+  task = {'name': 'classification', 'class_weights': tuple(range(1, 11))}
+  keys = {'model': MLP, 'task': task, 'data__batch_size': 32}
+  once, losses1 = toys.run_steps(toys.make(root, **keys), 2)
+  four, losses4 = toys.run_steps(toys.make(root, accumulate_steps=4, **keys), 2)
+  np.testing.assert_allclose(losses1, losses4, rtol=1e-5)
+  toys.assert_close(once.params, four.params, **CLOSE)
+
+
 def test_accumulation_does_not_run_the_forward_pass_twice(root):
   def flops(parts):
     ex = toys.make(root, model=MLP, data__batch_size=64, accumulate_steps=parts)

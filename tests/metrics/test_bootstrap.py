@@ -70,3 +70,28 @@ def test_no_errors_gives_width_zero_and_no_examples_an_error():
     bootstrap.of_counts(_accuracy, np.array([0, 0]), seed=0)
   with pytest.raises(ValueError, match='no examples'):
     bootstrap.of_mean('x', np.zeros(0), seed=0)
+
+
+def test_resampling_cases_equals_resampling_rows():
+  rows = np.random.default_rng(0).normal(size=(80, 2))
+  by_rows = bootstrap.of_rows(
+    lambda sums: {'x': sums[:, 0] - sums[:, 1]}, rows, seed=4
+  )
+  by_cases = bootstrap.of_cases(
+    lambda times: {'x': times @ rows[:, 0] - times @ rows[:, 1]}, 80, seed=4
+  )
+  assert by_cases['x'] == pytest.approx(by_rows['x'])
+  with pytest.raises(ValueError, match='no examples'):
+    bootstrap.of_cases(lambda times: {'x': times.sum(1)}, 0, seed=0)
+
+
+def test_undefined_resamples_do_not_count():
+  def statistic(times):
+    return {
+      'half': np.where(times[:, 0] > 0, 1.0, np.nan),
+      'never': np.full(len(times), np.nan),
+    }
+
+  got = bootstrap.of_cases(statistic, 10, seed=0)
+  assert got['half'] == (1, 1)
+  assert np.isnan(got['never']).all()

@@ -75,3 +75,26 @@ def test_of_many_groups_the_worst_are_shown():
   text = group_tables({'speaker': speakers})
   assert 's20' in text and 's49' in text and 's19' not in text
   assert text.endswith('of 50 values, the 30 with the highest wer')
+
+
+def test_what_is_not_defined_has_no_interval_and_a_note():
+  text = metrics_table(
+    {
+      'auc': float('nan'),
+      'auc_ci95': [float('nan')] * 2,
+      'threshold': float('inf'),
+      'positive_class': 'ill',
+      'notes': ["positive class: 'ill'", 'auc is not defined'],
+    }
+  )
+  assert text == '\n'.join(
+    [
+      'metric     value  95 % interval',
+      '---------  -----  -------------',
+      'auc          nan',
+      'threshold    inf',
+      '',
+      "positive class: 'ill'",
+      'auc is not defined',
+    ]
+  )

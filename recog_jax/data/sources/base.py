@@ -1,6 +1,7 @@
 """What every data source offers, whatever the records are stored in."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -15,11 +16,16 @@ class Info:
     shape: (h, w, c) if all images have one shape; None in a dimension that
       varies, for example (None, None, 3).
     label_names: one name per class, in the order of the integer labels.
+    count_labels: gives int64 `v`, the training examples of each class; None of
+      a source alone, which does not know what is trained on.
   """
 
   name: str
   shape: tuple[int | None, ...]
   label_names: tuple[str, ...]
+  count_labels: Callable[[], np.ndarray] | None = dataclasses.field(
+    default=None, repr=False, compare=False
+  )
 
 
 class Records(Protocol):
@@ -48,6 +54,10 @@ class Records(Protocol):
     Raises:
       UserError: a record that cannot be read or decoded, with file and number.
     """
+    ...
+
+  def labels(self) -> np.ndarray:
+    """`label` of all records; no image is decoded."""
     ...
 
 
@@ -96,3 +106,6 @@ class ArrayRecords:
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
     return {'image': self.image[ids], 'label': self.label[ids]}
+
+  def labels(self) -> np.ndarray:
+    return self.label

@@ -78,6 +78,9 @@ class FakeRecords:
     image -= self._bank[second]
     return {'image': np.clip(image, 0, 255).astype(np.uint8), 'label': label}
 
+  def labels(self) -> np.ndarray:
+    return self._label
+
   def _draws(self, ids: np.ndarray) -> Draws:
     split = np.full(ids.shape, zlib.crc32(self._split.encode()))
     return Draws(seed=self._seed, epoch=split, record=ids)

@@ -139,6 +139,9 @@ class FolderRecords:
     image = np.stack(images) if self.uniform else images
     return {'image': image, 'label': self.listing.labels[ids]}
 
+  def labels(self) -> np.ndarray:
+    return self.listing.labels
+
   def _image(self, number: int) -> np.ndarray:
     path = self.listing.path(number)
     try:

@@ -4,12 +4,14 @@ Only `array_record` files have the random access that training needs. Images
 are decoded with OpenCV, as TFDS decodes them where TensorFlow is absent.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import math
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +26,7 @@ from recog_jax.data.sources import base
 from recog_jax.errors import UserError, unknown_name
 
 _Sequence = tensorflow_datasets.features.Sequence
+_CHUNK = 256
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
 
 
@@ -198,6 +201,14 @@ class TfdsRecords:
     image = np.stack(images) if self.uniform else list(images)
     return {'image': image, 'label': self._labels(labels)}
 
+  def labels(self) -> np.ndarray:
+    result = []
+    for start in range(0, len(self), _CHUNK):
+      ids = list(range(start, min(start + _CHUNK, len(self))))
+      data = self._read(ids)
+      result += [self._label(*row) for row in zip(ids, data, strict=True)]
+    return self._labels(result)
+
   def _read(self, ids: list[int]) -> list[bytes]:
     try:
       return self.source.__getitems__(ids)
@@ -214,19 +225,11 @@ class TfdsRecords:
       raise
 
   def _row(self, number: int, data: bytes) -> tuple[np.ndarray, list[int]]:
-    image_key, label_key = self.keys
-    try:
+    with self._telling(number):
       feature = tf_example_pb2.Example.FromString(data).features.feature
-      encoded = feature[image_key].bytes_list.value[0]
+      encoded = feature[self.keys[0]].bytes_list.value[0]
       image = decode_image(encoded, self.info.shape[-1])
-      label = list(feature[label_key].int64_list.value)
-      self._check_label(label)
-    except Exception as e:  # protobuf's errors share no useful base class
-      reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
-      raise UserError(
-        f'record {number} of {self.place} is damaged: {reason}. Prepare the '
-        'data set again.'
-      ) from e
+      label = self._checked_label(feature)
     if self.uniform and image.shape != self.info.shape:
       raise UserError(
         f'record {number} of {self.place} is {image.shape}; features.json says '
@@ -234,13 +237,32 @@ class TfdsRecords:
       )
     return image, label
 
-  def _check_label(self, label: list[int]):
+  def _label(self, number: int, data: bytes) -> list[int]:
+    with self._telling(number):
+      feature = tf_example_pb2.Example.FromString(data).features.feature
+      return self._checked_label(feature)
+
+  @contextlib.contextmanager
+  def _telling(self, number: int) -> Iterator[None]:
+    """Says which record an error is of."""
+    try:
+      yield
+    except Exception as e:  # protobuf's errors share no useful base class
+      reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
+      raise UserError(
+        f'record {number} of {self.place} is damaged: {reason}. Prepare the '
+        'data set again.'
+      ) from e
+
+  def _checked_label(self, feature: Any) -> list[int]:
+    label = list(feature[self.keys[1]].int64_list.value)
     if not self.several and len(label) != 1:
       raise ValueError(f'it has {len(label)} labels')
     # TFDS gives -1 to the records of a split whose labels are not published.
     low = 0 if self.several else -1
     if any(not low <= y < len(self.info.label_names) for y in label):
       raise ValueError(f'its label {label} is no class')
+    return label
 
   def _labels(self, labels) -> np.ndarray:
     if not self.several:

@@ -1,0 +1,212 @@
+"""What a score is worth at every threshold: ROC curves of one or many classes.
+
+The area under the curve (AUC) is the share of pairs of a positive and a
+negative case in which the positive has the higher score, pairs of equal scores
+counting half (Hanley and McNeil, "The meaning and use of the area under a
+receiver operating characteristic (ROC) curve", Radiology 1982). That is the
+trapezoidal area of scikit-learn's `roc_auc_score`.
+
+A case is called positive where score >= threshold. The sensitivity at 90 %
+specificity is that at the smallest score of the split, taken as the threshold,
+with which at least 90 % of the split's negatives are called negative. If that
+holds of no score, the threshold is infinite and nothing is called positive. The
+threshold is chosen on the very split that it is reported for, so this describes
+the curve and is no estimate for a threshold that was fixed before. Bootstrap
+intervals choose it anew in each resample.
+
+A metric that is not defined, because a class is absent, is NaN.
+"""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from recog_jax.metrics import bootstrap
+
+SPECIFICITY = 0.9
+# Names of metrics that hold the percentage.
+AT_SPECIFICITY = f'sensitivity_at_{SPECIFICITY * 100:.0f}_specificity'
+THRESHOLD = f'threshold_at_{SPECIFICITY * 100:.0f}_specificity'
+
+
+class Ranking:
+  """Cases in the order of their scores; each may count several times."""
+
+  def __init__(self, score: np.ndarray, positive: np.ndarray):
+    """Sorts once, so that resamples need not.
+
+    Args:
+      score: float `n`, higher for cases that are more likely positive.
+      positive: bool `n`.
+    """
+    score = np.asarray(score, np.float64)
+    self._order = np.argsort(score, kind='stable')
+    ordered = score[self._order]
+    self._positive = np.asarray(positive, bool)[self._order]
+    self._defined = not np.isnan(score).any()
+    new = np.r_[True, ordered[1:] != ordered[:-1]] if len(score) else []
+    self._starts = np.flatnonzero(new)
+    self.scores = ordered[self._starts]  # float64 `g`, ascending, each once.
+
+  def _cumulated(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positives and negatives below each score, and of all: int64 `m g+1`."""
+    times = times[:, self._order]
+
+    def below(counted: np.ndarray) -> np.ndarray:
+      of_score = np.add.reduceat(times * counted, self._starts, axis=1)
+      sums = np.zeros((len(times), len(self._starts) + 1), np.int64)
+      np.cumsum(of_score, axis=1, out=sums[:, 1:])
+      return sums
+
+    return below(self._positive), below(~self._positive)
+
+  def auc(self, times: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve.
+
+    Args:
+      times: int `m n`, how often each case counts in each of m resamples.
+
+    Returns:
+      float64 `m`, NaN without a positive or without a negative.
+    """
+    positives, negatives = self._cumulated(times)
+    # Half of the negatives of the same score, hence the mean of two sums.
+    halves = negatives[:, 1:] + negatives[:, :-1]
+    # In float64: the number of pairs may be more than an int64 multiplies.
+    pairs = (np.diff(positives) * halves.astype(np.float64)).sum(1) / 2
+    return self._share(
+      pairs, positives[:, -1].astype(np.float64) * negatives[:, -1]
+    )
+
+  def sensitivity_at(
+    self, times: np.ndarray, specificity: float = SPECIFICITY
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Sensitivity at a specificity, and the threshold; see the module.
+
+    Args:
+      times: int `m n`, as for `auc`.
+      specificity: that must be reached, in 0..1.
+
+    Returns:
+      Both float64 `m`, NaN where one of the classes is absent.
+    """
+    positives, negatives = self._cumulated(times)
+    reached = negatives >= specificity * negatives[:, -1:]
+    first = reached.argmax(1)  # At infinity, the last place, it always is.
+    found = positives[:, -1] - positives[np.arange(len(times)), first]
+    sensitivity = self._share(found, positives[:, -1])
+    threshold = np.append(self.scores, np.inf)[first]
+    undefined = np.isnan(sensitivity) | (negatives[:, -1] == 0)
+    return (
+      np.where(undefined, np.nan, sensitivity),
+      np.where(undefined, np.nan, threshold),
+    )
+
+  def _share(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return _ratio(part, whole) if self._defined else np.full(len(part), np.nan)
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoClasses:
+  """AUC, and sensitivity and specificity, of a test for one class.
+
+  Attributes:
+    score: float `n`, higher where the class is more likely.
+    positive: bool `n`, the class is there.
+    prediction: bool `n`, it was said to be there.
+  """
+
+  score: np.ndarray
+  positive: np.ndarray
+  prediction: np.ndarray
+
+  @functools.cached_property
+  def _ranking(self) -> Ranking:
+    return Ranking(self.score, self.positive)
+
+  def _statistic(self, times: np.ndarray) -> dict[str, np.ndarray]:
+    positive, said = self.positive, self.prediction
+    return {
+      'auc': self._ranking.auc(times),
+      'sensitivity': _ratio(times @ (positive & said), times @ positive),
+      'specificity': _ratio(times @ ~(positive | said), times @ ~positive),
+      AT_SPECIFICITY: self._ranking.sensitivity_at(times)[0],
+    }
+
+  def compute(self) -> dict[str, float]:
+    """`auc`; `sensitivity` and `specificity` of the predictions; and both the
+    sensitivity at 90 % specificity and its threshold.
+
+    Raises:
+      ValueError: no examples.
+    """
+    once = _once(len(self.score))
+    values = self._statistic(once)
+    values[THRESHOLD] = self._ranking.sensitivity_at(once)[1]
+    return {name: float(value[0]) for name, value in values.items()}
+
+  def intervals(self, *, seed: int = 0) -> bootstrap.Intervals:
+    """95 % bootstrap intervals of all but the threshold, by name."""
+    return bootstrap.of_cases(self._statistic, len(self.score), seed=seed)
+
+
+@dataclasses.dataclass(frozen=True)
+class OneVersusRest:
+  """AUC of each class against all others, and their unweighted mean.
+
+  Only classes that have positives and negatives count in the mean. With labels
+  that are all there this is scikit-learn's `roc_auc_score(average='macro',
+  multi_class='ovr')`.
+
+  Attributes:
+    scores: float `n v`.
+    positive: bool `n v`, one label or several in a row.
+  """
+
+  scores: np.ndarray
+  positive: np.ndarray
+
+  @functools.cached_property
+  def _rankings(self) -> list[Ranking]:
+    columns = zip(self.scores.T, self.positive.T, strict=True)
+    return [Ranking(*column) for column in columns]
+
+  def _per_class(self, times: np.ndarray) -> np.ndarray:
+    """float64 `v m`."""
+    return np.stack([ranking.auc(times) for ranking in self._rankings])
+
+  def _statistic(self, times: np.ndarray) -> dict[str, np.ndarray]:
+    values = self._per_class(times)
+    defined = ~np.isnan(values)
+    total = np.where(defined, values, 0).sum(0)
+    return {'auc': _ratio(total, defined.sum(0))}
+
+  def per_class(self) -> np.ndarray:
+    """AUC of each class, float64 `v`."""
+    return self._per_class(_once(len(self.scores)))[:, 0]
+
+  def compute(self) -> dict[str, float]:
+    """`auc`, the mean over the classes.
+
+    Raises:
+      ValueError: no examples.
+    """
+    values = self._statistic(_once(len(self.scores)))
+    return {'auc': float(values['auc'][0])}
+
+  def intervals(self, *, seed: int = 0) -> bootstrap.Intervals:
+    """95 % bootstrap interval of the mean, by its name."""
+    return bootstrap.of_cases(self._statistic, len(self.scores), seed=seed)
+
+
+def _once(total: int) -> np.ndarray:
+  """One resample: every case as it is."""
+  if not total:
+    raise ValueError('no examples: there is nothing to compute metrics of')
+  return np.ones((1, total), np.int64)
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+  """Quotient in float64; over 0 it is NaN."""
+  return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
