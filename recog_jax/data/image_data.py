@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from recog_jax.data.plan import (
 )
 from recog_jax.data.random import Draws
 from recog_jax.data.sources.base import Source
+from recog_jax.data.subset import choose, chosen_info
 from recog_jax.errors import unknown_name
 
 
@@ -44,6 +46,8 @@ class ImageData:
     augment: Sequence[Mapping[str, Any]] = (),
     augment_eval: Sequence[Mapping[str, Any]] = (),
     workers: int = 0,
+    classes: Sequence[str] | None = None,
+    per_class: Mapping[str, int] | None = None,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -57,6 +61,10 @@ class ImageData:
       augment: ops of training, in order: `dict(name=..., key=value)`.
       augment_eval: ops of evaluation (resize and centre crop, for example).
       workers: processes that decode, where the set does not fit into memory.
+      classes: label names; only images of these are there, and their labels
+        are numbered in this order. None: all.
+      per_class: {'train', 'val' or 'test': number}: the first so many images of
+        each class of that split.
       data_dir: unused; images need no other file than their source's.
 
     Raises:
@@ -64,8 +72,10 @@ class ImageData:
     """
     del data_dir
     self.info = dataclasses.replace(
-      source.info, count_labels=self._count_labels
+      chosen_info(source.info, classes), count_labels=self._count_labels
     )
+    self._classes, self._per_class = classes, dict(per_class or {})
+    self._records = functools.cache(self._make_records)
     self.batch_size = batch_size
     self.batch_sizes = (batch_size,)
     self.eval_batch_size = eval_batch_size
@@ -91,14 +101,21 @@ class ImageData:
 
   def size(self, split: str) -> int:
     """Number of records."""
-    _, start, stop = self._bounds(split)
-    return stop - start
+    if self._classes is None and split not in self._per_class:
+      _, start, stop = self._bounds(split)
+      return stop - start
+    return len(self._records(split))
 
-  def _records(self, split: str) -> Any:
+  def _make_records(self, split: str) -> Any:
     name, start, stop = self._bounds(split)
     records = self._source.records(name)
     whole = (start, stop) == (0, self._sizes[name])
-    return records if whole else Slice(records, start, stop)
+    return choose(
+      records if whole else Slice(records, start, stop),
+      self._source.info,
+      self._classes,
+      self._per_class.get(split),
+    )
 
   def _count_labels(self) -> np.ndarray:
     """Training examples of each class, int64 `v`; see `base.Info`."""
@@ -116,7 +133,16 @@ class ImageData:
       'plan': self._plan.fingerprint(),
       'source': self._source.fingerprint(),
       'splits': self._splits,
+      **self._chosen(),
     }
+
+  def _chosen(self) -> dict[str, Any]:
+    """What leaves records out; nothing where all are there."""
+    keys = {
+      'classes': self._classes and list(self._classes),
+      'per_class': self._per_class,
+    }
+    return {k: v for k, v in keys.items() if v}
 
   def describe(self, workdir: Path) -> list[str]:
     """Lines for the start of a training: nothing that the config lacks."""

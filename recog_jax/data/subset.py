@@ -1,7 +1,7 @@
 """Some classes of a data set, or some examples of each."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,8 +97,3 @@ def chosen_info(info: Info, classes: Sequence[str] | None) -> Info:
   if classes is None:
     return info
   return dataclasses.replace(info, label_names=tuple(classes))
-
-
-def of_split(per_class: Mapping[str, int] | None, split: str) -> int | None:
-  """The number for `train`, `val` or `test`; None for all."""
-  return (per_class or {}).get(split)
