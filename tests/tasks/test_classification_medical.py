@@ -50,14 +50,19 @@ def _logits(targets, v, seed=1):
   return logits
 
 
-def _evaluated(task, logits, batch, folder):
-  """What `evaluation.run` and `evaluation.report` ask of a task."""
+def _metrics(task, logits, batch):
+  """What `evaluation.run` asks of a task, and the records."""
   outputs = {'logits': logits}
   state = jax.jit(task.metrics)(outputs, batch)
   records = jax.jit(task.records)(outputs, batch)
   records = {k: np.asarray(x) for k, x in records.items()}
   metrics = task.compute(jax.device_get(state))
-  metrics |= task.from_records(records, None)
+  return metrics | task.from_records(records, None), records
+
+
+def _evaluated(task, logits, batch, folder):
+  """What `evaluation.run` and `evaluation.report` give."""
+  metrics, records = _metrics(task, logits, batch)
   lookup = lambda ids: {'image': batch['inputs'][ids]}  # noqa: E731
   return metrics, task.report(records, lookup, folder, 'test-1')
 
@@ -198,7 +203,7 @@ def test_a_class_without_examples_is_left_out_and_named(tmp_path):
   assert any('quadratic_kappa is not defined' in n for n in report['notes'])
 
 
-def test_every_metric_that_evaluation_gives_can_be_the_headline(tmp_path):
+def test_every_metric_that_evaluation_gives_can_be_the_headline():
   for names, keys in (
     (ILL, {}),
     (GRADES, {'ordinal': True}),
@@ -214,7 +219,7 @@ def test_every_metric_that_evaluation_gives_can_be_the_headline(tmp_path):
     elif task.regression:
       targets = targets.astype(np.float32)
     logits = np.random.default_rng(0).normal(size=(40, v)).astype(np.float32)
-    metrics, _ = _evaluated(task, logits, _batch(targets), tmp_path)
+    metrics, _ = _metrics(task, logits, _batch(targets))
     given = set(metrics) - {'threshold_at_90_specificity'}
     assert set(classification_scores.headlines(task)) == given
     for name in given:
@@ -275,7 +280,7 @@ def test_weights_and_mixup_are_the_mixed_weighted_losses():
     return np.sum(weights[labels] * losses) / weights[labels].sum()
 
   want = kept[0] * weighted(targets) + (1 - kept[0]) * weighted(other)
-  assert _loss(task, logits, mixed) == pytest.approx(want, rel=1e-5)
+  assert _loss(task, logits, mixed) == pytest.approx(float(want), rel=1e-5)
 
 
 def test_padding_weighs_nothing_and_evaluation_is_not_weighted(tmp_path):
