@@ -75,6 +75,9 @@ class SpecAugment:
       share of the utterance.
     masks_per_frame: pM of the adaptive multiplicity: this times the utterance's
       length, rounded down, is the number of spans, and `time_masks` the most.
+    ramp: share of the run in which the most features and frames of a mask grow
+      from 0 to their values: masks slow a network down that knows nothing yet,
+      and keep one that has seen all the data often from learning it by heart.
     fill: 'mean' puts each feature's mean over the utterance into the masks,
       which is 0 where features are normalised per utterance; 'zero' puts 0.
   """
@@ -87,6 +90,7 @@ class SpecAugment:
   time_width: int | None = None
   max_share: float | None = None
   masks_per_frame: float | None = None
+  ramp: float = 0.0
   fill: str = 'mean'
 
   def __post_init__(self):
@@ -107,6 +111,7 @@ class SpecAugment:
     check(
       self._value('max_share', 1.0) <= 1, 'spec_augment', 'max_share is up to 1'
     )
+    check(self.ramp <= 1, 'spec_augment', 'ramp is up to 1')
     check(
       not self._value('freq_masks', 0)
       or self._value('freq_width', None) is not None,
@@ -184,8 +189,15 @@ class SpecAugment:
   def _bands(self, num_features: int, draws: Draws) -> np.ndarray:
     """int64 `b m 2`: first feature of each band, and the one behind it."""
     count = self._value('freq_masks', 0)
-    most = np.array(min(self._value('freq_width', 0), num_features))
+    most = min(self._value('freq_width', 0), num_features)
+    most = self._grown(np.array(most), draws)
     return _intervals(draws, 'freq', count, most, np.array(num_features))
+
+  def _grown(self, most: np.ndarray, draws: Draws) -> np.ndarray:
+    """The widest masks at this point of the run, rounded down."""
+    if draws.progress >= self.ramp:
+      return most
+    return (most * (draws.progress / self.ramp) + 1e-6).astype(np.int64)
 
   def _spans(self, lens: np.ndarray, draws: Draws) -> np.ndarray:
     """int64 `b m 2`: first frame of each span, and the one behind it."""
@@ -193,6 +205,7 @@ class SpecAugment:
     # A share such as 0.04 of 25 frames is 1, whatever its rounding.
     most = np.floor(self._value('max_share', 1.0) * lens + 1e-6)
     most = np.minimum(most, self._value('time_width', np.inf)).astype(np.int64)
+    most = self._grown(most, draws)
     spans = _intervals(draws, 'time', count, most[:, None], lens[:, None])
     share = self._value('masks_per_frame', None)
     if share is not None:

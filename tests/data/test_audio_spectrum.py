@@ -5,6 +5,7 @@ import pytest
 
 from recog_jax.data.audio_spectrum import POLICIES, SpecAugment
 from recog_jax.data.random import Draws
+from recog_jax.errors import UserError
 
 B, T, F = 40, 300, 60
 
@@ -95,6 +96,22 @@ def test_spans_keep_to_their_number_and_width():
   assert frames.max() > 20
   for row, n in zip(found, lens, strict=True):
     assert not row[n:].any()
+
+
+def test_masks_grow_over_the_ramp():
+  def widest(progress):
+    draws = Draws(0, np.zeros(400, int), np.arange(400), progress)
+    op = SpecAugment(
+      freq_masks=1, freq_width=20, time_masks=1, time_width=40, ramp=0.5
+    )
+    band, span = op._bands(F, draws), op._spans(np.full(400, T), draws)
+    return [int((x[..., 1] - x[..., 0]).max()) for x in (band, span)]
+
+  assert widest(0.0) == [0, 0]
+  assert widest(0.25) == [10, 20]
+  assert widest(0.5) == widest(0.9) == [20, 40]
+  with pytest.raises(UserError, match='ramp is up to 1'):
+    SpecAugment('LD', ramp=1.5)
 
 
 @pytest.mark.parametrize('policy', POLICIES)
