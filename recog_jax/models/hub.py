@@ -67,8 +67,8 @@ def fetch(name: str) -> Path:
     ) from error
   except errors.EntryNotFoundError as error:
     raise UserError(
-      f'{repository} has no file {file}; see {where}/tree/main, and name one as '
-      f'{PREFIX}{repository}/FILE.'
+      f'{repository} has no file {file}; see {where}/tree/main, and name one '
+      f'as {PREFIX}{repository}/FILE.'
     ) from error
   except errors.HFValidationError as error:
     raise UserError(f'{name} is no name of weights: {error}') from error

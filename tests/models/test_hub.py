@@ -25,9 +25,7 @@ def fake_hub(monkeypatch, download):
     'HFValidationError': (ValueError,),
   }
   for name, parents in bases.items():
-    parents = [
-      getattr(errors, p) if isinstance(p, str) else p for p in parents
-    ]
+    parents = [getattr(errors, p) if isinstance(p, str) else p for p in parents]
     setattr(errors, name, type(name, tuple(parents), {}))
   module = types.ModuleType('huggingface_hub')
   module.errors, module.hf_hub_download = errors, download
