@@ -5,6 +5,8 @@ every line `n` on stdin with the seconds that n steps took, and waits without
 computing. Before `ready` it says `parameters N`.
 """
 
+import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -44,7 +46,17 @@ class Program:
     parameters: number of trained scalars, once it is ready; None: not said.
   """
 
-  def __init__(self, name: str, command: Sequence[str]):
+  def __init__(self, name: str, command: Sequence[str], stderr=None):
+    """Starts it.
+
+    Args:
+      name: for the report.
+      command: the command line.
+      stderr: where its stderr goes, if not to ours.
+
+    Raises:
+      UserError: there is no such command.
+    """
     self.name = name
     self.parameters: int | None = None
     try:
@@ -52,6 +64,7 @@ class Program:
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         env={**os.environ, **_HUGE_PAGES},
       )
@@ -73,13 +86,65 @@ class Program:
         self.parameters = int(line.split()[1])
 
   def seconds(self, steps: int) -> float:
-    self._process.stdin.write(f'{steps}\n')
-    self._process.stdin.flush()
-    return float(self._read())
+    return float(self.ask(str(steps)))
+
+  def ask(self, line: str) -> str:
+    """Its answer to a line."""
+    # Where it ended before, reading says so.
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.write(f'{line}\n')
+      self._process.stdin.flush()
+    return self._read()
 
   def close(self) -> None:
-    self._process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):
+      self._process.stdin.close()
     self._process.wait()
+
+
+def take_turns(
+  commands: Mapping[str, Sequence[str]],
+  *,
+  rounds: int,
+  steps: int,
+  say: Callable[[str], None] = lambda line: None,
+) -> dict[str, np.ndarray]:
+  """Seconds of a step of each program in each round; they take turns.
+
+  Args:
+    commands: {name: command line}.
+    rounds: number of turns of each.
+    steps: steps in a turn.
+    say: is told what happens, line by line.
+
+  Raises:
+    UserError: a program does not start, or ends early, or the programs differ
+      in their number of parameters.
+  """
+  # Inherited by the programs, whose numbers of threads follow.
+  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+  programs: list[Program] = []
+  seconds: dict[str, list[float]] = {name: [] for name in commands}
+  try:
+    for name, command in commands.items():
+      programs.append(Program(name, command))
+    for p in programs:
+      p.wait_until_ready()
+      say(f'{p.name}: {p.parameters} parameters')
+    if len({p.parameters for p in programs}) > 1:
+      raise UserError(
+        'the programs have models of other sizes: their speeds say nothing'
+      )
+    say('round' + ''.join(f'{name:>12}' for name in seconds) + '  ms a step')
+    for i in range(rounds):
+      for p in programs:
+        seconds[p.name].append(p.seconds(steps) / steps)
+      row = ''.join(f'{1e3 * s[-1]:12.1f}' for s in seconds.values())
+      say(f'{i:5d}{row}')
+  finally:
+    for p in programs:
+      p.close()
+  return {name: np.array(s) for name, s in seconds.items()}
 
 
 def compare(
@@ -103,34 +168,19 @@ def compare(
     Our speed by the second program's in each round; None with one program.
 
   Raises:
-    UserError: a program does not start, or ends early, or the programs differ
-      in their number of parameters.
+    UserError: see `take_turns`.
   """
-  # Inherited by the programs, whose numbers of threads follow.
-  os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
-  programs = [Program(name, c) for name, c in commands.items()]
-  rates: dict[str, list[float]] = {p.name: [] for p in programs}
-  try:
-    for p in programs:
-      p.wait_until_ready()
-      print(f'{p.name}: {p.parameters} parameters', flush=True)
-    if len({p.parameters for p in programs}) > 1:
-      raise UserError(
-        'the programs have models of other sizes: their speeds say nothing'
-      )
-    print('round' + ''.join(f'{name:>12}' for name in rates), flush=True)
-    for i in range(rounds):
-      for p in programs:
-        rates[p.name].append(steps * per_step / p.seconds(steps))
-      row = ''.join(f'{r[-1]:12.1f}' for r in rates.values())
-      print(f'{i:5d}{row}', flush=True)
-  finally:
-    for p in programs:
-      p.close()
+  seconds = take_turns(
+    commands,
+    rounds=rounds,
+    steps=steps,
+    say=functools.partial(print, flush=True),
+  )
+  rates = {name: per_step / s for name, s in seconds.items()}
   return _report(rates, unit)
 
 
-def _report(rates: Mapping[str, list[float]], unit: str) -> np.ndarray | None:
+def _report(rates: Mapping[str, np.ndarray], unit: str) -> np.ndarray | None:
   for name, r in rates.items():
     print(
       f'{name:<10}{np.median(r):8.1f} {unit}/s ({min(r):.1f} to {max(r):.1f})'

@@ -1,4 +1,4 @@
-"""A torch train step to compare ours with: torchvision's ResNet-50 on CIFAR.
+"""A torch step to compare ours with: torchvision's or timm's image models.
 
 Run by `experiments.bench step` in the peer's own Python. Says its number of
 parameters and `ready` on stdout, then answers every line `n` on stdin with the
@@ -8,12 +8,16 @@ without computing.
 
 import argparse
 import importlib
+import importlib.util
+import json
 import re
 import sys
 import time
 
 import torch
 from torch import nn
+
+AUXILIARY_WEIGHT = 0.4
 
 
 def import_torchvision():
@@ -35,31 +39,75 @@ def import_torchvision():
         del sys.modules[name]
 
 
-def make_model(name: str) -> nn.Module:
-  """torchvision's model with the CIFAR stem: 3x3, stride 1, no pooling."""
-  torchvision = import_torchvision()
-  model = getattr(torchvision.models, name)(num_classes=10)
+def make_model(library: str, name: str, **options) -> nn.Module:
+  """A model of `torchvision` or `timm`, without pretrained weights.
+
+  Raises:
+    ImportError: the library is not installed.
+  """
+  if library == 'torchvision':
+    return getattr(import_torchvision().models, name)(**options)
+  if importlib.util.find_spec('torchvision'):
+    import_torchvision()  # timm imports it as it is.
+  return importlib.import_module('timm').create_model(name, **options)
+
+
+def count_parameters(model: nn.Module) -> int:
+  """Number of trained scalars."""
+  return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def cifar_stem(model: nn.Module) -> None:
+  """Gives a ResNet a stem for small images: 3x3, stride 1, no pooling."""
   model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
   model.maxpool = nn.Identity()
-  return model.to(memory_format=torch.channels_last).train()
 
 
-def make_step(model, batch_size: int, dtype: torch.dtype):
-  """One SGD step, momentum 0.9, weight decay 1e-4, on fixed random images."""
+def _images(args: argparse.Namespace):
   generator = torch.Generator().manual_seed(0)
-  x = torch.randn(batch_size, 3, 32, 32, generator=generator)
+  shape = (args.batch_size, 3, args.size, args.size)
+  x = torch.randn(shape, generator=generator)
   x = x.contiguous(memory_format=torch.channels_last)
-  y = torch.randint(10, (batch_size,), generator=generator)
+  y = torch.randint(args.classes, (args.batch_size,), generator=generator)
+  return x, y
+
+
+def make_step(model: nn.Module, args: argparse.Namespace):
+  """One SGD step, momentum 0.9, weight decay 1e-4, on fixed random images.
+
+  With auxiliary heads, their loss at 0.4.
+  """
+  x, y = _images(args)
   optimizer = torch.optim.SGD(
     model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4
   )
 
+  def loss(logits):
+    return nn.functional.cross_entropy(logits.float(), y)
+
   def step():
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast('cpu', torch.bfloat16, dtype == torch.bfloat16):
-      logits = model(x)
-    nn.functional.cross_entropy(logits.float(), y).backward()
+    with torch.autocast('cpu', torch.bfloat16, args.dtype == 'bfloat16'):
+      outputs = model(x)
+    heads = outputs if isinstance(outputs, tuple) else (outputs,)
+    first, *others = [loss(logits) for logits in heads]
+    (first + AUXILIARY_WEIGHT * sum(others)).backward()
     optimizer.step()
+
+  return step
+
+
+def make_forward(model: nn.Module, args: argparse.Namespace):
+  """Logits of the same images, in evaluation."""
+  x, _ = _images(args)
+  model.eval()
+
+  def step():
+    with (
+      torch.inference_mode(),
+      torch.autocast('cpu', torch.bfloat16, args.dtype == 'bfloat16'),
+    ):
+      model(x)
 
   return step
 
@@ -68,8 +116,7 @@ def serve(step, model: nn.Module):
   """Says what the program is and answers until stdin ends."""
   for _ in range(2):
     step()
-  size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-  print(f'parameters {size}\nready', flush=True)
+  print(f'parameters {count_parameters(model)}\nready', flush=True)
   for line in sys.stdin:
     start = time.perf_counter()
     for _ in range(int(line)):
@@ -79,15 +126,26 @@ def serve(step, model: nn.Module):
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('--library', default='torchvision')
   parser.add_argument('--model', default='resnet50')
+  parser.add_argument('--options', type=json.loads, default={})
+  parser.add_argument('--cifar_stem', action='store_true')
+  parser.add_argument('--inference', action='store_true')
+  parser.add_argument('--classes', type=int, default=10)
+  parser.add_argument('--size', type=int, default=32)
   parser.add_argument('--dtype', default='float32')
   parser.add_argument('--batch_size', type=int, default=32)
   parser.add_argument('--threads', type=int, default=2)
   args = parser.parse_args()
   torch.set_num_threads(args.threads)
-  model = make_model(args.model)
-  step = make_step(model, args.batch_size, getattr(torch, args.dtype))
-  serve(step, model)
+  model = make_model(
+    args.library, args.model, num_classes=args.classes, **args.options
+  )
+  if args.cifar_stem:
+    cifar_stem(model)
+  model = model.to(memory_format=torch.channels_last).train()
+  make = make_forward if args.inference else make_step
+  serve(make(model, args), model)
 
 
 if __name__ == '__main__':

@@ -10,12 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.count_macs import multiply_adds
+from experiments.model_rows import ROWS, image_models, number
 from recog_jax.engine import registry
 from recog_jax.errors import UserError
+from recog_jax.models.layers.conv import conv2d
 
-# Trained parameters with 1,000 classes. torchvision's documentation (0.26) has
-# these, but for MobileNet v1, ViT-Ti and ViT-S, which are timm's, and GoogLeNet
-# and Inception v3, for which it leaves out the auxiliary heads.
+# Parameters of the rows of `experiments.model_rows`. Those of torchvision and
+# timm are also what their models have (`experiments.model_table` compares).
 PARAMETERS = {
   'alexnet': 61_100_840,
   'vgg11': 132_863_336,
@@ -26,18 +28,47 @@ PARAMETERS = {
   'vgg16_bn': 138_365_992,
   'vgg19': 143_667_240,
   'vgg19_bn': 143_678_248,
-  'squeezenet1_0': 1_248_424,
-  'squeezenet1_1': 1_235_496,
+  'resnet18': 11_689_512,
+  'resnet34': 21_797_672,
+  'resnet50': 25_557_032,
+  'resnet101': 44_549_160,
+  'resnet152': 60_192_808,
   'googlenet': 6_624_904,
-  'inception_v3': 23_834_568,
+  'googlenet_paper': 6_998_552,
+  'inception_v3': 27_161_264,
   'mobilenet_v1': 4_231_976,
   'mobilenet_v2': 3_504_872,
   'mobilenet_v3_large': 5_483_032,
   'mobilenet_v3_small': 2_542_856,
-  'vit_ti': 5_717_416,
-  'vit_s': 22_050_664,
-  'vit_b': 86_567_656,
-  'vit_l': 304_326_632,
+  'squeezenet1_0': 1_248_424,
+  'squeezenet1_1': 1_235_496,
+  'vit_ti_16': 5_717_416,
+  'vit_ti_16_mean': 5_717_032,
+  'vit_ti_32': 6_131_560,
+  'vit_ti_32_mean': 6_131_176,
+  'vit_s_16': 22_050_664,
+  'vit_s_16_mean': 22_049_896,
+  'vit_s_32': 22_878_952,
+  'vit_s_32_mean': 22_878_184,
+  'vit_b_16': 86_567_656,
+  'vit_b_16_mean': 86_566_120,
+  'vit_b_32': 88_224_232,
+  'vit_b_32_mean': 88_222_696,
+  'vit_l_16': 304_326_632,
+  'resnet8': 75_290,
+  'resnet20': 269_722,
+  'resnet32': 464_154,
+  'resnet44': 658_586,
+  'resnet56': 853_018,
+  'resnet110': 1_727_962,
+  # Whitening 4 x 3 x 24, six 3x3 convolutions, six norms, head.
+  'airbench': 288
+  + 9 * (24 * 64 + 64 * 64 + 64 * 128 + 128 * 128 + 128 * 256 + 256 * 256)
+  + 4 * (64 + 128 + 256)
+  + 256 * 10,
+  # Of each layer inputs x outputs and biases.
+  'lenet': 25 * 6 + 6 + 25 * 6 * 16 + 16 + 401 * 120 + 121 * 84 + 85 * 10,
+  'mlp': 785 * 512 + 513 * 512 + 513 * 10,
 }
 SMALL = {
   'vgg': {'name': 'vgg11_bn', 'width': 8, 'pool_size': 1, 'hidden': (16,)},
@@ -71,20 +102,63 @@ def _build(config, classes=7, **options):
   return registry.build('model', config, num_outputs=classes)
 
 
-def _abstract(module, side):
-  x = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+def _abstract(module, side, channels=3):
+  x = jax.ShapeDtypeStruct((2, side, side, channels), jnp.float32)
   init = functools.partial(module.init, train=False)
   return jax.eval_shape(init, jax.random.key(0), x)
 
 
-@pytest.mark.parametrize('name', PARAMETERS)
-def test_published_parameter_counts(name):
-  options = {}
-  if name in ('googlenet', 'inception_v3'):
-    options['auxiliary'] = False
-  side = 299 if name == 'inception_v3' else 224
-  params = _abstract(_build({'name': name}, 1000, **options), side)['params']
-  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == PARAMETERS[name]
+def test_every_image_model_is_in_the_table():
+  in_table = {row.config['name'] for row in ROWS.values()}
+  assert in_table == set(image_models())
+  assert set(ROWS) == set(PARAMETERS)
+
+
+@pytest.mark.parametrize('label', PARAMETERS)
+def test_parameter_counts(label):
+  row = ROWS[label]
+  module = registry.build('model', row.config, num_outputs=row.num_outputs)
+  params = _abstract(module, row.side, row.channels)['params']
+  count = sum(leaf.size for leaf in jax.tree.leaves(params))
+  assert count == PARAMETERS[label]
+  if row.published and label != 'googlenet_paper':  # Why: see the row.
+    published, half_digit = number(row.published.parameters)
+    assert abs(count - published) <= half_digit
+
+
+@pytest.mark.parametrize(
+  'label', ['vgg11', 'resnet18', 'vit_ti_16', 'vit_b_32']
+)
+def test_multiply_adds_are_the_published_ones(label):
+  row = ROWS[label]
+  module = registry.build('model', row.config, num_outputs=row.num_outputs)
+  x = jax.ShapeDtypeStruct((1, row.side, row.side, 3), jnp.float32)
+  apply = functools.partial(module.apply, train=False)
+  count = multiply_adds(apply, _abstract(module, row.side), x)
+  published, half_digit = number(row.published.macs)
+  # timm leaves some of the attention's products out, or counts others.
+  slack = 0.01 * published if row.published.source == 'timm' else 0
+  assert abs(count - published) <= half_digit + slack
+
+
+def test_multiply_adds_of_what_is_known():
+  x = jnp.zeros((2, 8, 8, 6))
+  kernel = jnp.zeros((3, 3, 1, 6))
+  depthwise = functools.partial(conv2d, padding=1, strides=(2, 2), groups=6)
+  assert multiply_adds(depthwise, x, kernel) == 2 * 4 * 4 * 6 * 9
+  assert multiply_adds(conv2d, x, jnp.zeros((1, 1, 6, 5))) == 2 * 64 * 6 * 5
+  a = jnp.zeros((4, 3, 5))
+  assert multiply_adds(lambda a: jnp.einsum('bij,bkj->bik', a, a), a) == 180
+
+  def scanned(a):
+    return jax.lax.scan(lambda c, row: (c + row @ row.T, None), jnp.eye(3), a)
+
+  def looped(a):
+    return jax.lax.while_loop(lambda c: c.sum() < 9, lambda c: c @ c, a[0])
+
+  assert multiply_adds(jax.jit(scanned), a) == 4 * 9 * 5
+  with pytest.raises(ValueError, match='while'):
+    multiply_adds(looped, jnp.zeros((1, 3, 3)))
 
 
 @pytest.mark.parametrize(

@@ -70,42 +70,23 @@ EVERY = [('torchvision', name) for name in TORCHVISION]
 EVERY += [('timm', name) for name in TIMM]
 
 
-def randomise(torch, peer):
-  """Random weights and statistics, so that no layer can be left out unseen."""
-  torch.manual_seed(0)
-  for layer in peer.modules():
-    if isinstance(layer, torch.nn.BatchNorm2d):
-      layer.running_mean.normal_(0, 0.1)
-      layer.running_var.uniform_(0.5, 1.5)
-      torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
-      torch.nn.init.normal_(layer.bias, 0, 0.1)
-    elif isinstance(layer, torch.nn.Dropout):
-      layer.p = 0.0
-    elif isinstance(layer, torch.nn.Conv2d | torch.nn.Linear):
-      torch.nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
-      if layer.bias is not None:
-        torch.nn.init.normal_(layer.bias, 0, 0.1)
-  for name, value in peer.named_parameters():
-    if name.split('.')[-1] in ('cls_token', 'pos_embed', 'class_token'):
-      torch.nn.init.normal_(value, 0, 0.5)
-
-
 def make_peer(library, name):
   """The torch module and our config of it."""
   torch = pytest.importorskip('torch')
-  if importlib.util.find_spec('torchvision'):
-    # Imports torch itself.
-    importlib.import_module('experiments.peers.torch_step').import_torchvision()
-  if library == 'torchvision':
-    models = pytest.importorskip('torchvision').models
-    ours, options, side = TORCHVISION[name]
-    peer = getattr(models, name)(num_classes=CLASSES, **options)
-  else:
-    timm = pytest.importorskip('timm')
-    ours, options, side = TIMM[name]
-    peer = timm.create_model(name, num_classes=CLASSES, **options)
-  randomise(torch, peer)
+  # Not imported here: `make_model` knows how.
+  if importlib.util.find_spec(library) is None:
+    pytest.skip(f'{library} is not installed')
+  table = {'torchvision': TORCHVISION, 'timm': TIMM}[library]
+  ours, options, side = table[name]
+  peers = torch_models()
+  peer = peers.make_model(library, name, num_classes=CLASSES, **options)
+  peers.randomise(peer)
   return torch, peer, {'name': name, **ours}, side
+
+
+def torch_models():
+  """Imports torch, which may be missing."""
+  return importlib.import_module('experiments.peers.torch_models')
 
 
 def build(config, side):
@@ -113,11 +94,6 @@ def build(config, side):
   x = jnp.zeros((2, side, side, 3))
   init = functools.partial(module.init, train=False)
   return module, jax.eval_shape(init, jax.random.key(0), x)
-
-
-def numpy_state(peer):
-  state = peer.state_dict().items()
-  return {name: value.detach().numpy().copy() for name, value in state}
 
 
 def without_dropout(config, module):
@@ -132,7 +108,7 @@ def test_logits_and_gradients_equal_torchs(library, name):
   torch, peer, config, side = make_peer(library, name)
   module, shapes = build(config, side)
   module = without_dropout(config, module)
-  variables = from_torch(module, shapes, numpy_state(peer))
+  variables = from_torch(module, shapes, torch_models().numpy_state(peer))
   x = torch.randn(BATCH, 3, side, side)
   ours = jnp.asarray(x.numpy().transpose(0, 2, 3, 1))
 
@@ -142,7 +118,7 @@ def test_logits_and_gradients_equal_torchs(library, name):
   bound = 1e-4 * max(1, np.abs(evaluated).max())
   assert np.abs(logits - evaluated).max() <= bound
 
-  state = numpy_state(peer)
+  state = torch_models().numpy_state(peer)
   wanted, exact = (
     from_torch(module, shapes, {**state, **torch_gradients(torch, *case)})
     for case in ((peer, x), (copy.deepcopy(peer).double(), x.double()))

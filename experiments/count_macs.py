@@ -1,0 +1,64 @@
+"""Multiply-adds of a function, read from its jaxpr."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.extend import core
+
+from recog_jax.models.layers.conv import target_backend
+
+
+def _inner(eqn: Any) -> Iterator[Any]:
+  """The jaxprs in an equation's parameters."""
+  for value in eqn.params.values():
+    for part in value if isinstance(value, tuple | list) else (value,):
+      if isinstance(part, core.ClosedJaxpr):
+        yield part.jaxpr
+      elif isinstance(part, core.Jaxpr):
+        yield part
+
+
+def _of(jaxpr: Any) -> int:
+  total = 0
+  for eqn in jaxpr.eqns:
+    kind = eqn.primitive.name
+    if kind == 'dot_general':
+      (contracted, _), _ = eqn.params['dimension_numbers']
+      shape = eqn.invars[0].aval.shape
+      summed = math.prod(shape[axis] for axis in contracted)
+      total += eqn.outvars[0].aval.size * summed
+    elif kind == 'conv_general_dilated':
+      kernel = eqn.invars[1].aval
+      outputs = kernel.shape[eqn.params['dimension_numbers'].rhs_spec[0]]
+      total += eqn.outvars[0].aval.size * kernel.size // outputs
+    elif kind == 'while':
+      raise ValueError('how often a while loop runs is not known')
+    elif kind == 'cond':
+      total += max(map(_of, _inner(eqn)))
+    else:
+      times = eqn.params['length'] if kind == 'scan' else 1
+      total += times * sum(map(_of, _inner(eqn)))
+  return total
+
+
+def multiply_adds(function: Callable, *args: Any) -> int:
+  """Multiply-adds of the convolutions and matrix products of a function.
+
+  What is counted: for each output of a convolution the size of its kernel times
+  the input channels of its group, padding included; for each output of a matrix
+  product (dense layers, attention) the length of the sum. What is not: pooling,
+  normalisation, activations, biases, softmax. Nothing is computed, and layers
+  are traced as for an accelerator: the CPU's forms of a convolution, such as
+  shifted sums, would hide it.
+
+  Args:
+    function: of the arguments.
+    *args: arrays, or their shapes as of `jax.eval_shape`.
+
+  Raises:
+    ValueError: a while loop.
+  """
+  with target_backend('tpu'):
+    return _of(jax.make_jaxpr(function)(*args).jaxpr)
