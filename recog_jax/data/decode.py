@@ -11,15 +11,65 @@ _FLAGS = {
   3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,
   4: cv2.IMREAD_UNCHANGED,
 }
+# By what a JPEG can be shrunk while it is decoded, and OpenCV's flag for it.
+REDUCTIONS = {
+  1: 0,
+  2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+  4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+  8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+# Markers of a frame's header: all but DHT, JPG and DAC of C0 to CF.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# TEM and the restart markers: they stand alone.
+_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})
 
 
-def decode_image(data: bytes, channels: int) -> np.ndarray:
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+  """Height and width of a JPEG from its header, in a few microseconds.
+
+  Returns:
+    None if it is no JPEG, or one whose header does not say.
+  """
+  at = 2 if data.startswith(_JPEG_START) else len(data)
+  while at + 9 <= len(data) and data[at] == 0xFF:
+    marker = data[at + 1]
+    if marker in _FRAMES:
+      h = int.from_bytes(data[at + 5 : at + 7], 'big')
+      w = int.from_bytes(data[at + 7 : at + 9], 'big')
+      return (h, w) if h and w else None
+    if marker in _JPEG_SCAN[1:] + _JPEG_END[1:]:
+      return None
+    if marker == 0xFF:  # Padding.
+      at += 1
+    elif marker in _ALONE:
+      at += 2
+    else:
+      at += 2 + int.from_bytes(data[at + 2 : at + 4], 'big')
+  return None
+
+
+def decode_image(
+  data: bytes,
+  channels: int,
+  *,
+  reduction: int = 1,
+  box: tuple[int, int, int, int] | None = None,
+) -> np.ndarray:
   """Decodes a JPEG, PNG, BMP or WebP image to 8 bits.
+
+  Grey and CMYK pictures become RGB as OpenCV does it, and what a file holds is
+  told by its bytes, not by its name: ImageNet has a PNG and CMYK among its
+  `.JPEG` files.
 
   Args:
     data: the whole file.
     channels: 1 grey, 3 RGB, 4 RGBA; a colour picture is converted to grey (and
       the other way round) as OpenCV does it.
+    reduction: 1, 2, 4 or 8, above 1 of a JPEG only: its sides are divided by
+      that, rounded up, by decoding the low frequencies of each block alone
+      (libjpeg's DCT scaling), which is an antialiased reduction.
+    box: top, left, height and width of the part that is returned, in pixels of
+      the reduced picture.
 
   Returns:
     uint8 `h w channels`.
@@ -38,11 +88,15 @@ def decode_image(data: bytes, channels: int) -> np.ndarray:
   ):
     raise ValueError('the JPEG image is truncated')
   try:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), _FLAGS[channels])
+    flags = _FLAGS[channels] | REDUCTIONS[reduction]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
   except cv2.error:
     image = None
   if image is None:
     raise ValueError('the image is truncated, damaged or no JPEG or PNG')
+  if box is not None:
+    top, left, h, w = box
+    image = image[top : top + h, left : left + w]
   if channels == 1:
     return image[..., None]
   if image.dtype != np.uint8 or image.shape[2:] != (channels,):

@@ -114,6 +114,9 @@ class Slice:
   def take(self, ids: np.ndarray) -> dict[str, Any]:
     return self.base.take(np.asarray(ids, np.int64) + self.start)
 
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.encoded(np.asarray(ids, np.int64) + self.start)
+
 
 # Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
 _SAME = {'val': 'validation', 'validation': 'val'}

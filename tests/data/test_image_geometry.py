@@ -7,7 +7,8 @@ from scipy import ndimage
 
 from recog_jax.data import image_affine
 from recog_jax.data.image import make_augment
-from recog_jax.data.image_geometry import RandomResizedCrop, resized
+from recog_jax.data.image_geometry import RandomResizedCrop
+from recog_jax.data.image_resize import resized
 from recog_jax.data.random import Draws
 
 

@@ -50,6 +50,15 @@ class Records(Protocol):
     """
     ...
 
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    """As `take`, with the images not decoded; only where not `in_memory`.
+
+    Returns:
+      `image`: a list of k `encoded.Picture`, whose decoding raises as `take`
+      does; `label`.
+    """
+    ...
+
 
 class Source(Protocol):
   """A data set: splits by name.

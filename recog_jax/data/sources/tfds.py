@@ -5,11 +5,13 @@ are decoded with OpenCV, as TFDS decodes them where TensorFlow is absent.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,6 +22,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
 from recog_jax.data.decode import decode_image
+from recog_jax.data.encoded import Picture
 from recog_jax.data.sources import base
 from recog_jax.errors import UserError, unknown_name
 
@@ -190,13 +193,23 @@ class TfdsRecords:
     return len(self.source)
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
-    ids = [int(i) for i in ids]
-    rows = [
-      self._row(i, data) for i, data in zip(ids, self._read(ids), strict=True)
-    ]
-    images, labels = zip(*rows, strict=True)
+    images, labels = self._rows(ids, self._decode)
     image = np.stack(images) if self.uniform else list(images)
-    return {'image': image, 'label': self._labels(labels)}
+    return {'image': image, 'label': labels}
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    images, labels = self._rows(ids, self._picture)
+    return {'image': list(images), 'label': labels}
+
+  def _rows(self, ids: np.ndarray, image: Callable[[int, bytes], Any]):
+    """What `image` makes of (number, file) of each record, and the labels."""
+    ids = [int(i) for i in ids]
+    rows = []
+    for number, data in zip(ids, self._read(ids), strict=True):
+      encoded, label = self._parse(number, data)
+      rows.append((self._checked(number, image(number, encoded)), label))
+    images, labels = zip(*rows, strict=True)
+    return images, self._labels(labels)
 
   def _read(self, ids: list[int]) -> list[bytes]:
     try:
@@ -213,26 +226,42 @@ class TfdsRecords:
           ) from e
       raise
 
-  def _row(self, number: int, data: bytes) -> tuple[np.ndarray, list[int]]:
+  def _parse(self, number: int, data: bytes) -> tuple[bytes, list[int]]:
+    """The file of the image, and the classes."""
     image_key, label_key = self.keys
     try:
       feature = tf_example_pb2.Example.FromString(data).features.feature
       encoded = feature[image_key].bytes_list.value[0]
-      image = decode_image(encoded, self.info.shape[-1])
       label = list(feature[label_key].int64_list.value)
       self._check_label(label)
     except Exception as e:  # protobuf's errors share no useful base class
       reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
-      raise UserError(
-        f'record {number} of {self.place} is damaged: {reason}. Prepare the '
-        'data set again.'
-      ) from e
+      raise self._error(number, reason) from e
+    return encoded, label
+
+  def _decode(self, number: int, data: bytes) -> np.ndarray:
+    try:
+      return decode_image(data, self.info.shape[-1])
+    except ValueError as e:
+      raise self._error(number, str(e)) from e
+
+  def _picture(self, number: int, data: bytes) -> Picture:
+    error = functools.partial(self._error, number)
+    return Picture(data, self.info.shape[-1], error)
+
+  def _error(self, number: int, reason: str) -> UserError:
+    return UserError(
+      f'record {number} of {self.place} is damaged: {reason}. Prepare the '
+      'data set again.'
+    )
+
+  def _checked(self, number: int, image: np.ndarray | Picture):
     if self.uniform and image.shape != self.info.shape:
       raise UserError(
         f'record {number} of {self.place} is {image.shape}; features.json says '
         f'{self.info.shape}.'
       )
-    return image, label
+    return image
 
   def _check_label(self, label: list[int]):
     if not self.several and len(label) != 1:
