@@ -7,6 +7,7 @@ import pickle
 import cv2
 import numpy as np
 import pytest
+import simplejpeg
 from absl import flags
 from PIL import Image
 
@@ -290,6 +291,7 @@ def test_imagenets_odd_files(tmp_path):
   records = source.records('train')
   taken = records.encoded(np.arange(5))
   assert {x.shape for x in taken['image']} == {(300, 260, 3)}
+  # 300 x 260 at a quarter.
   out = make_augment([CENTRE])(taken['image'], draws_of(5))
   seen = {records.listing.path(i).name: out[i] for i in range(5)}
   for name in ('cmyk.JPEG', 'png.JPEG', 'turned.JPEG'):
@@ -325,6 +327,22 @@ def test_header_that_promises_more_than_there_is(monkeypatch):
   )
   with pytest.raises(UserError, match='smaller than its header says'):
     file.part((0, 0, 64, 64), (32, 32))
+
+
+@pytest.mark.parametrize('by', [1, 2, 4])
+@pytest.mark.parametrize('channels', [1, 3])
+def test_both_decoders_agree(monkeypatch, channels, by):
+  """OpenCV takes over what simplejpeg refuses."""
+  data = jpeg(photo(123, 94, channels), quality=85)
+  ours = decode_image(data, channels, reduction=by)
+
+  def refuse(*args, **kwargs):
+    raise ValueError('subsampling')
+
+  monkeypatch.setattr(simplejpeg, 'decode_jpeg', refuse)
+  other = decode_image(data, channels, reduction=by)
+  assert np.abs(ours.astype(int) - other).max() <= 2
+  assert ours.shape == other.shape == (-(-123 // by), -(-94 // by), channels)
 
 
 def test_array_view():
