@@ -31,7 +31,7 @@ _AUGMENT = (
   {'name': 'horizontal_flip'},
 )
 # More than the batches that were made while the pipeline waited.
-_WARM_BATCHES = 6
+_WARM_BATCHES = 12
 _VARIANTS = ('pil', 'tensor')
 # ImageNet's mean is about 400 x 350 pixels and 110 kB.
 _MADE_SIZES = ((375, 500), (400, 500), (500, 375), (333, 500))

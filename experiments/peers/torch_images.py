@@ -18,7 +18,7 @@ import torch
 from torch.utils.data import DataLoader, RandomSampler
 from torch_step import import_torchvision as import_torchvision
 
-WARM_BATCHES = 6
+WARM_BATCHES = 12
 
 
 def make_dataset(variant: str, folder: str, size: int):
