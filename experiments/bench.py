@@ -2,6 +2,8 @@
 
 Examples:
   python -m experiments.bench input --data_dir=/data/tfds --peer_python=PYTHON
+  python -m experiments.bench input --images=FOLDER --make_images=1000 \\
+      --cores=1 --seconds=10 --peer_python=PYTHON
   python -m experiments.bench step --peer_python=PYTHON
   python -m experiments.bench loop --data_dir=/data/tfds
   python -m experiments.bench buckets

@@ -1,18 +1,25 @@
 """The input pipeline alone, beside a torch DataLoader that does the same.
 
   python -m experiments.bench input [--data_dir=DIR] [--peer_python=PYTHON]
+  python -m experiments.bench input --images=FOLDER [--make_images=1000] \\
+      [--cores=1] [--data_dir=DIR] [--peer_python=PYTHON]
 
 CIFAR-10 images, decoded and in memory; crop with padding 4, flip, normalised
 float32 out; batches of 128; on two cores. Ours is what training runs: the
 plan's order, augmentation in uint8 beside the consumer, and the task's
 `preprocess`, compiled, on the device. The peer (see peers/torch_input.py)
 normalises in the DataLoader. Programs take turns, and each round is a ratio.
+
+With --images it is about JPEG files of a folder (split/class/picture), see
+bench_images.py. --make_images writes so many into a new FOLDER first, of
+ImageNet's size in pixels and bytes: CIFAR-10's images (of --data_dir, else
+random ones), enlarged, with noise. They time decoding; they are no ImageNet.
 """
 
 import argparse
 import collections
+import contextlib
 import os
-import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,13 +28,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from experiments import bench_images
+from experiments.torch_peer import Peer
 from recog_jax.data import pipeline
 from recog_jax.data.image import make_augment
 from recog_jax.data.plan import TrainPlan
 from recog_jax.data.sources.base import ArrayRecords, Info
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import registry
-from recog_jax.errors import UserError
 
 _CORES = 2
 _BATCH_SIZE = 128
@@ -103,50 +111,6 @@ class Ours:
       return count / (time.perf_counter() - start)
 
 
-class Peer:
-  """The DataLoader in a Python of its own, which waits between its turns."""
-
-  def __init__(self, python: str, images: np.ndarray):
-    self._folder = tempfile.TemporaryDirectory()
-    path = Path(self._folder.name) / 'images.npy'
-    np.save(path, images)
-    script = Path(__file__).parent / 'peers' / 'torch_input.py'
-    try:
-      self._process = subprocess.Popen(
-        [python, str(script), f'--images={path}'],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-      )
-    except OSError as error:
-      raise UserError(
-        f'--peer_python={python} does not start ({error.strerror}): give the '
-        'Python of an environment with torch and torchvision'
-      ) from error
-    self._read('ready')
-
-  def _read(self, expected: str = '') -> str:
-    line = self._process.stdout.readline().strip()
-    if not line or (expected and line != expected):
-      raise UserError(
-        'the peer ended early; what it said is above. It needs torch, '
-        'torchvision, Pillow and NumPy'
-      )
-    return line
-
-  def images_per_second(
-    self, variant: str, workers: int, seconds: float
-  ) -> float:
-    self._process.stdin.write(f'{variant} {workers} {seconds}\n')
-    self._process.stdin.flush()
-    return float(self._read())
-
-  def close(self) -> None:
-    self._process.stdin.close()
-    self._process.wait()
-    self._folder.cleanup()
-
-
 def _report(rates: dict[str, list[float]]) -> None:
   """Medians, and ours over the best of the peer's."""
   medians = {name: float(np.median(r)) for name, r in rates.items()}
@@ -167,24 +131,34 @@ def main(argv: Sequence[str]) -> None:
   parser = argparse.ArgumentParser('bench input', description=__doc__)
   parser.add_argument('--data_dir', help='folder of TFDS data sets')
   parser.add_argument('--peer_python', help='Python with torch, torchvision')
+  parser.add_argument('--images', help='folder of split/class/picture')
+  parser.add_argument('--make_images', type=int, default=0)
+  parser.add_argument('--cores', type=int, default=_CORES)
   parser.add_argument('--rounds', type=int, default=5)
   parser.add_argument('--seconds', type=float, default=2.0)
   args = parser.parse_args(argv[1:])
   # The peer and its workers inherit this.
-  cores = sorted(os.sched_getaffinity(0))[:_CORES]
+  cores = sorted(os.sched_getaffinity(0))[: args.cores]
   os.sched_setaffinity(0, cores)
+  if args.images:
+    small = load(args.data_dir)[1].image if args.make_images else None
+    bench_images.compare(args, small)
+    return
   info, records, said = load(args.data_dir)
   print(f'{said}, batch {_BATCH_SIZE}, {len(cores)} cores', flush=True)
   ours = Ours(info, records)
-  peer = args.peer_python and Peer(args.peer_python, records.image)
   rates = collections.defaultdict(list)
-  try:
+  with contextlib.ExitStack() as stack:
+    peer = None
+    if args.peer_python:
+      folder = stack.enter_context(tempfile.TemporaryDirectory())
+      path = Path(folder) / 'images.npy'
+      np.save(path, records.image)
+      peer = Peer(args.peer_python, 'torch_input.py', [f'--images={path}'])
+      stack.callback(peer.close)
     for _ in range(args.rounds):
       rates['recog_jax'].append(ours.images_per_second(args.seconds))
       for variant, workers in _PEERS if peer else ():
         rate = peer.images_per_second(variant, workers, args.seconds)
         rates[f'torch, {variant}, {workers} workers'].append(rate)
-  finally:
-    if peer:
-      peer.close()
   _report(rates)

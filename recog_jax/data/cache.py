@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar
 
-import cv2
 import numpy as np
 from absl import logging
 
+from recog_jax.data import decode
 from recog_jax.data.sources import base
 
 # Decoded bytes up to which a split is worth keeping whole.
@@ -109,9 +109,7 @@ def decode_once(
   Raises:
     UserError: a record that cannot be read or decoded.
   """
-  folder = folder_for(
-    'decoded', name, split, f'{key}|{split}|{cv2.__version__}'
-  )
+  folder = folder_for('decoded', name, split, f'{key}|{split}|{decode.VERSION}')
   found = _open(folder, len(records))
   if found is not None:
     return found

@@ -9,7 +9,9 @@ import collections
 import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
+
+import numpy as np
 
 from recog_jax.data import ops
 from recog_jax.data.image_affine import (
@@ -24,6 +26,7 @@ from recog_jax.data.image_colour import ColourJitter
 from recog_jax.data.image_geometry import (
   CenterCrop,
   Cutout,
+  Empty,
   HorizontalFlip,
   ProgressiveResize,
   RandomCrop,
@@ -70,12 +73,56 @@ class Scoped:
 
 
 @dataclasses.dataclass(frozen=True)
+class Crop:
+  """A crop, and flips of it, written once: no image is copied for a flip.
+
+  Attributes:
+    crop: of an op that takes `empty`.
+    flips: of `HorizontalFlip`.
+  """
+
+  crop: Scoped
+  flips: tuple[Scoped, ...]
+
+  kinds: ClassVar = (RandomResizedCrop, ResizeCenterCrop)
+
+  def __call__(
+    self, images: Images, draws: Draws, empty: Empty = np.empty
+  ) -> np.ndarray:
+    out = self.crop.op(images, scoped(draws, self.crop.scope), empty)
+    rows = np.asarray(out)
+    for flip in self.flips:
+      flip.op.flip(rows, scoped(draws, flip.scope), rows)
+    return out
+
+
+@dataclasses.dataclass(frozen=True)
 class Chain:
   """Ops one after the other; pickles, for worker processes."""
 
   ops: tuple[Op, ...]
 
-  def __call__(self, images: Images, draws: Draws) -> Images:
+  @property
+  def from_files(self) -> bool:
+    """Whether it takes a list of `encoded.Picture` as images."""
+    first = self.ops[0] if self.ops else None
+    if isinstance(first, Crop):
+      first = first.crop
+    return isinstance(first, Scoped) and getattr(first.op, 'from_files', False)
+
+  def __call__(
+    self, images: Images, draws: Draws, empty: Empty = np.empty
+  ) -> Images:
+    """What the config's ops make of some images.
+
+    Args:
+      images: see `data.image_geometry`.
+      draws: of the same rows.
+      empty: makes the array for the result, given shape and dtype; used where
+        the chain is a crop and flips, the others allocate for themselves.
+    """
+    if len(self.ops) == 1 and isinstance(self.ops[0], Crop):
+      return self.ops[0](images, draws, empty)
     for op in self.ops:
       images = op(images, draws)
     return images
@@ -96,7 +143,7 @@ def make_augment(specs: Sequence[Mapping[str, Any]]) -> Chain:
   Each op's draws depend on its name and on how often that name came before, so
   adding an op changes nothing for ops of other names: runs with and without it
   stay comparable. Neighbouring rotations, scalings and translations of one
-  border mode resample each image once.
+  border mode resample each image once; a flip after a crop is done in place.
 
   Args:
     specs: `name` and the op's keys, each.
@@ -115,13 +162,27 @@ def make_augment(specs: Sequence[Mapping[str, Any]]) -> Chain:
     named.append((f'{name}{seen[name]}', op))
     seen[name] += 1
 
-  def kind(entry: tuple[str, Op]) -> Any:
-    scope, op = entry
-    return (op.mode,) if isinstance(op, Move) else scope
-
   chain = []
-  for key, group in itertools.groupby(named, kind):
+  for key, group in itertools.groupby(named, _kind):
     group = tuple(group)
-    moved = isinstance(key, tuple)
-    chain.append(Warp(group) if moved else Scoped(*group[0]))
+    if isinstance(key, tuple):
+      chain.append(Warp(group))
+      continue
+    op = Scoped(*group[0])
+    if isinstance(op.op, Crop.kinds):
+      chain.append(Crop(op, ()))
+    elif isinstance(op.op, HorizontalFlip) and _ends_in_crop(chain):
+      chain[-1] = Crop(chain[-1].crop, (*chain[-1].flips, op))
+    else:
+      chain.append(op)
   return Chain(tuple(chain))
+
+
+def _ends_in_crop(chain: Sequence[Op]) -> bool:
+  return bool(chain) and isinstance(chain[-1], Crop)
+
+
+def _kind(entry: tuple[str, Op]) -> Any:
+  """What neighbours that are done at once have in common."""
+  scope, op = entry
+  return (op.mode,) if isinstance(op, Move) else scope

@@ -4,11 +4,14 @@ import dataclasses
 
 import numpy as np
 
+from recog_jax.data.encoded import Picture
 from recog_jax.data.random import Draws
 from recog_jax.errors import UserError
 
-# uint8 `b h w c`, or uint8 `h w c` each where sizes differ.
-Images = np.ndarray | list[np.ndarray]
+# uint8 `h w c`, or a file that will be.
+Image = np.ndarray | Picture
+# uint8 `b h w c`, or a list where sizes differ.
+Images = np.ndarray | list[Image]
 
 
 def check(condition: bool, op: str, message: str) -> None:

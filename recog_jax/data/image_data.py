@@ -192,7 +192,7 @@ class ImageData:
 
     def take(ids: np.ndarray) -> dict[str, Any]:
       ids = np.asarray(ids, np.int64)
-      taken = records.take(ids)
+      taken = pipeline.take_for(records, augment, ids)
       draws = Draws(0, np.zeros_like(ids), ids)
       return {**taken, 'image': augment(taken['image'], draws)}
 

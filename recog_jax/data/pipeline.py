@@ -15,13 +15,15 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
 import grain
 import numpy as np
+from grain.python import SharedMemoryArray
 
+from recog_jax.data.image import Chain
 from recog_jax.data.plan import EvalPlan, TrainPlan
 from recog_jax.data.random import Draws
 from recog_jax.data.sources.base import Records
@@ -35,6 +37,8 @@ LocalRows = Callable[[int], np.ndarray]
 _WATCH_SECONDS = 2.0
 # Decoded batches that may wait for the device, in bytes.
 _BUFFER_BYTES = 1 << 28
+# Whether this process decodes for another.
+_is_worker = False
 
 
 class Maker(Protocol):
@@ -58,6 +62,31 @@ class Maker(Protocol):
   def __call__(self, element: int) -> Batch: ...
 
 
+def take_for(
+  records: Records, augment: Chain, ids: np.ndarray
+) -> dict[str, Any]:
+  """Records for a chain of ops: as files, where it says what to decode."""
+  if augment.from_files and not records.in_memory:
+    return records.encoded(ids)
+  return records.take(ids)
+
+
+class _Shared:
+  """Makes arrays that grain hands to the main process without a copy."""
+
+  def __init__(self):
+    self._made: list[SharedMemoryArray] = []
+
+  def __call__(self, shape: Sequence[int], dtype: Any) -> np.ndarray:
+    self._made.append(SharedMemoryArray(shape, dtype))
+    return self._made[-1]
+
+  def drop(self) -> None:
+    """Frees them, where they are not handed on."""
+    for array in self._made:
+      array.shm.unlink()
+
+
 @dataclasses.dataclass(frozen=True)
 class MakeBatch:
   """A `Maker` of images.
@@ -65,8 +94,7 @@ class MakeBatch:
   Attributes:
     records: the split.
     plan: which records a step sees.
-    augment: (images, draws) -> images; images uint8 `b h w c` or a list of
-      uint8 `h w c` where the records differ in size.
+    augment: what is done to the images.
     rows: int `k`, the rows of the global batch that this process loads.
     chunks: elements per step.
     start_step: the step of element 0.
@@ -76,7 +104,7 @@ class MakeBatch:
 
   records: Records
   plan: TrainPlan | EvalPlan
-  augment: Callable[[Any, Draws], Any]
+  augment: Chain
   rows: np.ndarray
   chunks: int = 1
   start_step: int = 0
@@ -101,8 +129,8 @@ class MakeBatch:
     rows = np.array_split(self.rows, self.chunks)[chunk]
     plan = self.plan.rows(step, rows)
     draws = Draws(self.seed, plan.epoch, plan.index, step / self.total_steps)
-    taken = self.records.take(plan.index)
-    images = self.augment(taken['image'], draws)
+    taken = take_for(self.records, self.augment, plan.index)
+    images = self._augmented(taken['image'], draws)
     if isinstance(images, list):
       shapes = sorted({image.shape for image in images})
       if len(shapes) > 1:
@@ -118,6 +146,16 @@ class MakeBatch:
       'index': plan.index.astype(np.int32),
       'valid': plan.valid,
     }
+
+  def _augmented(self, images: Any, draws: Draws) -> Any:
+    if not _is_worker:
+      return self.augment(images, draws)
+    shared = _Shared()
+    try:
+      return self.augment(images, draws, shared)
+    except BaseException:
+      shared.drop()
+      raise
 
 
 def _join(parts: list[Batch]) -> Batch:
@@ -142,6 +180,8 @@ def _worker_init(parent: int, index: int, count: int) -> None:
   threading.Thread(target=watch, daemon=True).start()
   # One thread a worker: there are as many workers as cores to use.
   cv2.setNumThreads(1)
+  global _is_worker
+  _is_worker = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -117,6 +117,9 @@ class Slice:
   def labels(self) -> np.ndarray:
     return self.base.labels()[self.start : self.stop]
 
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.encoded(np.asarray(ids, np.int64) + self.start)
+
 
 # Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
 _SAME = {'val': 'validation', 'validation': 'val'}

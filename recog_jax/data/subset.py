@@ -36,7 +36,12 @@ class Chosen:
     return len(self.ids)
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
-    taken = self.base.take(self.ids[np.asarray(ids, np.int64)])
+    return self._renamed(self.base.take(self.ids[np.asarray(ids, np.int64)]))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._renamed(self.base.encoded(self.ids[np.asarray(ids, np.int64)]))
+
+  def _renamed(self, taken: dict[str, Any]) -> dict[str, Any]:
     return {**taken, 'label': self.new_label[taken['label']]}
 
   def labels(self) -> np.ndarray:

@@ -3,11 +3,13 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage
 
 from recog_jax.data import image_affine
 from recog_jax.data.image import make_augment
-from recog_jax.data.image_geometry import RandomResizedCrop, resized
+from recog_jax.data.image_geometry import RandomResizedCrop
+from recog_jax.data.image_resize import resized
 from recog_jax.data.random import Draws
 
 
@@ -152,6 +154,47 @@ class TestSizes:
     )
     out = resized(ramp, 20, 10)[..., 0]
     assert np.abs(np.diff(out[1:-1].astype(int), axis=0) - 10).max() <= 1
+
+  @pytest.mark.parametrize('channels', [1, 3])
+  def test_shrinking_is_pillows_antialiased_filter(self, channels):
+    x = smooth_of(1, 90, 140, channels)[0]
+    x = cv2.resize(x, (700, 450)).reshape(450, 700, channels)[:90, :140]
+    for h, w in ((89, 139), (60, 100), (46, 71), (30, 130), (100, 70)):
+      reference = [
+        Image.fromarray(x[..., i]).resize((w, h), Image.Resampling.BILINEAR)
+        for i in range(channels)
+      ]
+      error = np.abs(resized(x, h, w) - np.stack(reference, -1).astype(int))
+      assert error.mean() < 0.7
+      assert error.max() <= 3
+
+  @pytest.mark.parametrize('level', [0, 1, 77, 254, 255])
+  def test_flat_images_stay_as_they_are(self, level):
+    x = np.full((80, 90, 3), level, np.uint8)
+    for h, w in ((79, 61), (45, 50), (20, 80), (41, 47), (100, 30)):
+      assert (resized(x, h, w) == level).all()
+      assert (resized(x, h, w, None, (2.3, 4.5, 60.1, 70.7)) == level).all()
+
+  def test_fine_stripes_do_not_alias(self):
+    stripes = np.tile(np.array([0, 255], np.uint8)[:, None], (50, 100))
+    stripes = np.repeat(stripes[..., None], 3, axis=-1)
+    for size in (30, 40, 51, 62):
+      out = resized(stripes, size, 100)[2:-2, :, 0].astype(float)
+      bilinear = cv2.resize(stripes, (100, size))[2:-2, :, 0].astype(float)
+      assert out.std() < 0.55 * bilinear.std()
+
+  @pytest.mark.parametrize('channels', [1, 3])
+  @pytest.mark.parametrize(
+    'box', [None, (0, 0, 40, 50), (3.5, 1.25, 30.0, 40.5)]
+  )
+  @pytest.mark.parametrize('size', [(40, 50), (33, 21), (60, 55), (10, 12)])
+  def test_writes_into_the_given_array(self, channels, box, size):
+    x = smooth_of(1, 40, 50, channels)[0]
+    batch = np.full((3, *size, channels), 9, np.uint8)
+    out = resized(x, *size, batch[1], box)
+    assert out.base is batch
+    assert np.array_equal(batch[1], resized(x, *size, None, box))
+    assert (batch[::2] == 9).all()
 
   @pytest.mark.parametrize(
     ('shape', 'expected'),

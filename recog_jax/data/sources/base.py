@@ -60,6 +60,15 @@ class Records(Protocol):
     """`label` of all records; no image is decoded."""
     ...
 
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    """As `take`, with the images not decoded; only where not `in_memory`.
+
+    Returns:
+      `image`: a list of k `encoded.Picture`, whose decoding raises as `take`
+      does; `label`.
+    """
+    ...
+
 
 class Source(Protocol):
   """A data set: splits by name.

@@ -6,6 +6,7 @@ For more pictures than a file system lists quickly, `recog_jax.prepare
 """
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -16,6 +17,7 @@ import numpy as np
 
 from recog_jax.data import cache
 from recog_jax.data.decode import decode_image
+from recog_jax.data.encoded import Picture
 from recog_jax.data.sources import base
 from recog_jax.errors import UserError, unknown_name
 
@@ -142,21 +144,45 @@ class FolderRecords:
   def labels(self) -> np.ndarray:
     return self.listing.labels
 
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    images = [self._picture(int(i)) for i in ids]
+    return {'image': images, 'label': self.listing.labels[ids]}
+
   def _image(self, number: int) -> np.ndarray:
-    path = self.listing.path(number)
     try:
-      image = decode_image(path.read_bytes(), self.shape[-1])
-    except (OSError, ValueError) as e:
-      raise UserError(
-        f'{path} (record {number}) cannot be read: {e}. Replace or remove it.'
-      ) from e
+      image = decode_image(self._read(number), self.shape[-1])
+    except ValueError as e:
+      raise self._error(number, str(e)) from e
+    self._check(number, image)
+    return image
+
+  def _picture(self, number: int) -> Picture:
+    error = functools.partial(self._error, number)
+    picture = Picture(self._read(number), self.shape[-1], error)
+    self._check(number, picture)
+    return picture
+
+  def _read(self, number: int) -> bytes:
+    try:
+      return self.listing.path(number).read_bytes()
+    except OSError as e:
+      raise self._error(number, str(e)) from e
+
+  def _error(self, number: int, reason: str) -> UserError:
+    path = self.listing.path(number)
+    return UserError(
+      f'{path} (record {number}) cannot be read: {reason}. Replace or remove '
+      'it.'
+    )
+
+  def _check(self, number: int, image: np.ndarray | Picture):
     if self.uniform and image.shape != self.shape:
+      path = self.listing.path(number)
       raise UserError(
         f'{path} (record {number}) is {image.shape[0]}x{image.shape[1]}, not '
         f'{self.shape[0]}x{self.shape[1]} as source.shape says; leave '
         'source.shape out where sizes differ.'
       )
-    return image
 
 
 def image_folder(

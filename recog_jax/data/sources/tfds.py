@@ -4,14 +4,14 @@ Only `array_record` files have the random access that training needs. Images
 are decoded with OpenCV, as TFDS decodes them where TensorFlow is absent.
 """
 
-import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
 from recog_jax.data.decode import decode_image
+from recog_jax.data.encoded import Picture
 from recog_jax.data.sources import base
 from recog_jax.errors import UserError, unknown_name
 
@@ -193,20 +194,30 @@ class TfdsRecords:
     return len(self.source)
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
-    ids = [int(i) for i in ids]
-    rows = [
-      self._row(i, data) for i, data in zip(ids, self._read(ids), strict=True)
-    ]
-    images, labels = zip(*rows, strict=True)
+    images, labels = self._rows(ids, self._decode)
     image = np.stack(images) if self.uniform else list(images)
-    return {'image': image, 'label': self._labels(labels)}
+    return {'image': image, 'label': labels}
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    images, labels = self._rows(ids, self._picture)
+    return {'image': list(images), 'label': labels}
+
+  def _rows(self, ids: np.ndarray, image: Callable[[int, bytes], Any]):
+    """What `image` makes of (number, file) of each record, and the labels."""
+    ids = [int(i) for i in ids]
+    rows = []
+    for number, data in zip(ids, self._read(ids), strict=True):
+      encoded, label = self._parse(number, data)
+      rows.append((self._checked(number, image(number, encoded)), label))
+    images, labels = zip(*rows, strict=True)
+    return images, self._labels(labels)
 
   def labels(self) -> np.ndarray:
     result = []
     for start in range(0, len(self), _CHUNK):
       ids = list(range(start, min(start + _CHUNK, len(self))))
       data = self._read(ids)
-      result += [self._label(*row) for row in zip(ids, data, strict=True)]
+      result += [self._parse(*row)[1] for row in zip(ids, data, strict=True)]
     return self._labels(result)
 
   def _read(self, ids: list[int]) -> list[bytes]:
@@ -224,45 +235,50 @@ class TfdsRecords:
           ) from e
       raise
 
-  def _row(self, number: int, data: bytes) -> tuple[np.ndarray, list[int]]:
-    with self._telling(number):
+  def _parse(self, number: int, data: bytes) -> tuple[bytes, list[int]]:
+    """The file of the image, and the classes."""
+    image_key, label_key = self.keys
+    try:
       feature = tf_example_pb2.Example.FromString(data).features.feature
-      encoded = feature[self.keys[0]].bytes_list.value[0]
-      image = decode_image(encoded, self.info.shape[-1])
-      label = self._checked_label(feature)
+      encoded = feature[image_key].bytes_list.value[0]
+      label = list(feature[label_key].int64_list.value)
+      self._check_label(label)
+    except Exception as e:  # protobuf's errors share no useful base class
+      reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
+      raise self._error(number, reason) from e
+    return encoded, label
+
+  def _decode(self, number: int, data: bytes) -> np.ndarray:
+    try:
+      return decode_image(data, self.info.shape[-1])
+    except ValueError as e:
+      raise self._error(number, str(e)) from e
+
+  def _picture(self, number: int, data: bytes) -> Picture:
+    error = functools.partial(self._error, number)
+    return Picture(data, self.info.shape[-1], error)
+
+  def _error(self, number: int, reason: str) -> UserError:
+    return UserError(
+      f'record {number} of {self.place} is damaged: {reason}. Prepare the '
+      'data set again.'
+    )
+
+  def _checked(self, number: int, image: np.ndarray | Picture):
     if self.uniform and image.shape != self.info.shape:
       raise UserError(
         f'record {number} of {self.place} is {image.shape}; features.json says '
         f'{self.info.shape}.'
       )
-    return image, label
+    return image
 
-  def _label(self, number: int, data: bytes) -> list[int]:
-    with self._telling(number):
-      feature = tf_example_pb2.Example.FromString(data).features.feature
-      return self._checked_label(feature)
-
-  @contextlib.contextmanager
-  def _telling(self, number: int) -> Iterator[None]:
-    """Says which record an error is of."""
-    try:
-      yield
-    except Exception as e:  # protobuf's errors share no useful base class
-      reason = str(e) if isinstance(e, ValueError) else 'it is no TFDS example'
-      raise UserError(
-        f'record {number} of {self.place} is damaged: {reason}. Prepare the '
-        'data set again.'
-      ) from e
-
-  def _checked_label(self, feature: Any) -> list[int]:
-    label = list(feature[self.keys[1]].int64_list.value)
+  def _check_label(self, label: list[int]):
     if not self.several and len(label) != 1:
       raise ValueError(f'it has {len(label)} labels')
     # TFDS gives -1 to the records of a split whose labels are not published.
     low = 0 if self.several else -1
     if any(not low <= y < len(self.info.label_names) for y in label):
       raise ValueError(f'its label {label} is no class')
-    return label
 
   def _labels(self, labels) -> np.ndarray:
     if not self.several:
