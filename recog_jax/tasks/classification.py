@@ -48,6 +48,7 @@ class Classification:
     mix_probability: of mixing a batch.
     switch_probability: of CutMix where both are on.
     auxiliary_weight: of the loss of each auxiliary head beside the head's.
+    bce_target_threshold: 0 for none.
   """
 
   label_names: tuple[str, ...]
@@ -61,6 +62,7 @@ class Classification:
   mix_probability: float
   switch_probability: float
   auxiliary_weight: float
+  bce_target_threshold: float
 
   # -- what the engine asks ---------------------------------------------------
 
@@ -123,6 +125,8 @@ class Classification:
           switch_probability=self.switch_probability,
         )
         batch['inputs'], soft = mixed['inputs'], mixed['targets']
+      if self.bce_target_threshold:
+        soft = (soft > self.bce_target_threshold).astype(jnp.float32)
       batch['soft_targets'] = soft
     return batch
 
@@ -355,6 +359,7 @@ def make_classification(
   mix_probability: float = 1.0,
   switch_probability: float = 0.5,
   auxiliary_weight: float = 0.0,
+  bce_target_threshold: float = 0.0,
 ) -> Classification:
   """The task of a config.
 
@@ -375,6 +380,8 @@ def make_classification(
     switch_probability: of CutMix rather than mixup, where both are on.
     auxiliary_weight: of the loss of each auxiliary head, in training (GoogLeNet
       has 0.3, Inception v3 0.4).
+    bce_target_threshold: in training with 'sigmoid', mixed targets above it are
+      1, others 0 (Wightman et al., 2021: 0.2); 0 is off.
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
@@ -385,6 +392,11 @@ def make_classification(
     raise UserError(
       f"config.task.multi_label does not go with the loss '{loss}': set "
       "config.task.loss to 'sigmoid'"
+    )
+  if bce_target_threshold and loss != 'sigmoid':
+    raise UserError(
+      f"config.task.bce_target_threshold does not go with the loss '{loss}': "
+      "set it to 0, or config.task.loss to 'sigmoid'"
     )
   one_output = len(info.label_names) == 1
   if one_output and loss != 'mse' and not multi_label:
@@ -408,6 +420,7 @@ def make_classification(
     ('mix_probability', mix_probability),
     ('switch_probability', switch_probability),
     ('auxiliary_weight', auxiliary_weight),
+    ('bce_target_threshold', bce_target_threshold),
   ):
     if not 0 <= share <= 1:
       raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
@@ -433,4 +446,5 @@ def make_classification(
     mix_probability=float(mix_probability),
     switch_probability=float(switch_probability),
     auxiliary_weight=float(auxiliary_weight),
+    bce_target_threshold=float(bce_target_threshold),
   )
