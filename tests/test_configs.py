@@ -14,6 +14,11 @@ _LARGE = (
   'resnet50_cifar10',
   'resnet50_imagenet',
   'resnet18_cifar10',
+  'resnet50_imagenet_rsb_a3',
+  'inception_v3_cifar10',
+  'mobilenet_v2_cifar10',
+  'mobilenet_v3_large_imagenet',
+  'squeezenet_cifar10',
   'conformer_ctc_librispeech',
   'conformer_ctc_sentences',
 )
