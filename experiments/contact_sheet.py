@@ -92,6 +92,12 @@ def demonstrations(side: int) -> dict[str, dict[str, Any]]:
     'hue': {'name': 'colour_jitter', 'hue': 0.3},
     'colour jitter': {'name': 'colour_jitter', **jitter},
     'cutout': {'name': 'cutout', 'size': max(2, side // 3)},
+    'random erasing': {'name': 'random_erasing', 'probability': 1.0},
+    'random erasing, noise': {
+      'name': 'random_erasing',
+      'probability': 1.0,
+      'noise': True,
+    },
     'RandAugment(2, 9)': {'name': 'random_augment'},
     'resize + centre crop': {
       'name': 'resize_center_crop',

@@ -15,6 +15,11 @@ _LARGE = (
   'resnet50_imagenet',
   'resnet50_chest_xray_folder',
   'resnet18_cifar10',
+  'resnet50_imagenet_rsb_a3',
+  'inception_v3_cifar10',
+  'mobilenet_v2_cifar10',
+  'mobilenet_v3_large_imagenet',
+  'squeezenet_cifar10',
   'conformer_ctc_librispeech',
   'conformer_ctc_sentences',
 )

@@ -23,6 +23,7 @@ from recog_jax.data.image_affine import (
 )
 from recog_jax.data.image_base import Images, scoped
 from recog_jax.data.image_colour import ColourJitter
+from recog_jax.data.image_erase import RandomErasing
 from recog_jax.data.image_geometry import (
   CenterCrop,
   Cutout,
@@ -47,6 +48,7 @@ OPS: dict[str, Callable[..., Op]] = {
   'progressive_resize': ProgressiveResize,
   'random_augment': RandomAugment,
   'random_crop': RandomCrop,
+  'random_erasing': RandomErasing,
   'random_resized_crop': RandomResizedCrop,
   'resize': Resize,
   'resize_center_crop': ResizeCenterCrop,

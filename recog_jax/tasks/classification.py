@@ -56,6 +56,7 @@ class Classification:
     mix_probability: of mixing a batch.
     switch_probability: of CutMix where both are on.
     auxiliary_weight: of the loss of each auxiliary head beside the head's.
+    bce_target_threshold: 0 for none.
     channels: that the model gets; None for those of the images.
     class_weights: gives float `v`, see `make_classification`; None for none.
     auc: the area under the ROC curve is computed, of two classes sensitivity
@@ -77,6 +78,7 @@ class Classification:
   mix_probability: float
   switch_probability: float
   auxiliary_weight: float
+  bce_target_threshold: float
   channels: int | None
   class_weights: Callable[[], np.ndarray] | None
   auc: bool
@@ -138,6 +140,8 @@ class Classification:
           switch_probability=self.switch_probability,
         )
         batch['inputs'], soft = mixed['inputs'], mixed['targets']
+      if self.bce_target_threshold:
+        soft = (soft > self.bce_target_threshold).astype(jnp.float32)
       batch['soft_targets'] = soft
     return batch
 
@@ -332,6 +336,7 @@ def make_classification(
   mix_probability: float = 1.0,
   switch_probability: float = 0.5,
   auxiliary_weight: float = 0.0,
+  bce_target_threshold: float = 0.0,
   channels: int | None = None,
   class_weights: str | Sequence[float] | None = None,
   auc: bool | None = None,
@@ -358,6 +363,8 @@ def make_classification(
     switch_probability: of CutMix rather than mixup, where both are on.
     auxiliary_weight: of the loss of each auxiliary head, in training (GoogLeNet
       has 0.3, Inception v3 0.4).
+    bce_target_threshold: in training with 'sigmoid', mixed targets above it are
+      1, others 0 (Wightman et al., 2021: 0.2); 0 is off.
     channels: that the model gets, if not those of the images: one channel is
       repeated, for example grey X-rays into a network of three; `mean` and
       `std` are then of these.
@@ -393,6 +400,11 @@ def make_classification(
     multi_label=multi_label,
     label_smoothing=label_smoothing,
   )
+  if bce_target_threshold and loss != 'sigmoid':
+    raise UserError(
+      f"config.task.bce_target_threshold does not go with the loss '{loss}': "
+      "set it to 0, or config.task.loss to 'sigmoid'"
+    )
   keys.check_ranges(
     {'mixup_alpha': mixup_alpha, 'cutmix_alpha': cutmix_alpha},
     {
@@ -400,6 +412,7 @@ def make_classification(
       'mix_probability': mix_probability,
       'switch_probability': switch_probability,
       'auxiliary_weight': auxiliary_weight,
+      'bce_target_threshold': bce_target_threshold,
     },
   )
   names = tuple(info.label_names)
@@ -427,6 +440,7 @@ def make_classification(
     mix_probability=float(mix_probability),
     switch_probability=float(switch_probability),
     auxiliary_weight=float(auxiliary_weight),
+    bce_target_threshold=float(bce_target_threshold),
     channels=channels,
     class_weights=keys.class_weights(
       class_weights, info, softmax=loss == 'softmax'

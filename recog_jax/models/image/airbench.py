@@ -174,12 +174,12 @@ def airbench(
   Raises:
     UserError: an option out of its range.
   """
-  activation_named(activation)
-  return Airbench(
-    options.check_count('num_outputs', num_outputs),
-    options.check_counts('widths', widths),
-    activation,
-    options.check_share('norm_momentum', norm_momentum),
-    head_scale,
-    dtype,
+  return options.build(
+    Airbench,
+    num_outputs=num_outputs,
+    widths=options.check_counts('widths', widths),
+    activation=activation,
+    norm_momentum=norm_momentum,
+    head_scale=head_scale,
+    dtype=dtype,
   )

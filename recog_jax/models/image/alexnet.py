@@ -109,11 +109,11 @@ def alexnet(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
-  return AlexNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    hidden=options.check_counts('hidden', hidden),
+  return options.build(
+    AlexNet,
+    num_outputs=num_outputs,
+    hidden=hidden,
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
     dtype=dtype,
   )

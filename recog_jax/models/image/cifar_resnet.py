@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
-from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.models.layers.norm import batch_norm_of
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
 # (arXiv:1512.03385), section 4.2 and table 6: depth = 6n + 2 -> n blocks in
@@ -86,12 +86,7 @@ class CifarResNet(nn.Module):
     """
     act = activation_named(self.activation)
     conv = functools.partial(Conv, kernel=(3, 3), padding=1, dtype=self.dtype)
-    norm = functools.partial(
-      BatchNorm,
-      momentum=self.norm_momentum,
-      epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    norm = batch_norm_of(self)
     last_scale_init = nn.initializers.ones
     if self.zero_init_last_gamma:
       last_scale_init = nn.initializers.zeros
@@ -154,17 +149,17 @@ def make(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
   options.check_choice('depth', str(depth), [str(known) for known in _TABLE_6])
-  return CifarResNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    CifarResNet,
+    num_outputs=num_outputs,
     blocks=_TABLE_6[depth],
     width=options.check_count('width', width),
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
     zero_init_last_gamma=zero_init_last_gamma,
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

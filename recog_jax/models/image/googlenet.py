@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers import options
-from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
 
@@ -134,13 +134,7 @@ class GoogLeNet(nn.Module):
     """
     options.check_size('GoogLeNet', x, _MIN_SIDE)
     paper = self.variant == 'paper'
-    layer = functools.partial(
-      ConvNorm,
-      norm=not paper,
-      norm_momentum=self.norm_momentum,
-      norm_epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    layer = conv_norm_of(self, norm=not paper)
     keys = {'train': train, 'mask': mask}
     x = x.astype(self.dtype)
     x = layer(64, (7, 7), stride=2, name='conv1')(x, **keys)
@@ -203,15 +197,14 @@ def googlenet(
   Raises:
     UserError: an option that is out of range.
   """
-  return GoogLeNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    GoogLeNet,
+    num_outputs=num_outputs,
     variant=options.check_choice('variant', variant, ('batch_norm', 'paper')),
     auxiliary=auxiliary,
-    dropout=options.check_share('dropout', dropout),
-    auxiliary_dropout=options.check_share(
-      'auxiliary_dropout', auxiliary_dropout
-    ),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dropout=dropout,
+    auxiliary_dropout=auxiliary_dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from recog_jax.errors import UserError
 from recog_jax.models.layers import options
-from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import avg_pool, max_pool
 
@@ -236,12 +236,7 @@ class InceptionV3(nn.Module):
       UserError: images too small for the strides.
     """
     options.check_size('Inception v3', x, _MIN_SIDE[self.stem])
-    layer = functools.partial(
-      ConvNorm,
-      norm_momentum=self.norm_momentum,
-      norm_epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    layer = conv_norm_of(self)
     keys = {'train': train, 'mask': mask}
     x = x.astype(self.dtype)
     for row in _STEMS[self.stem]:
@@ -296,12 +291,13 @@ def inception_v3(
   Raises:
     UserError: an option that is out of range.
   """
-  return InceptionV3(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    InceptionV3,
+    num_outputs=num_outputs,
     stem=options.check_choice('stem', stem, tuple(_STEMS)),
     auxiliary=auxiliary,
-    dropout=options.check_share('dropout', dropout),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dropout=dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )

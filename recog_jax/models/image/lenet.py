@@ -10,11 +10,11 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv
-from recog_jax.models.layers.pool import max_pool
+from recog_jax.models.layers.pool import avg_pool, max_pool
 
 _POOLS = {
   'max': lambda x: max_pool(x, 2),
-  'average': lambda x: nn.avg_pool(x, (2, 2), (2, 2)),
+  'average': lambda x: avg_pool(x, 2),
 }
 _MIN_SIDE = 12
 
@@ -110,13 +110,13 @@ def lenet(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
-  return LeNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    LeNet,
+    num_outputs=num_outputs,
     channels=options.check_counts('channels', channels, length=2),
-    hidden=options.check_counts('hidden', hidden),
+    hidden=hidden,
     pool=options.check_choice('pool', pool, tuple(_POOLS)),
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
     dtype=dtype,
   )

@@ -79,11 +79,11 @@ def mlp(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
-  return MLP(
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    hidden=options.check_counts('hidden', hidden),
+  return options.build(
+    MLP,
+    num_outputs=num_outputs,
+    hidden=hidden,
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
     dtype=dtype,
   )

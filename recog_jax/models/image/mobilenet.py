@@ -8,9 +8,8 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
-from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
-from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 
 # Howard et al., "MobileNets: efficient convolutional neural networks for mobile
@@ -182,12 +181,7 @@ class MobileNet(nn.Module):
     Returns:
       float32 logits `b v`, and `features`: float32 `b f`, the head's input.
     """
-    layer = functools.partial(
-      ConvNorm,
-      norm_momentum=self.norm_momentum,
-      norm_epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    layer = conv_norm_of(self)
     x = layer(
       round_channels(32 * self.width),
       (3, 3),
@@ -262,16 +256,16 @@ def make(
   of_version = _DEFAULTS[version]
   activation = of_version[0] if activation is None else activation
   dropout = of_version[1] if dropout is None else dropout
-  activation_named(activation)
-  return MobileNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    MobileNet,
+    num_outputs=num_outputs,
     version=version,
     width=options.check_positive('width', width),
     stem=options.check_choice('stem', stem, STEMS),
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dropout=dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

@@ -1,7 +1,5 @@
 """MobileNet v3, large and small (Howard et al., 2019)."""
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,7 +12,7 @@ from recog_jax.models.image.mobilenet import (
 from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 
 # Howard et al., "Searching for MobileNetV3" (arXiv:1905.02244), tables 1 and 2:
@@ -89,12 +87,7 @@ class MobileNetV3(nn.Module):
     Returns:
       float32 logits `b v`, and `features`: float32 `b f`, the head's input.
     """
-    layer = functools.partial(
-      ConvNorm,
-      norm_momentum=self.norm_momentum,
-      norm_epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    layer = conv_norm_of(self)
     keys = {'train': train, 'mask': mask}
     small_image = self.stem == 'cifar'
 
@@ -163,14 +156,15 @@ def make(
   Raises:
     UserError: an option that is out of range.
   """
-  return MobileNetV3(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    MobileNetV3,
+    num_outputs=num_outputs,
     size=options.check_choice('size', size, tuple(TABLES)),
     width=options.check_positive('width', width),
     stem=options.check_choice('stem', stem, STEMS),
-    dropout=options.check_share('dropout', dropout),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dropout=dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
-from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.models.layers.norm import batch_norm_of
+from recog_jax.models.layers.pool import max_pool
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
 # (arXiv:1512.03385), table 1: depth -> kind of block, blocks in each stage.
@@ -128,12 +129,7 @@ class ResNet(nn.Module):
     """
     act = activation_named(self.activation)
     conv = functools.partial(Conv, dtype=self.dtype)
-    norm = functools.partial(
-      BatchNorm,
-      momentum=self.norm_momentum,
-      epsilon=self.norm_epsilon,
-      dtype=self.dtype,
-    )
+    norm = batch_norm_of(self)
     x = x.astype(self.dtype)
     if self.stem == 'cifar':
       x = conv(self.width, (3, 3), padding=1, name='stem_conv')(x)
@@ -141,7 +137,7 @@ class ResNet(nn.Module):
       x = conv(self.width, (7, 7), (2, 2), padding=3, name='stem_conv')(x)
     x = act(norm(name='stem_norm')(x, train=train, mask=mask))
     if self.stem == 'imagenet':
-      x = nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
+      x = max_pool(x, 3, 2, padding=1)
 
     last_scale_init = nn.initializers.ones
     if self.zero_init_last_gamma:
@@ -205,21 +201,21 @@ def make(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
   depths = [str(known) for known in _TABLE_1]
   options.check_choice('depth', str(depth), depths)
   block, blocks = _TABLE_1[depth]
-  return ResNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    ResNet,
+    num_outputs=num_outputs,
     block=block,
     blocks=blocks,
     stem=options.check_choice('stem', stem, STEMS),
     width=options.check_count('width', width),
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
     zero_init_last_gamma=zero_init_last_gamma,
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

@@ -1,6 +1,6 @@
 """SqueezeNet (Iandola et al., 2016), versions 1.0 and 1.1."""
 
-from typing import Any
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -11,6 +11,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
 
 # Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters
@@ -28,24 +29,37 @@ class Fire(nn.Module):
 
   Attributes:
     squeeze: channels of the first; each of the others has four times as many.
-    activation: after every convolution.
+    norm: makes a BatchNorm, after every convolution; None for none.
+    activation: after that.
     dtype: of the computation.
   """
 
   squeeze: int
+  norm: Callable[..., nn.Module] | None
   activation: str
   dtype: jnp.dtype
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
+  def __call__(self, x: jax.Array, *, train: bool, mask=None) -> jax.Array:
     """`b h w c` to `b h w 8*squeeze`."""
-    act = activation_named(self.activation)
-    keys: dict[str, Any] = {'use_bias': True, 'dtype': self.dtype}
-    x = act(Conv(self.squeeze, (1, 1), name='squeeze', **keys)(x))
-    wide = 4 * self.squeeze
-    one = Conv(wide, (1, 1), name='expand1x1', **keys)(x)
-    three = Conv(wide, (3, 3), padding=1, name='expand3x3', **keys)(x)
-    return act(jnp.concatenate([one, three], -1))
+
+    def convolve(x, features, side, name):
+      x = Conv(
+        features,
+        (side, side),
+        padding=side // 2,
+        use_bias=self.norm is None,
+        dtype=self.dtype,
+        name=name,
+      )(x)
+      if self.norm is not None:
+        x = self.norm(name=f'{name}_norm')(x, train=train, mask=mask)
+      return activation_named(self.activation)(x)
+
+    x = convolve(x, self.squeeze, 1, 'squeeze')
+    one = convolve(x, 4 * self.squeeze, 1, 'expand1x1')
+    three = convolve(x, 4 * self.squeeze, 3, 'expand3x3')
+    return jnp.concatenate([one, three], -1)
 
 
 class SqueezeNet(nn.Module):
@@ -54,8 +68,12 @@ class SqueezeNet(nn.Module):
   num_outputs: int
   version: str
   stem: str
+  batch_norm: bool
+  head_activation: bool
   activation: str
   dropout: float
+  norm_momentum: float
+  norm_epsilon: float
   dtype: jnp.dtype
 
   @property
@@ -63,7 +81,7 @@ class SqueezeNet(nn.Module):
     """Regexes, from the input to the head; see `models.image.stages`."""
     _, _, pooled = TABLE_1[self.version]
     fires = ((f'fire{n}', n in pooled) for n in FIRE)
-    stages = by_size((('conv1', True), *fires))
+    stages = by_size((('conv1.*', True), *fires))
     return (*stages, 'head')
 
   @nn.compact
@@ -74,8 +92,8 @@ class SqueezeNet(nn.Module):
 
     Args:
       x: float `b h w c`, normalised.
-      train: use dropout.
-      mask: rows that count in batch statistics; there are none here.
+      train: use dropout, and batch statistics where there are any.
+      mask: bool `b`, rows that count in batch statistics; None for all.
 
     Returns:
       float32 logits `b v`, and `features`: float32 `b 512`, the mean over the
@@ -84,7 +102,6 @@ class SqueezeNet(nn.Module):
     Raises:
       UserError: images too small for the poolings.
     """
-    del mask
     options.check_size('SqueezeNet', x, 8 if self.stem == 'cifar' else 21)
     act = activation_named(self.activation)
     features, side, pooled = TABLE_1[self.version]
@@ -96,15 +113,20 @@ class SqueezeNet(nn.Module):
       (side, side),
       (stride, stride),
       padding=1 if self.stem == 'cifar' else 0,
-      use_bias=True,
+      use_bias=not self.batch_norm,
       dtype=self.dtype,
       name='conv1',
     )(x.astype(self.dtype))
+    norm = batch_norm_of(self) if self.batch_norm else None
+    if norm is not None:
+      x = norm(name='conv1_norm')(x, train=train, mask=mask)
     x = act(x)
     for number, squeeze in FIRE.items():
       if number in pooled:
         x = max_pool(x, 3, 2, ceil=True)
-      x = Fire(squeeze, self.activation, self.dtype, name=f'fire{number}')(x)
+      x = Fire(
+        squeeze, norm, self.activation, self.dtype, name=f'fire{number}'
+      )(x, train=train, mask=mask)
     features = x.mean((1, 2), dtype=jnp.float32)
     x = Dropout(self.dropout, name='dropout')(x, train=train)
     x = Conv(
@@ -115,7 +137,8 @@ class SqueezeNet(nn.Module):
       kernel_init=nn.initializers.normal(0.01),
       name='head',
     )(x)
-    logits = act(x).mean((1, 2), dtype=jnp.float32)
+    x = act(x) if self.head_activation else x
+    logits = x.mean((1, 2), dtype=jnp.float32)
     return logits, {'features': features}
 
 
@@ -124,35 +147,50 @@ def make(
   num_outputs: int,
   version: str,
   stem: str = 'imagenet',
+  batch_norm: bool = False,
+  head_activation: bool = True,
   activation: str = 'relu',
   dropout: float = 0.5,
+  norm_momentum: float = 0.9,
+  norm_epsilon: float = 1e-5,
   dtype: jnp.dtype = jnp.float32,
 ) -> SqueezeNet:
   """SqueezeNet 1.0 or 1.1 (Iandola et al., 2016, arXiv:1602.07360).
 
   Kernels start as He et al. (2015) by fan out, the last normal with deviation
-  0.01. The last convolution's outputs go through the activation before their
-  mean, as in the paper, so logits are not negative.
+  0.01.
 
   Args:
     num_outputs: number of classes or other outputs.
     version: '1.0' (the paper's) or '1.1' (the same accuracy at 2.4 times less
       computation, by the authors).
-    stem: `imagenet`, or `cifar`: a 3x3 convolution of stride 1.
+    stem: `imagenet`, or `cifar`: a 3x3 convolution of stride 1, so that images
+      of 32 x 32 end at 4 x 4.
+    batch_norm: BatchNorm after each convolution but the last, in the place of
+      its bias; the paper has none.
+    head_activation: the last convolution's outputs go through the activation
+      before their mean, as in the paper, so logits are not negative, and one
+      that is zero for every image learns no more; False trains more safely.
     activation: see `layers.activation`.
     dropout: before the last convolution.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
     dtype: of the computation; parameters and logits are float32.
 
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
-  return SqueezeNet(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    SqueezeNet,
+    num_outputs=num_outputs,
     version=options.check_choice('version', version, tuple(TABLE_1)),
     stem=options.check_choice('stem', stem, STEMS),
+    batch_norm=batch_norm,
+    head_activation=head_activation,
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
+    dropout=dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

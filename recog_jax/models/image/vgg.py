@@ -8,8 +8,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.dense_head import DenseHead
 from recog_jax.models.layers import options
-from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.conv_norm import ConvNorm
+from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
 
 # Simonyan and Zisserman, "Very deep convolutional networks for large-scale
@@ -62,18 +61,15 @@ class Vgg(nn.Module):
       UserError: images smaller than 32 x 32.
     """
     options.check_size('VGG', x, 2 ** len(self.blocks))
+    layer = conv_norm_of(
+      self, activation=self.activation, norm=self.batch_norm, use_bias=True
+    )
     x = x.astype(self.dtype)
     for block, count in enumerate(self.blocks, 1):
       for index in range(1, count + 1):
-        x = ConvNorm(
+        x = layer(
           self.width * min(2 ** (block - 1), 8),
           (3, 3),
-          activation=self.activation,
-          norm=self.batch_norm,
-          use_bias=True,
-          norm_momentum=self.norm_momentum,
-          norm_epsilon=self.norm_epsilon,
-          dtype=self.dtype,
           name=f'conv{block}_{index}',
         )(x, train=train, mask=mask)
       x = max_pool(x, 2)
@@ -106,9 +102,10 @@ def make(
 
   The weights' shapes do not depend on the size of the images, which are pooled
   to 7 x 7 before the dense layers as in torchvision; nothing changes at the
-  paper's 224 x 224. For CIFAR-10, after Liu and Deng (2015): `pool_size=1,
-  hidden=(512,)`. Kernels start as He et al. (2015) by fan out, dense layers
-  normal with deviation 0.01.
+  paper's 224 x 224. For images of 32 x 32: `pool_size=1`, with `hidden=(512,)`
+  after Liu and Deng (2015), or `hidden=()`, a head alone, as is now usual.
+  Kernels start as He et al. (2015) by fan out, dense layers normal with
+  deviation 0.01.
 
   Args:
     num_outputs: number of classes or other outputs.
@@ -118,7 +115,7 @@ def make(
     pool_size: side of what the dense layers see.
     hidden: sizes of the dense layers before the head.
     activation: see `layers.activation`.
-    dropout: after each hidden dense layer.
+    dropout: after each hidden dense layer; without those there is none.
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
     dtype: of the computation; parameters and logits are float32.
@@ -126,19 +123,19 @@ def make(
   Raises:
     UserError: an option that is out of range.
   """
-  activation_named(activation)
   options.check_choice('depth', str(depth), [str(known) for known in TABLE_1])
-  return Vgg(
-    num_outputs=options.check_count('num_outputs', num_outputs),
+  return options.build(
+    Vgg,
+    num_outputs=num_outputs,
     blocks=TABLE_1[depth],
     batch_norm=batch_norm,
     width=options.check_count('width', width),
-    pool_size=options.check_count('pool_size', pool_size),
-    hidden=options.check_counts('hidden', hidden),
+    pool_size=pool_size,
+    hidden=hidden,
     activation=activation,
-    dropout=options.check_share('dropout', dropout),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    norm_epsilon=options.check_share('norm_epsilon', norm_epsilon),
+    dropout=dropout,
+    norm_momentum=norm_momentum,
+    norm_epsilon=norm_epsilon,
     dtype=dtype,
   )
 

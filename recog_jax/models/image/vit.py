@@ -51,6 +51,7 @@ class Vit(nn.Module):
   layers: int
   dim: int
   heads: int
+  ffn_multiplier: int
   pool: str
   positions: str
   dropout: float
@@ -102,7 +103,7 @@ class Vit(nn.Module):
       depth = self.stochastic_depth * (number - 1) / max(self.layers - 1, 1)
       x = TransformerBlock(
         heads=self.heads,
-        inner=4 * self.dim,
+        inner=self.ffn_multiplier * self.dim,
         positions='sinusoidal',
         activation='gelu',
         dropout=self.dropout,
@@ -172,6 +173,7 @@ def make(
   layers: int | None = None,
   dim: int | None = None,
   heads: int | None = None,
+  ffn_multiplier: int = 4,
   dropout: float = 0.0,
   stochastic_depth: float = 0.0,
   dtype: jnp.dtype = jnp.float32,
@@ -190,6 +192,7 @@ def make(
     layers: number of blocks, if not the size's.
     dim: size of a token, if not the size's.
     heads: of the attention, if not the size's.
+    ffn_multiplier: inner size of the position-wise networks over `dim`.
     dropout: of the input, the branches and their inner layers.
     stochastic_depth: share of images that skip a branch of the last block; it
       grows from 0 at the first.
@@ -209,16 +212,18 @@ def make(
       f'config.model.dim is {dim}; give a multiple of 4 and of the {heads} '
       'heads.'
     )
-  return Vit(
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    patch=options.check_count('patch', patch),
+  return options.build(
+    Vit,
+    num_outputs=num_outputs,
+    patch=patch,
     layers=layers,
     dim=dim,
     heads=heads,
+    ffn_multiplier=options.check_count('ffn_multiplier', ffn_multiplier),
     pool=options.check_choice('pool', pool, POOLS),
     positions=options.check_choice('positions', positions, POSITIONS),
-    dropout=options.check_share('dropout', dropout),
-    stochastic_depth=options.check_share('stochastic_depth', stochastic_depth),
+    dropout=dropout,
+    stochastic_depth=stochastic_depth,
     dtype=dtype,
   )
 

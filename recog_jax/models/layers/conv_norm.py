@@ -1,5 +1,7 @@
 """Convolution, batch norm and activation: what most image networks repeat."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -66,3 +68,19 @@ class ConvNorm(nn.Module):
         name='norm',
       )(x, train=train, mask=mask)
     return activation(self.activation)(x)
+
+
+def conv_norm_of(model: nn.Module, **more) -> functools.partial:
+  """`ConvNorm` with a model's momentum, epsilon and dtype.
+
+  Args:
+    model: has `norm_momentum`, `norm_epsilon` and `dtype`.
+    **more: other attributes that all its layers have.
+  """
+  return functools.partial(
+    ConvNorm,
+    norm_momentum=model.norm_momentum,
+    norm_epsilon=model.norm_epsilon,
+    dtype=model.dtype,
+    **more,
+  )

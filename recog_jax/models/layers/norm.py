@@ -1,5 +1,7 @@
 """Batch normalisation that leaves padding out and knows its global count."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -102,3 +104,13 @@ class BatchNorm(nn.Module):
     gain = scale * lax.rsqrt(var + self.epsilon)
     shift = bias - mean * gain
     return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+
+
+def batch_norm_of(model: nn.Module) -> functools.partial:
+  """`BatchNorm` with a model's `norm_momentum`, `norm_epsilon` and `dtype`."""
+  return functools.partial(
+    BatchNorm,
+    momentum=model.norm_momentum,
+    epsilon=model.norm_epsilon,
+    dtype=model.dtype,
+  )

@@ -2,10 +2,12 @@
 
 import inspect
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
 from recog_jax.errors import UserError
+from recog_jax.models.layers.activation import activation
 
 
 def variant(make: Callable, name: str, **fixed) -> Callable:
@@ -68,6 +70,13 @@ def check_choice(what: str, value: str, choices: Sequence[str]) -> str:
   return value
 
 
+def check_activation(what: str, value: str) -> str:
+  """Returns the name of an activation, or raises a UserError."""
+  del what
+  activation(value)
+  return value
+
+
 def check_size(what: str, x: jax.Array, least: int) -> None:
   """Raises a UserError unless the images `b h w c` are large enough."""
   h, w = x.shape[1:3]
@@ -76,3 +85,29 @@ def check_size(what: str, x: jax.Array, least: int) -> None:
       f'{what} needs images of at least {least} x {least} pixels and these '
       f'have {h} x {w}; resize them, or use another model.'
     )
+
+
+# Options that mean the same in every image model.
+_SHARED = {
+  'activation': check_activation,
+  'auxiliary_dropout': check_share,
+  'dropout': check_share,
+  'hidden': check_counts,
+  'norm_epsilon': check_share,
+  'norm_momentum': check_share,
+  'num_outputs': check_count,
+  'patch': check_count,
+  'pool_size': check_count,
+  'stochastic_depth': check_share,
+}
+
+
+def build(module: Callable[..., Any], **values: Any) -> Any:
+  """A module with the options that all models share checked.
+
+  Raises:
+    UserError: one of them is out of range.
+  """
+  for name in _SHARED.keys() & values.keys():
+    values[name] = _SHARED[name](name, values[name])
+  return module(**values)

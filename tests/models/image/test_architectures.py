@@ -15,6 +15,7 @@ from experiments.model_rows import ROWS, image_models, number
 from recog_jax.engine import registry
 from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import conv2d
+from tests.models.random_values import random_like
 
 # Parameters of the rows of `experiments.model_rows`. Those of torchvision and
 # timm are also what their models have (`experiments.model_table` compares).
@@ -72,7 +73,7 @@ PARAMETERS = {
 }
 SMALL = {
   'vgg': {'name': 'vgg11_bn', 'width': 8, 'pool_size': 1, 'hidden': (16,)},
-  'squeezenet': {'name': 'squeezenet1_1', 'stem': 'cifar'},
+  'squeezenet': {'name': 'squeezenet1_1', 'stem': 'cifar', 'batch_norm': True},
   'mobilenet_v1': {'name': 'mobilenet_v1', 'stem': 'cifar', 'width': 0.25},
   'mobilenet_v2': {'name': 'mobilenet_v2', 'stem': 'cifar', 'width': 0.25},
   'mobilenet_v3': {
@@ -161,6 +162,65 @@ def test_multiply_adds_of_what_is_known():
     multiply_adds(looped, jnp.zeros((1, 3, 3)))
 
 
+# For images of 32 x 32: options; parameters with 10 classes; the last module
+# before the mean over the image, and the shape of its output.
+CIFAR = {
+  # As kuangliu/pytorch-cifar's.
+  'vgg16_bn': (
+    {'pool_size': 1, 'hidden': ()},
+    14_728_266,
+    ('conv5_3', (2, 2, 512)),
+  ),
+  'resnet50': (
+    {'stem': 'cifar'},
+    23_520_842,
+    ('stage4_block3', (4, 4, 2048)),
+  ),
+  # The next two as torchvision's, whose stems have no other parameters.
+  'inception_v3': (
+    {'stem': 'cifar', 'auxiliary': False},
+    PARAMETERS['inception_v3'] - 2049 * 990,
+    ('mixed_7c', (7, 7, 2048)),
+  ),
+  'mobilenet_v2': (
+    {'stem': 'cifar'},
+    PARAMETERS['mobilenet_v2'] - 1281 * 990,
+    ('last', (4, 4, 1280)),
+  ),
+  # By hand: stem, fire modules' squeezing and expanding, norms, head.
+  'squeezenet1_0': (
+    {'stem': 'cifar', 'batch_norm': True},
+    27 * 96 + 103_936 + 40 * 15_360 + 2 * (96 + 9 * 320) + 513 * 10,
+    ('fire9', (4, 4, 512)),
+  ),
+  # 6.3 million, as omihub777/ViT-CIFAR says of the same sizes.
+  'vit_s': (
+    {'patch': 4, 'layers': 7, 'heads': 12, 'ffn_multiplier': 1},
+    6_268_810,
+    ('norm', (65, 384)),
+  ),
+}
+
+
+@pytest.mark.parametrize('name', CIFAR)
+def test_small_image_variants(name):
+  options, count, (last, shape) = CIFAR[name]
+  module = _build({'name': name}, 10, **options)
+  params = _abstract(module, 32)['params']
+  assert sum(leaf.size for leaf in jax.tree.leaves(params)) == count
+
+  def seen(x):
+    (logits, _), state = module.init_with_output(
+      jax.random.key(0), x, train=False, capture_intermediates=True
+    )
+    return logits, state['intermediates'][last]['__call__'][0]
+
+  x = jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32)
+  logits, output = jax.eval_shape(seen, x)
+  assert logits.shape == (2, 10)
+  assert output.shape == (2, *shape)
+
+
 @pytest.mark.parametrize(
   ('config', 'heads', 'side'),
   [
@@ -192,17 +252,7 @@ def test_auxiliary_heads_answer_in_training_alone(config, heads, side):
 def test_padding_and_order_of_rows_do_not_matter(name):
   module = _build(SMALL[name])
   side = 32
-  variables = jax.tree.map(
-    lambda leaf: (
-      jax.random.normal(jax.random.key(leaf.size), leaf.shape)
-      / max(np.prod(leaf.shape[:-1]), 1) ** 0.5
-    ),
-    _abstract(module, side),
-  )
-  if 'batch_stats' in variables:
-    variables['batch_stats'] = jax.tree.map(
-      lambda leaf: jnp.abs(leaf) + 0.5, variables['batch_stats']
-    )
+  variables = random_like(_abstract(module, side))
   x = jax.random.normal(jax.random.key(0), (6, side, side, 3))
 
   @functools.partial(jax.jit, static_argnums=2, compiler_options=_FAST)
@@ -238,6 +288,20 @@ def test_padding_and_order_of_rows_do_not_matter(name):
   )
 
 
+def test_a_head_without_activation_has_negative_logits():
+  x = jax.random.normal(jax.random.key(0), (8, 16, 16, 3))
+  least = []
+  for active in (True, False):
+    module = _build(SMALL['squeezenet'], head_activation=active)
+    variables = random_like(_abstract(module, 16))
+    apply = jax.jit(
+      lambda v, module=module: module.apply(v, x, train=False)[0],
+      compiler_options=_FAST,
+    )
+    least.append(float(apply(variables).min()))
+  assert least[0] >= 0 > least[1]
+
+
 def test_a_bad_option_is_a_plain_error():
   for name, key, value, word in (
     ('vgg16', 'hidden', 4096, 'tuple'),
@@ -249,6 +313,9 @@ def test_a_bad_option_is_a_plain_error():
     ('inception_v3', 'stem', 'x', 'imagenet, cifar'),
     ('vit_s', 'pool', 'max', 'class_token, mean'),
     ('vit_s', 'dim', 6, 'multiple of 4'),
+    ('vit_s', 'ffn_multiplier', 0, 'at least 1'),
+    ('squeezenet1_0', 'norm_momentum', 1.0, 'below 1'),
+    ('alexnet', 'activation', 'rellu', 'did you mean relu'),
   ):
     with pytest.raises(UserError, match=word):
       _build({'name': name}, **{key: value})

@@ -27,6 +27,7 @@ from recog_jax.models.image.resnet import (
   resnet101,
   resnet152,
 )
+from tests.models.random_values import random_like
 
 SHAPE = (6, 16, 16, 3)
 # Small members of each family; between them they have every kind of layer.
@@ -52,18 +53,7 @@ def _images(seed=0):
 @functools.cache
 def _variables(module):
   """Initial variables moved off zeros and ones, so that nothing is hidden."""
-  shapes = _abstract(module, SHAPE)
-  leaves, tree = jax.tree.flatten_with_path(shapes)
-  draw = np.random.default_rng(0)
-  values = []
-  for path, leaf in leaves:
-    value = draw.standard_normal(leaf.shape)
-    if path[-1].key == 'kernel':
-      value *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
-    elif path[-1].key in ('scale', 'var'):
-      value = 0.5 + np.abs(value)
-    values.append(jnp.asarray(value, jnp.float32))
-  return jax.tree.unflatten(tree, values)
+  return random_like(_abstract(module, SHAPE))
 
 
 @functools.partial(jax.jit, static_argnums=0, compiler_options=_FAST)

@@ -12,6 +12,7 @@ from recog_jax.models.layers.attention import (
   rotate,
   sinusoids,
 )
+from tests.models.random_values import random_like
 
 positions = pytest.mark.parametrize('positions', POSITIONS)
 
@@ -24,15 +25,7 @@ def _variables(module, x, seed=1):
   """Random parameters, biases too."""
   mask = jnp.ones(x.shape[:2], bool)
   shapes = jax.eval_shape(module.init, jax.random.key(0), x, mask)
-  leaves, tree = jax.tree.flatten(shapes)
-  keys = jax.random.split(jax.random.key(seed), len(leaves))
-  return jax.tree.unflatten(
-    tree,
-    [
-      0.5 * jax.random.normal(key, leaf.shape)
-      for key, leaf in zip(keys, leaves, strict=True)
-    ],
-  )
+  return random_like(shapes, spread=0.5, seed=seed)
 
 
 def test_relative_shift_equals_a_loop():

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from recog_jax.models.layers.rnn import RecurrentLayer
+from tests.models.random_values import random_like
 
 LENGTHS = (7, 3, 1)
 VARIANTS = [
@@ -33,15 +34,7 @@ def _params(layer, f=5, seed=1):
   shapes = jax.eval_shape(
     layer.init, jax.random.key(0), _x(f=f), jnp.array(LENGTHS)
   )
-  leaves, tree = jax.tree.flatten(shapes['params'])
-  keys = jax.random.split(jax.random.key(seed), len(leaves))
-  return jax.tree.unflatten(
-    tree,
-    [
-      0.5 * jax.random.normal(key, leaf.shape)
-      for key, leaf in zip(keys, leaves, strict=True)
-    ],
-  )
+  return random_like(shapes['params'], spread=0.5, seed=seed)
 
 
 def _norm(z, scale):

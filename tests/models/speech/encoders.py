@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from tests.models.random_values import random_like
+
 LENGTHS = (17, 9, 4)
 
 
@@ -12,18 +14,12 @@ def frames(f=6):
 
 
 def variables_of(model, seed=1):
-  """Random values of every variable, scales and variances around one."""
+  """Random values of every variable."""
   shapes = jax.eval_shape(
     lambda key: model.init(key, frames(), jnp.array(LENGTHS), train=False),
     jax.random.key(0),
   )
-  rng = np.random.default_rng(seed)
-
-  def values(path, leaf):
-    x = rng.normal(0, 0.3, leaf.shape).astype(np.float32)
-    return x + 1 if path[-1].key in ('scale', 'var') else x
-
-  return jax.tree_util.tree_map_with_path(values, shapes)
+  return random_like(shapes, spread=0.3, seed=seed)
 
 
 def padded():
