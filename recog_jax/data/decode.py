@@ -68,14 +68,13 @@ def decode_image(
 ) -> np.ndarray:
   """Decodes a JPEG, PNG, BMP or WebP image to 8 bits.
 
-  Grey and CMYK pictures become RGB as OpenCV does it, and what a file holds is
-  told by its bytes, not by its name: ImageNet has a PNG and CMYK among its
-  `.JPEG` files.
+  Grey and CMYK pictures become RGB, and what a file holds is told by its bytes,
+  not by its name: ImageNet has a PNG and CMYK among its `.JPEG` files.
 
   Args:
     data: the whole file.
-    channels: 1 grey, 3 RGB, 4 RGBA; a colour picture is converted to grey (and
-      the other way round) as OpenCV does it.
+    channels: 1 grey, 3 RGB, 4 RGBA; a colour picture is converted to grey, and
+      the other way round.
     reduction: 1, 2, 4 or 8, above 1 of a JPEG only: its sides are divided by
       that, rounded up, by decoding the low frequencies of each block alone
       (libjpeg's DCT scaling), which is an antialiased reduction.

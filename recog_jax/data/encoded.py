@@ -2,10 +2,10 @@
 
 Decoding is most of the cost of ImageNet. An op that draws its crop from the
 size in a file's header can have the file decoded at a reduced scale and only
-the crop converted. Measured with libjpeg-turbo in OpenCV: half the scale saves
-a fifth of the decoding time of a 375 x 500 JPEG of 70 kB, as entropy decoding
-remains and is most of it; of a photograph of three megapixels, decoded at a
-quarter and then resized, half to four fifths of the whole are saved.
+the crop's pixels touched. Entropy decoding remains, and it is most of the work:
+half the scale saves a sixth of the decoding time of a 375 x 500 JPEG of 70 kB.
+Of a photograph of three megapixels, decoded at a quarter and then resized, half
+to four fifths of the whole are saved.
 """
 
 from collections.abc import Callable
