@@ -23,7 +23,6 @@ from recog_jax.tasks import (
   classification_loss,
   classification_report,
   classification_scores,
-  mixing,
 )
 from recog_jax.tasks.classification_loss import auxiliary_heads, losses
 
@@ -127,22 +126,8 @@ class Classification:
     batch = dict(batch)
     inputs = self._repeat_grey(batch['inputs']).astype(jnp.float32) / 255
     batch['inputs'] = (inputs - jnp.array(self.mean)) / jnp.array(self.std)
-    mixes = self.mixup_alpha or self.cutmix_alpha
-    if train and (mixes or self.label_smoothing):
-      soft = classification_loss.soft_targets(self, batch['targets'])
-      if mixes:
-        mixed = mixing.mix(
-          {'inputs': batch['inputs'], 'targets': soft},
-          key,
-          mixup_alpha=self.mixup_alpha,
-          cutmix_alpha=self.cutmix_alpha,
-          probability=self.mix_probability,
-          switch_probability=self.switch_probability,
-        )
-        batch['inputs'], soft = mixed['inputs'], mixed['targets']
-      if self.bce_target_threshold:
-        soft = (soft > self.bce_target_threshold).astype(jnp.float32)
-      batch['soft_targets'] = soft
+    if train:
+      batch |= classification_loss.mixed(self, batch, key)
     return batch
 
   def init(

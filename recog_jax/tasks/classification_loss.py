@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from recog_jax.errors import UserError
+from recog_jax.tasks import mixing
 
 if TYPE_CHECKING:
   from recog_jax.tasks.classification import Classification
@@ -54,6 +55,38 @@ def soft_targets(task: Classification, targets: jax.Array) -> jax.Array:
   # A label of several is a distribution over two values of its own.
   uniform = 1 / (2 if task.multi_label else task.num_outputs)
   return (1 - eps) * hard + eps * uniform if eps else hard
+
+
+def mixed(
+  task: Classification, batch: Batch, key: jax.Array
+) -> dict[str, jax.Array]:
+  """What mixing, smoothing and the threshold make of a training batch.
+
+  Args:
+    task: says what is done.
+    batch: `inputs` float `b h w c`, normalised, and `targets`.
+    key: of the mixing.
+
+  Returns:
+    `inputs` and `soft_targets`, or nothing where none of these is asked for.
+  """
+  mixes = task.mixup_alpha or task.cutmix_alpha
+  if not (mixes or task.label_smoothing):
+    return {}
+  inputs, soft = batch['inputs'], soft_targets(task, batch['targets'])
+  if mixes:
+    result = mixing.mix(
+      {'inputs': inputs, 'targets': soft},
+      key,
+      mixup_alpha=task.mixup_alpha,
+      cutmix_alpha=task.cutmix_alpha,
+      probability=task.mix_probability,
+      switch_probability=task.switch_probability,
+    )
+    inputs, soft = result['inputs'], result['targets']
+  if task.bce_target_threshold:
+    soft = (soft > task.bce_target_threshold).astype(jnp.float32)
+  return {'inputs': inputs, 'soft_targets': soft}
 
 
 def _hard_targets(task: Classification, targets: jax.Array) -> jax.Array:
