@@ -395,8 +395,7 @@ def make_classification(
     )
   if bce_target_threshold and loss != 'sigmoid':
     raise UserError(
-      f"config.task.bce_target_threshold does not go with the loss '{loss}': "
-      "set it to 0, or config.task.loss to 'sigmoid'"
+      "config.task.bce_target_threshold goes with config.task.loss='sigmoid'"
     )
   one_output = len(info.label_names) == 1
   if one_output and loss != 'mse' and not multi_label:
