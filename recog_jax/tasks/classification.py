@@ -387,8 +387,7 @@ def make_classification(
   )
   if bce_target_threshold and loss != 'sigmoid':
     raise UserError(
-      f"config.task.bce_target_threshold does not go with the loss '{loss}': "
-      "set it to 0, or config.task.loss to 'sigmoid'"
+      "config.task.bce_target_threshold goes with config.task.loss='sigmoid'"
     )
   keys.check_ranges(
     {'mixup_alpha': mixup_alpha, 'cutmix_alpha': cutmix_alpha},

@@ -57,11 +57,6 @@ class _Toy(nn.Module):
     return logits, {'features': x}
 
 
-def _strength(key):
-  """The key of mixup's strength in `mixing.mix`."""
-  return jax.random.split(jax.random.key(key), 3)[1]
-
-
 # -- losses -------------------------------------------------------------------
 
 
@@ -216,35 +211,6 @@ def test_mixing_comes_after_smoothing_and_both_are_linear():
   np.testing.assert_allclose(smooth, 0.9 * plain + 0.1 / 8, rtol=1e-5)
 
 
-@pytest.mark.parametrize(('threshold', 'counted'), [(0.2, 2), (0.45, 1)])
-def test_both_labels_of_a_mixed_image_count_above_the_threshold(
-  threshold, counted
-):
-  keys = {'loss': 'sigmoid', 'mixup_alpha': 1.0}
-  batch, logits = _batch(), _logits()
-  # A key that leaves 40 % of one image.
-  share, key = min(
-    (abs(float(jax.random.beta(_strength(k), 1.0, 1.0)) - 0.4), k)
-    for k in range(20)
-  )
-  assert share < 0.05
-  mixed, counts = (
-    jax.jit(_make(**keys, **more).preprocess, static_argnames='train')(
-      batch, jax.random.key(key), train=True
-    )['soft_targets']
-    for more in ({}, {'bce_target_threshold': threshold})
-  )
-  mixed, counts = np.asarray(mixed), np.asarray(counts)
-  np.testing.assert_array_equal(counts, mixed > threshold)
-  twice = (mixed > 0).sum(1) == 2
-  assert twice.any() and (counts[twice].sum(1) == counted).all()
-  task = _make(**keys, bce_target_threshold=threshold)
-  want = np.mean(np.log1p(np.exp(-logits * (2 * counts - 1))))
-  got = _mean_loss(task, logits, {**batch, 'soft_targets': counts})
-  assert got == pytest.approx(want, rel=1e-5)
-  assert 'soft_targets' not in task.preprocess(batch, None, train=False)
-
-
 # -- the model ----------------------------------------------------------------
 
 
@@ -393,7 +359,7 @@ def test_empty_metrics_are_the_neutral_state(keys, targets):
     ({'multi_label': True}, "set config.task.loss to 'sigmoid'"),
     ({'label_smoothing': 1.5}, 'label_smoothing is 1.5'),
     ({'mixup_alpha': -1}, 'mixup_alpha is -1'),
-    ({'bce_target_threshold': 0.2}, "config.task.loss to 'sigmoid'"),
+    ({'bce_target_threshold': 0.2}, "goes with config.task.loss='sigmoid'"),
     (
       {'loss': 'sigmoid', 'bce_target_threshold': 1.2},
       'bce_target_threshold is 1.2',
