@@ -5,6 +5,7 @@ Examples:
   python -m experiments.bench input --images=FOLDER --make_images=1000 \\
       --cores=1 --seconds=10 --peer_python=PYTHON
   python -m experiments.bench step --peer_python=PYTHON
+  python -m experiments.bench step --model=mobilenet_v2 --batch=16 --inference
   python -m experiments.bench loop --data_dir=/data/tfds
   python -m experiments.bench buckets
   python -m experiments.bench features --peer_python=PYTHON

@@ -12,6 +12,9 @@ the two, by max(1, largest |logit|), for two random images, and random weights
 and BatchNorm statistics that `recog_jax.models.image.import_torch` took from
 torch.
 
+Exits with 1 if a difference exceeds 1e-4, or a peer has other numbers of
+parameters or MACs.
+
 `--time` adds milliseconds of a forward pass in evaluation and of a train step,
 ours beside torch's on two threads, which take turns (see bench_step.py).
 """
@@ -51,6 +54,7 @@ _TIMES = {
   'forward': 'forward ms: ours, peer, ratio',
   'step': 'train step ms: ours, peer, ratio',
 }
+_MOST_DIFFERENCE = 1e-4
 _LEFT = ('label', 'source', 'peer')
 _NOTES = (
   'Top-1 is that of the published weights or of the paper, in percent, on '
@@ -66,10 +70,15 @@ _NOTES = (
 
 
 class Reasons:
-  """Why something is missing, each said once."""
+  """Why something is missing, each said once.
+
+  Attributes:
+    wrong: what differs from a peer and should not.
+  """
 
   def __init__(self):
     self._said = set()
+    self.wrong: list[str] = []
 
   def say(self, text: str) -> None:
     if text not in self._said:
@@ -240,9 +249,17 @@ def _make_row(
   if 'error' in answer:
     reasons.say(f"{row.peer.library}'s columns: {answer['error']}")
     return cells
+  difference = ours.difference(answer['path'])
   cells['peer_parameters'] = f'{answer["parameters"]:,}'
   cells['peer_macs'] = _giga(answer['macs'])
-  cells['difference'] = f'{ours.difference(answer["path"]):.1e}'
+  cells['difference'] = f'{difference:.1e}'
+  for what, right in (
+    ('parameters', answer['parameters'] == ours.parameters),
+    ('MACs', cells['peer_macs'] == cells['macs']),
+    ('logits', difference <= _MOST_DIFFERENCE),
+  ):
+    if not right:
+      reasons.wrong.append(f'{what} of {row.label}')
   return cells
 
 
@@ -308,14 +325,13 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
   return parser.parse_args(argv[1:])
 
 
-def run(args: argparse.Namespace) -> list[str]:
+def run(args: argparse.Namespace, reasons: Reasons) -> list[str]:
   """Lines of the table of the rows that the arguments choose.
 
   Raises:
     UserError: an unknown model.
   """
   chosen = model_rows.chosen(args.models)
-  reasons = Reasons()
   torch_models = None
   if any(row.peer for row in chosen):
     torch_models = _start_torch(args.peer_python, reasons)
@@ -339,8 +355,9 @@ def main(argv: Sequence[str]) -> int:
   """Prints the table, and writes it where it is asked for."""
   args = _parse(argv)
   backend.configure()
+  reasons = Reasons()
   try:
-    lines = run(args)
+    lines = run(args, reasons)
   except UserError as error:
     print(f'error: {error}')
     return 1
@@ -350,7 +367,9 @@ def main(argv: Sequence[str]) -> int:
     written = '\n'.join([*lines, '', *(f'* {note}' for note in notes)])
     title = '# Image models\n\n`python -m experiments.model_table`\n'
     args.markdown.write_text(f'{title}\n{written}\n')
-  return 0
+  if reasons.wrong:
+    print(f"error: not the peer's: {', '.join(reasons.wrong)}")
+  return 1 if reasons.wrong else 0
 
 
 if __name__ == '__main__':

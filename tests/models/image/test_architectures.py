@@ -127,9 +127,7 @@ def test_parameter_counts(label):
     assert abs(count - published) <= half_digit
 
 
-@pytest.mark.parametrize(
-  'label', ['vgg11', 'resnet18', 'vit_ti_16', 'vit_b_32']
-)
+@pytest.mark.parametrize('label', ['vgg11', 'resnet18', 'vit_ti_16'])
 def test_multiply_adds_are_the_published_ones(label):
   row = ROWS[label]
   module = registry.build('model', row.config, num_outputs=row.num_outputs)
