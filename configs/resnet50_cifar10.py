@@ -47,6 +47,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'std': (0.2470, 0.2435, 0.2616),
   }
   config.model = {'name': 'resnet50', 'stem': 'cifar', 'dtype': 'float32'}
+  config.init_from = {'path': config_dict.placeholder(str)}
   config.optimizer = {
     'name': 'sgd',
     'learning_rate': 0.1,

@@ -52,6 +52,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'std': (0.229, 0.224, 0.225),
   }
   config.model = {'name': 'resnet50', 'stem': 'imagenet', 'dtype': 'bfloat16'}
+  config.init_from = {'path': config_dict.placeholder(str)}
   config.optimizer = {
     'name': 'sgd',
     'learning_rate': 0.4,

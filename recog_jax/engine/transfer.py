@@ -31,6 +31,7 @@ class InitFrom:
       Hugging Face hub; a workdir; or one checkpoint in it,
       `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the
       latest if none was evaluated, and averaged weights where there are any.
+      None begins with fresh weights.
     rename: ordered pairs (regex, replacement): the first whose regex matches
       the whole path of a tensor there gives its path here, where the
       replacement may use groups. Paths are torch's names in a torch file, else
@@ -40,7 +41,7 @@ class InitFrom:
       gradients, and not its random values, reach the taken weights first.
   """
 
-  path: str
+  path: str | None
   rename: Sequence[Sequence[str]] = ()
   skip: Sequence[str] = ()
   zero_head: bool = True
@@ -68,6 +69,8 @@ def begin(
     return state, []
   keys = ex.settings.init_from
   spec = registry.call(InitFrom, keys, 'config.init_from')
+  if spec.path is None:
+    return state, []
   fresh = _flat({'params': state.params, **state.model_state})
   found, origin = read(spec, ex.module, fresh)
   values, report = match(spec, found, fresh, origin, ex.module)
