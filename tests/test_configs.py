@@ -20,6 +20,10 @@ _LARGE = (
   'mobilenet_v2_cifar10',
   'mobilenet_v3_large_imagenet',
   'squeezenet_cifar10',
+  'transfer_resnet50_cifar10',
+  'transfer_resnet50_folder',
+  'vgg16_imagenet',
+  'vit_s16_imagenet',
   'conformer_ctc_librispeech',
   'conformer_ctc_sentences',
 )
