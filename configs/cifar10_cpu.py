@@ -55,12 +55,12 @@ def get_config(arg: str = '') -> ConfigDict:
     'norm_momentum': 0.8,
     'dtype': 'float32',
   }
+  config.freeze = ('whitening',)
   config.optimizer = {
     'name': 'sgd',
     'learning_rate': 0.02,
     'momentum': 0.85,
     'nesterov': True,
-    'freeze': ('whitening',),
     'groups': (
       {
         'pattern': r'block\d/conv\d/kernel',

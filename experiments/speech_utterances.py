@@ -82,7 +82,7 @@ def choose(
   group = np.zeros(len(n), np.int64)
   if join is not None:
     group = np.unique(utterances.fields[join.field], return_inverse=True)[1]
-    join = dataclasses.replace(join, items={'train': _STRINGS})
+    join = dataclasses.replace(join, sizes={'train': _STRINGS})
   corpus = Corpus(
     num_samples=n,
     tokens=np.zeros_like(n),

@@ -25,6 +25,11 @@ _LARGE = (
   'vgg16_imagenet',
   'vit_s16_imagenet',
   'conformer_ctc_librispeech',
+  'conformer_ctc_librispeech100',
+  'transformer_ctc_librispeech',
+  'transformer_ctc_sentences',
+  'gru_ctc_spoken_digits',
+  'vgg16_bn_cifar10',
   'conformer_ctc_sentences',
 )
 

@@ -240,6 +240,7 @@ def states(ex, folder):
   ]
 
 
+@pytest.mark.slow
 def test_staged_unfreezing_stops_and_resumes_at_any_step(root, tmp_path):
   whole, pieces = tmp_path / 'whole', tmp_path / 'pieces'
   train.train(staged(root), whole)

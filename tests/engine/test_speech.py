@@ -113,6 +113,7 @@ def test_devices_and_batch_size_do_not_change_what_is_recognised(trained):
       np.testing.assert_array_equal(a[:n], b[:n])
 
 
+@pytest.mark.slow
 def test_a_run_in_pieces_ends_as_one_that_went_through(root, tmp_path):
   states = []
   for name, stops in (('straight', (6,)), ('pieces', (2, 5, 6))):

@@ -87,6 +87,13 @@ def translate(
   Raises:
     UserError: no torch library has this model.
   """
+  return {
+    path: value for path, _, value in _translated(module, shapes, state, what)
+  }
+
+
+def _translated(module, shapes, state, what):
+  """Rows of our path, torch's name and the tensor."""
   keys = {k for k in state if not k.endswith('num_batches_tracked')}
   layout = layout_of(module, keys)
   if layout is None:
@@ -94,17 +101,15 @@ def translate(
       f'{type(module).__name__} has no torch counterpart, so {what} cannot be '
       'its weights; give a checkpoint of recog_jax.'
     )
-  result = {}
   for key in sorted(keys):
     path = _place(layout, key, shapes)
     value = np.asarray(state[key])
     if path in shapes:
       side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
       value = _as_ours(value, shapes[path].shape, side)
-      result[path] = np.asarray(value, np.float32)
+      yield path, key, np.asarray(value, np.float32)
     elif key.split('.')[0] not in layout.ignored:
-      result[key] = value
-  return result
+      yield key, key, value
 
 
 def from_torch(
@@ -133,12 +138,13 @@ def from_torch(
       tensors differ.
   """
   ours = flax.traverse_util.flatten_dict(dict(shapes), sep='/')
-  found = translate(module, ours, state, what=what)
+  rows = list(_translated(module, ours, state, what))
+  found, names = {p: v for p, _, v in rows}, {p: k for p, k, _ in rows}
   if skip_head:
     ours = {k: v for k, v in ours.items() if not _is_head(k)}
     found = {k: v for k, v in found.items() if k in ours or not _is_head(k)}
   differing = {
-    path: f'{found[path].shape} for {path} {leaf.shape}'
+    path: f'{names[path]} {found[path].shape} for {path} {leaf.shape}'
     for path, leaf in ours.items()
     if path in found and found[path].shape != leaf.shape
   }
