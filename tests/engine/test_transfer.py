@@ -187,6 +187,23 @@ def test_training_begins_with_the_weights_and_resumes(root, trained, tmp_path):
     assert new[name].tobytes() == old[name].tobytes(), name
 
 
+def test_no_step_at_all_writes_the_weights_as_a_checkpoint(
+  root, trained, tmp_path
+):
+  ex = toys.make(root, init_from={'path': str(trained)}, stop_step=0)
+  summary = train.train(ex, tmp_path)
+  assert summary['step'] == 0
+  found = []
+  for folder, step in ((trained, None), (tmp_path, 0)):
+    points = train.Checkpoints(folder, read_only=True)
+    found.append(points.variables(points.best_step() if step is None else 0))
+    points.close()
+  old, new = found
+  assert set(old) == set(new)
+  assert all(old[name].tobytes() == new[name].tobytes() for name in old)
+  assert train.train(ex, tmp_path) == summary  # It has ended.
+
+
 # -- torch files ---------------------------------------------------------------
 
 
