@@ -11,7 +11,8 @@ the left. The AUC on the validation split chooses the best checkpoint.
 
 Target from the literature, not reproduced here: AUC 0.944, accuracy 0.854 on
 624 test images (MedMNIST v2, ResNet-18 at 28 pixels, of width 64, 100 epochs).
-Width 32 and 15 epochs are made for two CPU cores.
+Width 32 and 15 epochs are made for two CPU cores. Reached on 468 test images:
+AUC 0.964, accuracy 0.893 in 618 s (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
