@@ -18,31 +18,18 @@ Width 32 and 60 epochs are made for two CPU cores. Reached on 300 test images:
 kappa 0.558, AUC 0.728, accuracy 0.500 in 269 s (experiments/RESULTS.md).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny
+from recog_jax.engine.config import inherit, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
+  config = inherit(__file__, 'resnet18_pneumonia_mnist.py')
   config.total_epochs = 60.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 20
-
-  config.data = ConfigDict()
-  config.data.name = 'images'
-  config.data.source = {'name': 'tfds', 'dataset': 'retina_mnist'}
-  config.data.splits = {
-    'train': 'train',
-    'val': 'validation',
-    'test': 'test',
-  }
+  config.data.source.dataset = 'retina_mnist'
   config.data.batch_size = 64
   config.data.eval_batch_size = 128
-  config.data.workers = 0
   config.data.augment = [
     # A retina has no upright: left and right eyes, turned at will.
     {'name': 'horizontal_flip'},
@@ -59,22 +46,10 @@ def get_config(arg: str = '') -> ConfigDict:
     'ordinal': True,
     'headline': 'quadratic_kappa',
   }
-  config.model = {
-    'name': 'resnet18',
-    'stem': 'cifar',
-    'width': 32,
-    'dropout': 0.2,
-    'dtype': 'float32',
-  }
-  config.optimizer = {
-    'name': 'adamw',
-    'learning_rate': 1e-3,
-    'weight_decay': 0.05,
-    'weight_decay_form': 'decoupled',
-  }
-  config.schedule = {'name': 'cosine', 'warmup_epochs': 3.0}
-  config.evaluation = {'every_epochs': 2.0}
-  config.checkpoint = {'every_epochs': 2.0, 'keep_latest': 2, 'keep_best': 1}
+  config.model.dropout = 0.2
+  config.schedule.warmup_epochs = 3.0
+  config.evaluation.every_epochs = 2.0
+  config.checkpoint.every_epochs = 2.0
 
   if arg == 'tiny':
     make_tiny(config, (28, 28, 3), 5)

@@ -60,12 +60,12 @@ def _bare(program, state, batches, steps: int):
   return state, (time.perf_counter() - begin) / steps
 
 
-def _loop(ex: experiment.Experiment, program, steps: int) -> float:
+def _loop(ex: experiment.Experiment, programs, steps: int) -> float:
   """Seconds per step of the whole loop, between two of its log lines."""
   with tempfile.TemporaryDirectory() as folder:
     workdir = Path(folder)
     with (
-      mock.patch.object(experiment, 'compile_program', lambda *_: program),
+      mock.patch.object(train, 'Programs', lambda *_: programs),
       mock.patch.object(logbook.Logbook, 'say', lambda *_: None),
     ):
       train.train(ex, workdir, stop=StopRequest())
@@ -90,7 +90,8 @@ def main(argv: list[str]) -> int:
     rows, start_step=0, stop_step=_RESIDENT, total_steps=_RESIDENT
   ) as it:
     host = list(it)
-  program = experiment.compile_program(ex, host[0])
+  programs = experiment.Programs(ex, host[0])
+  program = programs.at(0)
   batches = [mesh_lib.to_global(ex.mesh, batch) for batch in host]
   state, _ = _bare(program, program.init(batches[0]), batches, 3)
   source = 'CIFAR-10' if args.data_dir else 'made-up images'
@@ -99,7 +100,7 @@ def main(argv: list[str]) -> int:
   ratios = []
   for i in range(args.rounds):
     state, before = _bare(program, state, batches, args.steps // 2)
-    loop = _loop(ex, program, args.steps)
+    loop = _loop(ex, programs, args.steps)
     state, after = _bare(program, state, batches, args.steps // 2)
     # The machine drifts: the loop stands between two halves of the bare step.
     bare = (before + after) / 2

@@ -10,7 +10,6 @@ of the mean over the seeds, by bootstrap over the test images.
 """
 
 import argparse
-import importlib.util
 import json
 import subprocess
 import sys
@@ -22,6 +21,7 @@ import numpy as np
 _ROOT = Path(__file__).resolve().parent.parent
 _FROM = 'resnet20_cifar10_vehicles'
 _TO = 'transfer_cifar10_animals'
+# The modes of the config, and what the table calls them.
 _WORDS = {
   'probe': 'linear probe',
   'head': 'frozen, but for the head',
@@ -31,14 +31,6 @@ _WORDS = {
   'full': 'fine-tuned',
   'scratch': 'from scratch',
 }
-
-
-def _modes() -> tuple[str, ...]:
-  path = _ROOT / 'configs' / f'{_TO}.py'
-  spec = importlib.util.spec_from_file_location(_TO, path)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  return module.MODES
 
 
 def _train(spec: str, workdir: Path, data_dir: str | None, **keys) -> None:
@@ -95,7 +87,7 @@ def main() -> None:
   parser.add_argument('--workdir', default='runs/transfer')
   parser.add_argument('--modes', help='comma-separated; default: all')
   args = parser.parse_args()
-  modes = args.modes.split(',') if args.modes else _modes()
+  modes = args.modes.split(',') if args.modes else list(_WORDS)
   folder = Path(args.workdir).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   source = folder / 'vehicles'

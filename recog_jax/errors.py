@@ -23,6 +23,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
   return UserError(f"unknown {kind} '{name}': {hint}known: {', '.join(known)}")
 
 
+def listed(names: Iterable[str], most: int = 6) -> str:
+  """The first names, and how many more there are."""
+  names = list(names)
+  more = len(names) - most
+  return ', '.join(names[:most]) + (f' and {more} more' * (more > 0))
+
+
 def warn(text: str) -> None:
   """Tells of something that was mended, or left out, without stopping."""
   print(f'warning: {text}', file=sys.stderr, flush=True)

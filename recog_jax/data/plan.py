@@ -93,12 +93,14 @@ class EvalPlan:
 
 
 @dataclasses.dataclass(frozen=True)
-class Slice:
-  """Records `start` to `stop` of another split, numbered from 0."""
+class View:
+  """Some records of another split, numbered from 0.
+
+  Attributes:
+    base: the other split.
+  """
 
   base: Records
-  start: int
-  stop: int
 
   @property
   def in_memory(self) -> bool:
@@ -108,17 +110,32 @@ class Slice:
   def uniform(self) -> bool:
     return self.base.uniform
 
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    """Where int64 `k` records are in `base`."""
+    raise NotImplementedError
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.take(self.numbers(np.asarray(ids, np.int64)))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.encoded(self.numbers(np.asarray(ids, np.int64)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice(View):
+  """Records `start` to `stop`."""
+
+  start: int
+  stop: int
+
   def __len__(self) -> int:
     return self.stop - self.start
 
-  def take(self, ids: np.ndarray) -> dict[str, Any]:
-    return self.base.take(np.asarray(ids, np.int64) + self.start)
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    return ids + self.start
 
   def labels(self) -> np.ndarray:
     return self.base.labels()[self.start : self.stop]
-
-  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
-    return self.base.encoded(np.asarray(ids, np.int64) + self.start)
 
 
 # Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.

@@ -6,40 +6,34 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.data.plan import View
 from recog_jax.data.sources.base import Info, Records
 from recog_jax.errors import UserError, unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen:
+class Chosen(View):
   """Some records of a split, with labels of their own.
 
   Attributes:
-    base: the split.
     ids: int64 `n`, record numbers in it.
     new_label: int32 `v`: its label -> the label here.
   """
 
-  base: Records
   ids: np.ndarray
   new_label: np.ndarray
-
-  @property
-  def in_memory(self) -> bool:
-    return self.base.in_memory
-
-  @property
-  def uniform(self) -> bool:
-    return self.base.uniform
 
   def __len__(self) -> int:
     return len(self.ids)
 
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    return self.ids[ids]
+
   def take(self, ids: np.ndarray) -> dict[str, Any]:
-    return self._renamed(self.base.take(self.ids[np.asarray(ids, np.int64)]))
+    return self._renamed(super().take(ids))
 
   def encoded(self, ids: np.ndarray) -> dict[str, Any]:
-    return self._renamed(self.base.encoded(self.ids[np.asarray(ids, np.int64)]))
+    return self._renamed(super().encoded(ids))
 
   def _renamed(self, taken: dict[str, Any]) -> dict[str, Any]:
     return {**taken, 'label': self.new_label[taken['label']]}

@@ -64,6 +64,14 @@ def checksums(tree: Any) -> dict[str, int]:
   return {path_name(path): int(value) for path, value in leaves}
 
 
+def _check_bits(tree: Any, saved: Mapping[str, int]) -> None:
+  """Raises ValueError unless the leaves have the checksums they had."""
+  found = checksums(tree)
+  wrong = [name for name, value in saved.items() if found.get(name) != value]
+  if wrong:
+    raise ValueError(f'{wrong[0]} has wrong bits')
+
+
 def _forms(tree: Any) -> dict[str, str]:
   """Data type and shape of each leaf, for example `float32[3, 3, 1, 16]`."""
   leaves = jax.tree_util.tree_leaves_with_path(tree)
@@ -291,10 +299,7 @@ class Checkpoints:
       raise  # Too little memory, for example: no fault of the files.
     except Exception as error:
       raise ValueError(_reason(error)) from error
-    found = checksums(state)
-    wrong = [k for k, v in meta['checksums'].items() if found.get(k) != v]
-    if wrong:
-      raise ValueError(f'{wrong[0]} has wrong bits')
+    _check_bits(state, meta['checksums'])
     return state, meta
 
   def variables(self, step: int) -> dict[str, np.ndarray]:
@@ -326,10 +331,7 @@ class Checkpoints:
         found = reader.restore(path, args=args)
     except Exception as error:
       raise ValueError(_reason(error)) from error
-    sums = checksums(found)
-    wrong = [k for k in wanted if sums[k] != meta['checksums'][k]]
-    if wrong:
-      raise ValueError(f'{wrong[0]} has wrong bits')
+    _check_bits(found, {k: meta['checksums'][k] for k in wanted})
     flat = flax.traverse_util.flatten_dict(found, sep='/')
     return {
       k.removeprefix(ema).removeprefix('model_state/'): v

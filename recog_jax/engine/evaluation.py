@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,17 +37,51 @@ def run(
     Stopped: a stop was asked for.
     RuntimeError: an example was left out or came twice.
   """
-  size = ex.eval_batch_size
-  rows = mesh_lib.rows_of(ex.mesh)
-  state, kept = None, []
-  with ex.data.evaluation(split, rows, size) as batches:
+  state = None
+
+  def rows(batch: Any) -> Any:
+    nonlocal state
+    metrics, records = program.eval_step(variables, batch)
+    state = metrics if state is None else program.merge(state, metrics)
+    return records
+
+  records = gather(ex, rows, split, stop)
+  metrics = ex.task.compute(jax.device_get(state))
+  return {
+    **metrics,
+    **ex.task.from_records(records, ex.data.lookup(split)),
+  }, records
+
+
+def gather(
+  ex: Experiment,
+  rows: Callable[[Any], Mapping[str, jax.Array]],
+  split: str,
+  stop: StopRequest | None = None,
+) -> dict[str, np.ndarray]:
+  """One row for every example of a split.
+
+  Args:
+    ex: the experiment.
+    rows: a global batch -> its rows by name, `index` among them.
+    split: `train`, `val` or `test`.
+    stop: looked at between batches.
+
+  Returns:
+    The rows of all batches without padding, in the order of `index`.
+
+  Raises:
+    Stopped: a stop was asked for.
+    RuntimeError: an example was left out or came twice.
+  """
+  local = mesh_lib.rows_of(ex.mesh)
+  kept = []
+  with ex.data.evaluation(split, local, ex.eval_batch_size) as batches:
     for batch in batches:
       if stop is not None:
         stop.check()
       batch = mesh_lib.to_global(ex.mesh, batch)
-      metrics, records = program.eval_step(variables, batch)
-      state = metrics if state is None else program.merge(state, metrics)
-      kept.append(mesh_lib.to_host({**records, 'valid': batch['valid']}))
+      kept.append(mesh_lib.to_host({**rows(batch), 'valid': batch['valid']}))
   records = {k: _join([r[k] for r in kept]) for k in kept[0]}
   valid = records.pop('valid')
   records = {k: v[valid] for k, v in records.items()}
@@ -59,11 +93,7 @@ def run(
       f'{split}: {len(records["index"])} rows for {len(expected)} examples: '
       'some were left out or came twice'
     )
-  metrics = ex.task.compute(jax.device_get(state))
-  return {
-    **metrics,
-    **ex.task.from_records(records, ex.data.lookup(split)),
-  }, records
+  return records
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from recog_jax.data.pipeline import steps_of
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import registry, rng, step
-from recog_jax.engine.freezing import Freezing, carry_over, make_freezing
+from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
 from recog_jax.errors import UserError
 
@@ -246,110 +246,112 @@ class Programs:
       ex: the experiment.
       batch: shapes and dtypes of a local training batch.
     """
-    self._ex, self._batch = ex, batch
+    self._ex = ex
+    self._root = rng.root(ex.settings.seed)
+    # No parameter depends on the number of rows, of which these are the local.
+    self._spec = {
+      k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()
+    }
+    self._variables = step.make_variables(ex.task, ex.module, self._root)
+    self._params, _ = jax.eval_shape(self._variables, self._spec)
+    self._stages = getattr(ex.module, 'stages', None)
+    self._freezing = make_freezing(
+      ex.settings.freeze,
+      self._params,
+      stages=self._stages,
+      steps_per_epoch=ex.data.steps_per_epoch,
+    )
+    # Evaluation is the same in every phase.
+    self._eval_step = jax.jit(
+      step.make_eval_step(ex.task, ex.module),
+      out_shardings=(
+        mesh_lib.replicated(ex.mesh),
+        mesh_lib.batch_sharding(ex.mesh),
+      ),
+    )
+    self._merge = jax.jit(lambda a, b: a.merge(b))
     self._made: dict[int, Program] = {}
-    self._freezing = _freezing_of(ex, _shapes(ex, batch)[0])
 
   def at(self, step: int) -> Program:
     """The program of the step that is run after `step` others."""
     start = self._freezing.start_of(step)
     if start not in self._made:
-      self._made[start] = compile_program(self._ex, self._batch, start)
+      self._made[start] = self._make(start)
     return self._made[start]
 
   def abstract(self, step: int) -> step.TrainState:
     """What a checkpoint of that step looks like: as the step before left it."""
     return self.at(max(0, step - 1)).abstract
 
+  def _make(self, start: int) -> Program:
+    """The program of the phase of `config.freeze` that begins at `start`."""
+    ex, params = self._ex, self._params
+    settings, mesh = ex.settings, ex.mesh
+    frozen = self._freezing.frozen(start)
+    still = jax.tree.leaves(frozen)
+    tx, schedule = registry.call(
+      make_optimizer,
+      settings.optimizer,
+      'config.optimizer',
+      params=params,
+      schedule=dict(settings.schedule),
+      total_steps=ex.total_steps,
+      steps_per_epoch=ex.data.steps_per_epoch,
+      stages=self._stages,
+      freezing=self._freezing,
+      start=start,
+    )
+    init = step.make_init(
+      self._variables, tx, ema=settings.ema_decay is not None
+    )
+    abstract = jax.eval_shape(init, self._spec)
+    shardings = _state_shardings(mesh, settings.sharding_rules, tx, abstract)
+    train_step = step.make_train_step(
+      ex.task,
+      ex.module,
+      tx,
+      schedule,
+      self._root,
+      accumulate_steps=settings.accumulate_steps,
+      ema_decay=settings.ema_decay,
+      frozen=frozen if any(still) else None,
+    )
 
-def _shapes(ex: Experiment, batch: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
-  """Parameters and other collections, as shapes."""
-  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
-  root = rng.root(ex.settings.seed)
-  return jax.eval_shape(step.make_variables(ex.task, ex.module, root), spec)
+    def enter(state: step.TrainState) -> step.TrainState:
+      fresh = tx.init(state.params)
+      return state.replace(opt_state=carry_over(state.opt_state, fresh))
+
+    sizes = [x.size for x in jax.tree.leaves(params)]
+    return Program(
+      abstract=jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        abstract,
+        shardings,
+      ),
+      init=jax.jit(
+        init, out_shardings=shardings, compiler_options=_quick_compile()
+      ),
+      train_step=jax.jit(
+        train_step,
+        donate_argnums=0,
+        out_shardings=(shardings, mesh_lib.replicated(mesh)),
+      ),
+      eval_step=self._eval_step,
+      merge=self._merge,
+      parameters=sum(sizes),
+      frozen=sum(n for n, f in zip(sizes, still, strict=True) if f),
+      enter=jax.jit(enter, out_shardings=shardings, donate_argnums=0),
+    )
 
 
-def _freezing_of(ex: Experiment, params: Any) -> Freezing:
-  return make_freezing(
-    ex.settings.freeze,
-    params,
-    stages=getattr(ex.module, 'stages', None),
-    steps_per_epoch=ex.data.steps_per_epoch,
-  )
-
-
-def compile_program(
-  ex: Experiment, batch: Mapping[str, np.ndarray], start: int = 0
-) -> Program:
+def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
   """Jits an experiment's functions; XLA compiles them at their first call.
 
   Args:
-    ex: the experiment.
+    ex: the experiment; of a `config.freeze` with phases, the first.
     batch: shapes and dtypes of a local training batch.
-    start: when the phase of `config.freeze` begins that it is for.
   """
-  settings, mesh = ex.settings, ex.mesh
-  root = rng.root(settings.seed)
-  # No parameter depends on the number of rows, of which these are the local.
-  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
-  variables = step.make_variables(ex.task, ex.module, root)
-  params, _ = jax.eval_shape(variables, spec)
-  freezing = _freezing_of(ex, params)
-  frozen = freezing.frozen(start)
-  still = jax.tree.leaves(frozen)
-  tx, schedule = registry.call(
-    make_optimizer,
-    settings.optimizer,
-    'config.optimizer',
-    params=params,
-    schedule=dict(settings.schedule),
-    total_steps=ex.total_steps,
-    steps_per_epoch=ex.data.steps_per_epoch,
-    stages=getattr(ex.module, 'stages', None),
-    freezing=freezing,
-    start=start,
-  )
-  init = step.make_init(variables, tx, ema=settings.ema_decay is not None)
-  abstract = jax.eval_shape(init, spec)
-  shardings = _state_shardings(mesh, settings.sharding_rules, tx, abstract)
-  train_step = step.make_train_step(
-    ex.task,
-    ex.module,
-    tx,
-    schedule,
-    root,
-    accumulate_steps=settings.accumulate_steps,
-    ema_decay=settings.ema_decay,
-    frozen=frozen if any(still) else None,
-  )
-
-  def enter(state: step.TrainState) -> step.TrainState:
-    fresh = tx.init(state.params)
-    return state.replace(opt_state=carry_over(state.opt_state, fresh))
-
-  sizes = [x.size for x in jax.tree.leaves(params)]
-  rows, everywhere = mesh_lib.batch_sharding(mesh), mesh_lib.replicated(mesh)
-  eval_step = step.make_eval_step(ex.task, ex.module)
-  return Program(
-    abstract=jax.tree.map(
-      lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-      abstract,
-      shardings,
-    ),
-    init=jax.jit(
-      init, out_shardings=shardings, compiler_options=_quick_compile()
-    ),
-    train_step=jax.jit(
-      train_step,
-      donate_argnums=0,
-      out_shardings=(shardings, everywhere),
-    ),
-    eval_step=jax.jit(eval_step, out_shardings=(everywhere, rows)),
-    merge=jax.jit(lambda a, b: a.merge(b)),
-    parameters=sum(sizes),
-    frozen=sum(n for n, f in zip(sizes, still, strict=True) if f),
-    enter=jax.jit(enter, out_shardings=shardings, donate_argnums=0),
-  )
+  return Programs(ex, batch).at(0)
 
 
 def _quick_compile() -> dict[str, int] | None:

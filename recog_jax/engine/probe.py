@@ -9,6 +9,7 @@ head, so that its checkpoint is one like any other.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import warnings
@@ -19,8 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from recog_jax.engine import evaluation, paths, registry, summary, transfer
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import paths, registry, summary, transfer
 from recog_jax.engine.checkpoint import Checkpoints, checksums
 from recog_jax.engine.experiment import Experiment, Programs
 from recog_jax.engine.logbook import Logbook
@@ -101,12 +102,11 @@ def run(
       keys, found['train'], found['val'], ex.task.num_outputs, book
     )
   params = _with_head(state.params, head, kernel, bias)
-  model_state = state.model_state
   ema = state.ema and {
     'params': jax.tree.map(lambda x: x.copy(), params),
     'model_state': state.ema['model_state'],
   }
-  state = state.replace(params=params, model_state=model_state, ema=ema)
+  state = state.replace(params=params, ema=ema)
   checkpoints = Checkpoints(workdir, higher_is_better=ex.task.higher_is_better)
   meta = {
     'config': config,
@@ -198,29 +198,19 @@ def _features(
     outputs, _ = ex.task.forward(
       ex.module, variables, batch, rngs={}, train=False
     )
-    kept = {k: batch[k] for k in ('index', 'valid', 'targets')}
+    kept = {k: batch[k] for k in ('index', 'targets')}
     return {'x': outputs['taps']['features'], **kept}
 
-  rows = mesh_lib.rows_of(ex.mesh)
-  parts = []
-  with (
-    book.timed('evaluation'),
-    ex.data.evaluation(split, rows, ex.eval_batch_size) as batches,
-  ):
-    for batch in batches:
-      stop.check()
-      found = extract(variables, mesh_lib.to_global(ex.mesh, batch))
-      parts.append(mesh_lib.to_host(found))
-  whole = {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
-  order = np.flatnonzero(whole['valid'])
-  order = order[np.argsort(whole['index'][order], kind='stable')]
-  result = _Features(whole['x'][order], whole['targets'][order])
+  with book.timed('evaluation'):
+    rows = functools.partial(extract, variables)
+    whole = evaluation.gather(ex, rows, split, stop)
+  result = _Features(whole['x'], whole['targets'])
   if jax.process_index() == 0:
     path.parent.mkdir(exist_ok=True)
     fresh = path.with_suffix('.new.npz')
     np.savez(fresh, key=key, x=result.x, y=result.y)
     fresh.replace(path)
-  book.say(f'{split}: {len(order)} x {result.x.shape[1]} features')
+  book.say(f'{split}: {len(result.x)} x {result.x.shape[1]} features')
   return result
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from recog_jax.engine import paths, registry
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, listed
 
 _TORCH = ('.pth', '.pt', '.bin', '.safetensors')
-_MOST_LISTED = 6
 _REPORT = 'init_from.json'
 
 
@@ -138,7 +137,8 @@ def read(
         f'({", ".join(_TORCH)}), workdir or checkpoint'
       )
     tensors = registry.lookup('weights', 'torch_file')(path)
-    tensors = _renamed(spec.rename, tensors)
+    rename = _make_rename(spec.rename)
+    tensors = {rename(key): value for key, value in tensors.items()}
     translate = registry.lookup('weights', 'from_torch')
     return translate(module, fresh, tensors, what=name), name
   return _read_own(spec, path)
@@ -174,18 +174,16 @@ def _read_own(spec: InitFrom, path: Path) -> tuple[dict[str, np.ndarray], str]:
     ) from error
   finally:
     points.close()
+  rename = _make_rename(spec.rename)
   found = {}
   for name, value in tensors.items():
     collection, _, rest = name.partition('/')
-    [new] = _renamed(spec.rename, {rest: value})
-    found[f'{collection}/{new}'] = value
+    found[f'{collection}/{rename(rest)}'] = value
   return found, f'step {step} of {path}'
 
 
-def _renamed(
-  rules: Sequence[Sequence[str]], tensors: Mapping[str, Any]
-) -> dict[str, Any]:
-  """The tensors under the names that a rename table gives them."""
+def _make_rename(rules: Sequence[Sequence[str]]) -> Callable[[str], str]:
+  """A tensor's name there -> the name that a rename table gives it."""
   compiled = []
   for rule in rules:
     if len(rule) != 2:
@@ -200,7 +198,7 @@ def _renamed(
         return found.expand(replacement)
     return name
 
-  return {rename(name): value for name, value in tensors.items()}
+  return rename
 
 
 # -- matching ------------------------------------------------------------------
@@ -233,12 +231,9 @@ def match(
   """
   patterns = paths.compile_patterns(spec.skip)
   names = {path: path.partition('/')[2] for path in fresh}
+  tree = dict.fromkeys(names.values(), 0)
+  paths.check_used(spec.skip, tree, 'config.init_from.skip')
   skip = {p for p in fresh if paths.first_match(patterns, names[p]) >= 0}
-  for i, pattern in enumerate(patterns):
-    if not any(pattern.fullmatch(name) for name in names.values()):
-      raise UserError(
-        f"config.init_from.skip: the pattern '{spec.skip[i]}' matches nothing"
-      )
   adapt = getattr(module, 'adapt', lambda *_: None)
   values, adapted, problems = {}, [], []
   for path, leaf in fresh.items():
@@ -259,7 +254,7 @@ def match(
   if problems:
     raise UserError(
       f'the weights of {origin} are not those of this model: '
-      f'{_listed(problems)}. Choose the model that they belong to, or say with '
+      f'{listed(problems)}. Choose the model that they belong to, or say with '
       'config.init_from.rename and skip what is different on purpose.'
     )
   new = [path for path in fresh if path not in values]
@@ -283,11 +278,6 @@ def _of_head(path: str) -> bool:
   return 'head' in parts[:-1] or parts[1].startswith('aux')
 
 
-def _listed(names: Sequence[str]) -> str:
-  more = len(names) - _MOST_LISTED
-  return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' * (more > 0))
-
-
 def _told(report: Mapping[str, list[str]], origin: str) -> list[str]:
   lines = [f'{len(report["taken"])} tensors taken from {origin}']
   for title, key in (
@@ -296,5 +286,5 @@ def _told(report: Mapping[str, list[str]], origin: str) -> list[str]:
     ('newly initialised', 'new'),
   ):
     if report[key]:
-      lines.append(f'  {title}: {_listed(report[key])}')
+      lines.append(f'  {title}: {listed(report[key])}')
   return lines

@@ -7,7 +7,7 @@ import flax.linen as nn
 import flax.traverse_util
 import numpy as np
 
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, listed
 from recog_jax.models.image.torch_names import layout_of
 
 _NORM = {
@@ -17,7 +17,6 @@ _NORM = {
   'running_var': 'batch_stats/{}/var',
 }
 _LINEAR = {'weight': 'params/{}/kernel', 'bias': 'params/{}/bias'}
-_MOST_LISTED = 6
 
 
 def _as_ours(
@@ -57,12 +56,6 @@ def _place(layout, key, ours):
     return None
   leaves = _NORM if f'params/{path}/scale' in ours else _LINEAR
   return leaves[leaf].format(path) if leaf in leaves else None
-
-
-def _listed(names) -> str:
-  names = sorted(names)
-  more = len(names) - _MOST_LISTED
-  return ', '.join(names[:_MOST_LISTED]) + (f' and {more} more' * (more > 0))
 
 
 def translate(
@@ -149,7 +142,7 @@ def from_torch(
     if path in found and found[path].shape != leaf.shape
   }
   problems = [
-    f'{title}: {_listed(names)}'
+    f'{title}: {listed(sorted(names))}'
     for title, names in (
       ('not in this model', {*found} - {*ours}),
       ('missing', {*ours} - {*found}),
