@@ -34,6 +34,16 @@ def _gate_bias(cell: str) -> Initializer:
   return initialise
 
 
+def _uniform(hidden: int) -> Initializer:
+  """Uniform within 1/sqrt(h) of 0, as torch initialises all that it has."""
+
+  def initialise(key, shape, dtype=jnp.float32):
+    bound = hidden**-0.5
+    return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+  return initialise
+
+
 class Direction(nn.Module):
   """Parameters of one direction of a recurrent layer.
 
@@ -48,6 +58,7 @@ class Direction(nn.Module):
   hidden: int
   projection: int
   layer_norm: bool
+  recurrent_init: str
 
   @nn.compact
   def __call__(self, features: int) -> dict[str, jax.Array]:
@@ -69,6 +80,12 @@ class Direction(nn.Module):
     if self.layer_norm:
       for name in ('input_scale', 'hidden_scale'):
         shapes[name] = (nn.initializers.ones, (size,))
+    if self.recurrent_init == 'uniform':
+      uniform = _uniform(self.hidden)
+      shapes = {
+        name: (init if name.endswith('_scale') else uniform, shape)
+        for name, (init, shape) in shapes.items()
+      }
     return {
       name: self.param(name, init, shape, jnp.float32)
       for name, (init, shape) in shapes.items()
@@ -96,6 +113,9 @@ class RecurrentLayer(nn.Module):
     layer_norm: normalises the input and the recurrent product over all gates
       (Ba et al., 2016, arXiv:1607.06450, equation 20, but with one bias for
       both, and without normalising an LSTM's cell).
+    recurrent_init: `orthogonal`: that of each gate's recurrent matrix, with Glorot's
+      for those of the input, an LSTM's forget bias 1 and all others 0;
+      `uniform`: torch's, within 1/sqrt(h) of 0 for matrices and biases.
     dtype: of the products.
   """
 
@@ -104,6 +124,7 @@ class RecurrentLayer(nn.Module):
   bidirectional: bool = True
   projection: int = 0
   layer_norm: bool = False
+  recurrent_init: str = 'orthogonal'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -123,7 +144,12 @@ class RecurrentLayer(nn.Module):
     sides = []
     for name in names:
       side = Direction(
-        self.cell, self.hidden, self.projection, self.layer_norm, name=name
+        self.cell,
+        self.hidden,
+        self.projection,
+        self.layer_norm,
+        self.recurrent_init,
+        name=name,
       )
       sides.append(side(x.shape[-1]))
     sides = jax.tree.map(lambda *leaves: jnp.stack(leaves), *sides)

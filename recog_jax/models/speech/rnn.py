@@ -20,7 +20,8 @@ class RnnEncoder(nn.Module):
   Attributes:
     subsample: see `make_subsample`.
     layers: number of recurrent layers.
-    cell, hidden, bidirectional, projection, layer_norm: see `RecurrentLayer`.
+    cell, hidden, bidirectional, projection, layer_norm,
+      recurrent_init: see `RecurrentLayer`.
     dropout: of the output of every layer, that of the last one too.
     input_dropout: of the first layer's input.
     dtype: of the products.
@@ -33,6 +34,7 @@ class RnnEncoder(nn.Module):
   bidirectional: bool
   projection: int
   layer_norm: bool
+  recurrent_init: str
   dropout: float
   input_dropout: float
   dtype: jnp.dtype = jnp.float32
@@ -62,6 +64,7 @@ class RnnEncoder(nn.Module):
         bidirectional=self.bidirectional,
         projection=self.projection,
         layer_norm=self.layer_norm,
+        recurrent_init=self.recurrent_init,
         dtype=self.dtype,
         name=f'layer{number}',
       )
@@ -94,6 +97,7 @@ def _rnn_ctc(
   bidirectional,
   projection,
   layer_norm,
+  recurrent_init,
   dropout,
   input_dropout,
   subsample,
@@ -101,6 +105,9 @@ def _rnn_ctc(
   dtype,
 ):
   hidden = options.check_count('hidden', hidden)
+  options.check_choice(
+    'recurrent_init', recurrent_init, ('orthogonal', 'uniform')
+  )
   layers = options.check_count('layers', layers)
   if projection:
     options.check_count('projection', projection)
@@ -121,6 +128,7 @@ def _rnn_ctc(
     bidirectional=bidirectional,
     projection=projection,
     layer_norm=layer_norm,
+    recurrent_init=recurrent_init,
     dropout=options.check_share('dropout', dropout),
     input_dropout=options.check_share('input_dropout', input_dropout),
     dtype=dtype,
@@ -141,6 +149,7 @@ def lstm_ctc(
   bidirectional: bool = True,
   projection: int = 0,
   layer_norm: bool = False,
+  recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
@@ -156,6 +165,7 @@ def lstm_ctc(
     bidirectional: whether a second direction runs backwards in time.
     projection: size of the projected output of each direction; 0 for none.
     layer_norm: normalise the products of the gates; see `RecurrentLayer`.
+    recurrent_init: of the recurrent layers; see `RecurrentLayer`.
     dropout: of the output of every layer.
     input_dropout: of the first layer's input.
     subsample: see `make_subsample`; conv2d ends in a dense layer of `hidden`.
@@ -173,6 +183,7 @@ def lstm_ctc(
     bidirectional=bidirectional,
     projection=projection,
     layer_norm=layer_norm,
+    recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
     subsample=subsample,
@@ -188,6 +199,7 @@ def gru_ctc(
   hidden: int = 256,
   bidirectional: bool = True,
   layer_norm: bool = False,
+  recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
@@ -203,6 +215,7 @@ def gru_ctc(
     bidirectional=bidirectional,
     projection=0,
     layer_norm=layer_norm,
+    recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
     subsample=subsample,
@@ -219,6 +232,7 @@ def rnn_ctc(
   activation: str = 'tanh',
   bidirectional: bool = True,
   layer_norm: bool = False,
+  recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
@@ -238,6 +252,7 @@ def rnn_ctc(
     bidirectional=bidirectional,
     projection=0,
     layer_norm=layer_norm,
+    recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
     subsample=subsample,
