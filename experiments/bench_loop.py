@@ -21,6 +21,7 @@ import numpy as np
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import experiment, logbook, train
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.programs import Programs
 from recog_jax.engine.stopping import StopRequest
 
 _CONFIG = Path(__file__).parent.parent / 'configs' / 'resnet20_cifar10.py'
@@ -90,7 +91,7 @@ def main(argv: list[str]) -> int:
     rows, start_step=0, stop_step=_RESIDENT, total_steps=_RESIDENT
   ) as it:
     host = list(it)
-  programs = experiment.Programs(ex, host[0])
+  programs = Programs(ex, host[0])
   program = programs.at(0)
   batches = [mesh_lib.to_global(ex.mesh, batch) for batch in host]
   state, _ = _bare(program, program.init(batches[0]), batches, 3)

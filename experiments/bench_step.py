@@ -72,6 +72,7 @@ def _image_step(args: argparse.Namespace):
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment
   from recog_jax.engine import mesh as mesh_lib
+  from recog_jax.engine.programs import compile_program
 
   config = config_lib.load(str(_RESNET))
   shape, classes = (args.size, args.size, 3), 10
@@ -99,7 +100,7 @@ def _image_step(args: argparse.Namespace):
     rows, start_step=0, stop_step=1, total_steps=ex.total_steps
   ) as batches:
     host = next(iter(batches))
-  program = experiment.compile_program(ex, host)
+  program = compile_program(ex, host)
   batch = mesh_lib.to_global(ex.mesh, host)
   state = program.init(batch)
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from recog_jax.engine import experiment, registry
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.programs import compile_program
 from recog_jax.text.tokenizer import make_tokenizer
 
 NUM_MELS = 40
@@ -76,7 +77,7 @@ class Step:
   """
 
   def __init__(self, ex: experiment.Experiment, host: dict[str, np.ndarray]):
-    self._program = experiment.compile_program(ex, host)
+    self._program = compile_program(ex, host)
     self._batch = mesh_lib.to_global(ex.mesh, host)
     self._state = self._program.init(self._batch)
     self.parameters = self._program.parameters

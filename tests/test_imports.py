@@ -24,11 +24,12 @@ LEAVES = {'metrics', 'text', 'decode', 'features'}
 # Which parts of recog_jax a part may import, at any level of a file. Models are
 # found by name, so that nothing but a command imports one.
 ALLOWED = {
-  'engine': {'engine', 'tasks', 'data', 'errors', *LEAVES},
+  'engine': {'engine', 'tasks', 'data', 'errors', 'tracing', *LEAVES},
   'tasks': {'tasks', 'errors', *LEAVES},
-  'models': {'models', 'errors'},
+  'models': {'models', 'errors', 'tracing'},
   'data': {'data', 'text', 'features', 'errors'},
   'errors': set(),
+  'tracing': set(),
   'backend': set(),
   **{leaf: {leaf} for leaf in LEAVES},
 }

@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine.experiment import Experiment, Program
+from recog_jax.engine.experiment import Experiment
+from recog_jax.engine.programs import Program
 from recog_jax.engine.stopping import StopRequest
 
 

@@ -22,15 +22,28 @@ _SMALL = 2**14
 Rules = Sequence[tuple[str, Sequence[str | None]]]
 
 
-def make_mesh(*, data: int = -1, fsdp: int = 1, tensor: int = 1) -> Mesh:
-  """A mesh over all devices; one axis may be -1, for those left over.
+def make_mesh(
+  *,
+  data: int = -1,
+  fsdp: int = 1,
+  tensor: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh; one axis may be -1, for the devices left over.
 
   Axis types are stated: jax's own default is Explicit, these are Auto.
+
+  Args:
+    data: devices along `data`: the batch is divided.
+    fsdp: along `fsdp`: the batch and the parameters are divided.
+    tensor: along `tensor`: the parameters of a layer are divided, and its work.
+    devices: those of the mesh, also ones that this machine does not have (see
+      `jax.experimental.topologies`); by default all.
 
   Raises:
     UserError: the sizes do not multiply to the number of devices.
   """
-  count = jax.device_count()
+  count = jax.device_count() if devices is None else len(devices)
   sizes = {'data': data, 'fsdp': fsdp, 'tensor': tensor}
   known = math.prod(s for s in sizes.values() if s != -1)
   free = [a for a, s in sizes.items() if s == -1]
@@ -43,8 +56,16 @@ def make_mesh(*, data: int = -1, fsdp: int = 1, tensor: int = 1) -> Mesh:
       'of them to -1'
     )
   return jax.make_mesh(
-    tuple(sizes[a] for a in AXES), AXES, (AxisType.Auto,) * len(AXES)
+    tuple(sizes[a] for a in AXES),
+    AXES,
+    (AxisType.Auto,) * len(AXES),
+    devices=devices,
   )
+
+
+def platform_of(mesh: Mesh) -> str:
+  """`cpu`, `gpu` or `tpu`."""
+  return mesh.devices.flat[0].platform
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -23,8 +23,9 @@ import numpy as np
 from recog_jax.engine import evaluation, paths, registry, summary, transfer
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints, checksums
-from recog_jax.engine.experiment import Experiment, Programs
+from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import Logbook
+from recog_jax.engine.programs import Programs
 from recog_jax.engine.provenance import version
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError

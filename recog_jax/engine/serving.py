@@ -15,6 +15,7 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import evaluation, experiment
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.programs import Programs
 from recog_jax.errors import UserError, warn
 from recog_jax.metrics import table
 
@@ -26,7 +27,7 @@ class Trained:
   """An experiment with its checkpoints; nothing in them is changed."""
 
   ex: experiment.Experiment
-  programs: experiment.Programs
+  programs: Programs
   checkpoints: Checkpoints
   workdir: Path
 
@@ -194,7 +195,7 @@ def open_workdir(
   ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
-    programs = experiment.Programs(ex, next(batches))
+    programs = Programs(ex, next(batches))
   checkpoints = Checkpoints(
     workdir, higher_is_better=ex.task.higher_is_better, read_only=True
   )

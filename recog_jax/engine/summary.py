@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 from recog_jax.engine import evaluation
-from recog_jax.engine.experiment import Experiment, Program
+from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import PHASES, Logbook, read
+from recog_jax.engine.programs import Program
 from recog_jax.engine.step import TrainState
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.metrics import figures, table

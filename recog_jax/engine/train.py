@@ -11,8 +11,9 @@ import jax
 from recog_jax.engine import evaluation, provenance, summary, transfer
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
-from recog_jax.engine.experiment import Experiment, Programs
+from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import Logbook
+from recog_jax.engine.programs import Programs
 from recog_jax.engine.stopping import Stopped, StopRequest
 from recog_jax.errors import UserError
 
@@ -106,8 +107,8 @@ def train(
   program = programs.at(max(0, step - 1))
   frozen = f' ({program.frozen:,} frozen)' if program.frozen else ''
   book.say(
-    f'{program.parameters:,} parameters{frozen}, {jax.device_count()} '
-    f'{jax.default_backend()} device(s), steps {step} to {stop_step}'
+    f'{program.parameters:,} parameters{frozen}, {ex.mesh.size} '
+    f'{mesh_lib.platform_of(ex.mesh)} device(s), steps {step} to {stop_step}'
   )
   if jax.process_index() == 0:
     for line in ex.data.describe(workdir):

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import experiment, mesh, train
+from recog_jax.engine import mesh, train
 from recog_jax.engine.freezing import NEVER, make_freezing
 from recog_jax.engine.optimizer import make_optimizer
+from recog_jax.engine.programs import Programs, compile_program
 from recog_jax.errors import UserError
 from tests.engine import toys
 
@@ -178,7 +179,7 @@ def test_a_frozen_module_normalises_as_in_evaluation(root):
   rows = mesh.rows_of(ex.mesh)
   with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
     batch = next(it)
-  program = experiment.compile_program(ex, batch)
+  program = compile_program(ex, batch)
   state = program.init(mesh.to_global(ex.mesh, batch))
   variables = jax.device_get(state.evaluated())
   _, scalars = program.train_step(state, mesh.to_global(ex.mesh, batch))
@@ -199,7 +200,7 @@ def test_what_is_frozen_costs_no_gradient(root):
     rows = mesh.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
       batch = next(it)
-    program = experiment.compile_program(ex, batch)
+    program = compile_program(ex, batch)
     batch = mesh.to_global(ex.mesh, batch)
     lowered = program.train_step.lower(program.abstract, batch)
     return lowered.compile().cost_analysis()['flops']
@@ -232,7 +233,7 @@ def staged(root, **keys):
 def states(ex, folder):
   rows = mesh.rows_of(ex.mesh)
   with ex.data.train(rows, start_step=0, stop_step=1, total_steps=9) as it:
-    programs = experiment.Programs(ex, next(it))
+    programs = Programs(ex, next(it))
   points = train.Checkpoints(folder, read_only=True)
   return [
     jax.device_get(points.load(step, programs.abstract)[0])

@@ -10,6 +10,7 @@ import pytest
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import evaluation, experiment, logbook, serving, train
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.programs import compile_program
 from recog_jax.metrics import wer
 
 
@@ -81,7 +82,7 @@ def evaluate(workdir, mesh, batch_size):
   step, variables = opened.restore('latest')
   rows = mesh_lib.rows_of(mesh)
   with ex.data.evaluation('test', rows, ex.eval_batch_size) as batches:
-    program = experiment.compile_program(ex, next(batches))
+    program = compile_program(ex, next(batches))
   variables = jax.device_put(
     jax.device_get(variables), mesh_lib.replicated(mesh)
   )
@@ -124,7 +125,7 @@ def test_a_run_in_pieces_ends_as_one_that_went_through(root, tmp_path):
     opened = train.Checkpoints(tmp_path / name, read_only=True)
     rows = mesh_lib.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=6) as it:
-      program = experiment.compile_program(ex, next(it))
+      program = compile_program(ex, next(it))
     states.append(opened.load(6, program.abstract)[0])
     opened.close()
   jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, states))

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import experiment, mesh, rng
+from recog_jax.engine import mesh, rng
+from recog_jax.engine.programs import compile_program
 from recog_jax.errors import UserError
 from tests.engine import toys
 
@@ -13,16 +14,10 @@ MLP = {'name': 'mlp', 'hidden': (32,), 'dtype': 'float32'}
 CLOSE = {'rtol': 2e-4, 'atol': 2e-6}
 
 
-def test_one_device_equals_eight(root, monkeypatch):
+def test_one_device_equals_eight(root):
   eight, losses8 = toys.run_steps(toys.make(root), 4)
-  one_mesh = jax.make_mesh(
-    (1, 1, 1),
-    mesh.AXES,
-    (jax.sharding.AxisType.Auto,) * 3,
-    devices=jax.devices()[:1],
-  )
-  monkeypatch.setattr(mesh, 'make_mesh', lambda: one_mesh)
-  one, losses1 = toys.run_steps(toys.make(root), 4)
+  alone = toys.make(root, devices=jax.devices()[:1])
+  one, losses1 = toys.run_steps(alone, 4)
   np.testing.assert_allclose(losses1, losses8, rtol=1e-4)
   toys.assert_close(one.params, eight.params, rtol=2e-3, atol=2e-4)
   toys.assert_close(one.model_state, eight.model_state, rtol=1e-3, atol=1e-4)
@@ -55,7 +50,7 @@ def test_accumulation_does_not_run_the_forward_pass_twice(root):
     rows = mesh.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
       batch = next(it)
-    program = experiment.compile_program(ex, batch)
+    program = compile_program(ex, batch)
     lowered = program.train_step.lower(
       program.abstract, mesh.to_global(ex.mesh, batch)
     )
@@ -110,7 +105,7 @@ def test_rules_shard_parameters_and_their_optimizer_state(root):
   )
   rows = mesh.rows_of(ex.mesh)
   with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
-    program = experiment.compile_program(ex, next(it))
+    program = compile_program(ex, next(it))
   specs = {
     f'P{tuple(leaf.sharding.spec)}'
     for leaf in jax.tree.leaves(program.abstract)

@@ -8,6 +8,7 @@ import pytest
 
 from recog_jax.engine import experiment, logbook, train
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.programs import compile_program
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError
 from tests.engine import toy_ctc, toys
@@ -74,7 +75,7 @@ def test_stopping_and_resuming_equals_a_straight_run(tmp_path):
     ex = _ctc(total_steps=50)
     rows = mesh_lib.rows_of(ex.mesh)
     with ex.data.train(rows, start_step=0, stop_step=1, total_steps=50) as it:
-      program = experiment.compile_program(ex, next(it))
+      program = compile_program(ex, next(it))
     points = train.Checkpoints(folder, read_only=True)
     return jax.device_get(points.load_latest(program.abstract)[0])
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import experiment, mesh, registry, train, transfer
+from recog_jax.engine import mesh, registry, train, transfer
+from recog_jax.engine.programs import compile_program
 from recog_jax.errors import UserError
 from recog_jax.models.image.torch_names import layout_of
 from tests.engine import toys
@@ -36,7 +37,7 @@ def fresh(ex):
   rows = mesh.rows_of(ex.mesh)
   with ex.data.train(rows, start_step=0, stop_step=1, total_steps=1) as it:
     batch = next(it)
-  program = experiment.compile_program(ex, batch)
+  program = compile_program(ex, batch)
   return program, program.init(mesh.to_global(ex.mesh, batch))
 
 

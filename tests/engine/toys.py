@@ -5,9 +5,10 @@ import numpy as np
 
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import experiment, mesh
+from recog_jax.engine.programs import compile_program
 
 
-def make(root, **overrides):
+def make(root, *, devices=None, **overrides):
   """An `Experiment` from the tiny digits config; dots as double underscores."""
   config = config_lib.load(f'{root}/configs/digits_resnet8.py:tiny')
   flat = {k.replace('__', '.'): v for k, v in overrides.items()}
@@ -18,7 +19,7 @@ def make(root, **overrides):
       for part in path:
         node = node[part]
       node[last] = value
-  return experiment.build(config)
+  return experiment.build(config, devices=devices)
 
 
 def run_steps(ex, steps):
@@ -30,7 +31,7 @@ def run_steps(ex, steps):
     rows, start_step=0, stop_step=steps, total_steps=total
   ) as batches:
     batches = list(batches)
-  program = experiment.compile_program(ex, batches[0])
+  program = compile_program(ex, batches[0])
   state = program.init(mesh.to_global(ex.mesh, batches[0]))
   for batch in batches:
     state, scalars = program.train_step(state, mesh.to_global(ex.mesh, batch))

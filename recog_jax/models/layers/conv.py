@@ -5,8 +5,6 @@ those are written in another form here, chosen by shape. GPUs and TPUs get the
 plain convolution, which their compilers handle well.
 """
 
-import contextlib
-import contextvars
 import functools
 from collections.abc import Sequence
 
@@ -17,32 +15,13 @@ from jax import lax
 
 from recog_jax.models.layers.depthwise2d import depthwise_conv2d
 from recog_jax.models.layers.taps import taps
+from recog_jax.tracing import on_cpu
 
 Padding = str | int | Sequence[tuple[int, int]]
 
 # Images in a part of the batch for the weight gradient, and most parts.
 _PART = 32
 _MOST_PARTS = 16
-
-_BACKEND = contextvars.ContextVar('conv_backend', default=None)
-
-
-@contextlib.contextmanager
-def target_backend(name: str):
-  """Traces convolutions for backend `name`, whatever this machine has.
-
-  For compiling ahead of time: the program for a TPU, made on a CPU.
-  """
-  token = _BACKEND.set(name)
-  try:
-    yield
-  finally:
-    _BACKEND.reset(token)
-
-
-def on_cpu() -> bool:
-  """Whether what is traced now is for the CPU; see `target_backend`."""
-  return (_BACKEND.get() or jax.default_backend()) == 'cpu'
 
 
 def explicit_padding(padding: Padding, size, kernel, strides):

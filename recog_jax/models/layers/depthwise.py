@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from recog_jax.models.layers.conv import on_cpu
+from recog_jax.tracing import on_cpu
 
 
 def _plain(x, kernel):

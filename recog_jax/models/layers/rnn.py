@@ -113,8 +113,8 @@ class RecurrentLayer(nn.Module):
     layer_norm: normalises the input and the recurrent product over all gates
       (Ba et al., 2016, arXiv:1607.06450, equation 20, but with one bias for
       both, and without normalising an LSTM's cell).
-    recurrent_init: `orthogonal`: that of each gate's recurrent matrix, with Glorot's
-      for those of the input, an LSTM's forget bias 1 and all others 0;
+    recurrent_init: `orthogonal`: each gate's recurrent matrix is, with
+      Glorot's for that of the input, an LSTM's forget bias 1 and others 0;
       `uniform`: torch's, within 1/sqrt(h) of 0 for matrices and biases.
     dtype: of the products.
   """

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from recog_jax import tracing
 from recog_jax.models.layers import conv
 
 # x (b h w c), kernel size, features, strides, padding, groups.
@@ -89,7 +90,7 @@ def _forms(backend, shape, size, features):
   def loss(x, kernel):
     return conv.conv2d(x, kernel, padding=size[0] // 2).sum()
 
-  with conv.target_backend(backend):
+  with tracing.target_backend(backend):
     jaxpr = str(jax.make_jaxpr(jax.grad(loss, (0, 1)))(x, kernel))
   return {
     name: jaxpr.count(f'{name}[')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from recog_jax.models.layers import conv
+from recog_jax import tracing
 from recog_jax.models.layers.depthwise import DepthwiseConv, depthwise_conv
 
 
@@ -34,7 +34,7 @@ def test_values_and_gradients_equal_a_grouped_convolution(taps, backend):
     y, vjp = jax.vjp(convolve, x, kernel)
     return y, *vjp(weight)
 
-  with conv.target_backend(backend):
+  with tracing.target_backend(backend):
     got = outcome(depthwise_conv)
   for a, b in zip(got, outcome(_reference), strict=True):
     np.testing.assert_allclose(a, b, atol=1e-5)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+from recog_jax import tracing
 from recog_jax.models.layers import conv
 
 
@@ -34,7 +35,7 @@ def test_values_and_gradients(backend, side, stride, padding):
     )
 
   want, reference_pull = jax.vjp(reference, x, kernel)
-  with conv.target_backend(backend):
+  with tracing.target_backend(backend):
     got, pull = jax.vjp(ours, x, kernel)
     dy = jax.random.normal(keys[2], want.shape)
     gradients = pull(dy)
@@ -46,7 +47,7 @@ def test_values_and_gradients(backend, side, stride, padding):
 def test_bfloat16_weight_gradients_are_summed_in_float32():
   x = jnp.ones((1, 40, 40, 1), jnp.bfloat16)
   kernel = jnp.ones((1, 1, 1, 1), jnp.bfloat16)
-  with conv.target_backend('cpu'):
+  with tracing.target_backend('cpu'):
     grad = jax.grad(lambda k: conv.conv2d(x, k, groups=1).sum())(kernel)
   assert grad.dtype == jnp.bfloat16
   assert float(grad.ravel()[0]) == 1600

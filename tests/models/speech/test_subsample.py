@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from recog_jax import tracing
 from recog_jax.errors import UserError
-from recog_jax.models.layers import conv
 from recog_jax.models.speech.subsample import make_subsample
 
 KINDS = (
@@ -89,7 +89,7 @@ def test_the_form_for_the_cpu_equals_the_plain_convolution():
     return jax.jit(lambda v: jax.value_and_grad(loss)(v))(variables)
 
   here = outcome()
-  with conv.target_backend('gpu'):
+  with tracing.target_backend('gpu'):
     plain = outcome()
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), here, plain

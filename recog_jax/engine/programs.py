@@ -1,0 +1,209 @@
+"""The compiled side of an experiment: its functions on its mesh."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from recog_jax import tracing
+from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import registry, rng, step
+from recog_jax.engine.experiment import Experiment
+from recog_jax.engine.freezing import carry_over, make_freezing
+from recog_jax.engine.optimizer import make_optimizer, map_state
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+  """The compiled side of an experiment, for one phase of its freezing.
+
+  Attributes:
+    abstract: the state's shapes, dtypes and shardings.
+    init: global batch -> state, born sharded.
+    train_step: (state, batch) -> (state, scalars), jitted, state donated.
+    eval_step: (variables, batch) -> (metric state, records), jitted.
+    merge: joins two metric states, jitted.
+    parameters: number of the model's scalars.
+    frozen: number of those that this phase does not train.
+    enter: the last state of the phase before -> the first state of this one.
+  """
+
+  abstract: Any
+  init: Callable[..., Any]
+  train_step: Callable[..., Any]
+  eval_step: Callable[..., Any]
+  merge: Callable[..., Any]
+  parameters: int
+  frozen: int
+  enter: Callable[[step.TrainState], step.TrainState]
+
+
+class Programs:
+  """The programs of a run: one, or one for each phase of `config.freeze`."""
+
+  def __init__(self, ex: Experiment, batch: Mapping[str, np.ndarray]):
+    """Nothing is compiled yet.
+
+    Args:
+      ex: the experiment.
+      batch: shapes and dtypes of a local training batch.
+    """
+    self._ex = ex
+    self._root = rng.root(ex.settings.seed)
+    # No parameter depends on the number of rows, of which these are the local.
+    self._spec = {
+      k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()
+    }
+    self._variables = step.make_variables(ex.task, ex.module, self._root)
+    self._params, _ = jax.eval_shape(self._variables, self._spec)
+    self._stages = getattr(ex.module, 'stages', None)
+    self._freezing = make_freezing(
+      ex.settings.freeze,
+      self._params,
+      stages=self._stages,
+      steps_per_epoch=ex.data.steps_per_epoch,
+    )
+    # Evaluation is the same in every phase.
+    self._eval_step = self._jit(
+      step.make_eval_step(ex.task, ex.module),
+      out_shardings=(
+        mesh_lib.replicated(ex.mesh),
+        mesh_lib.batch_sharding(ex.mesh),
+      ),
+    )
+    self._merge = jax.jit(lambda a, b: a.merge(b))
+    self._made: dict[int, Program] = {}
+
+  def _jit(self, function: Callable[..., Any], **options: Any) -> Any:
+    """`jax.jit` for the mesh's devices, which need not be here."""
+    platform = mesh_lib.platform_of(self._ex.mesh)
+
+    @functools.wraps(function)
+    def traced(*args: Any) -> Any:
+      with tracing.target_backend(platform):
+        return function(*args)
+
+    return jax.jit(traced, **options)
+
+  def at(self, step: int) -> Program:
+    """The program of the step that is run after `step` others."""
+    start = self._freezing.start_of(step)
+    if start not in self._made:
+      self._made[start] = self._make(start)
+    return self._made[start]
+
+  def abstract(self, step: int) -> step.TrainState:
+    """What a checkpoint of that step looks like: as the step before left it."""
+    return self.at(max(0, step - 1)).abstract
+
+  def _make(self, start: int) -> Program:
+    """The program of the phase of `config.freeze` that begins at `start`."""
+    ex, params = self._ex, self._params
+    settings, mesh = ex.settings, ex.mesh
+    frozen = self._freezing.frozen(start)
+    still = jax.tree.leaves(frozen)
+    tx, schedule = registry.call(
+      make_optimizer,
+      settings.optimizer,
+      'config.optimizer',
+      params=params,
+      schedule=dict(settings.schedule),
+      total_steps=ex.total_steps,
+      steps_per_epoch=ex.data.steps_per_epoch,
+      stages=self._stages,
+      freezing=self._freezing,
+      start=start,
+    )
+    init = step.make_init(
+      self._variables, tx, ema=settings.ema_decay is not None
+    )
+    abstract = jax.eval_shape(init, self._spec)
+    shardings = _state_shardings(mesh, settings.sharding_rules, tx, abstract)
+    train_step = step.make_train_step(
+      ex.task,
+      ex.module,
+      tx,
+      schedule,
+      self._root,
+      accumulate_steps=settings.accumulate_steps,
+      ema_decay=settings.ema_decay,
+      frozen=frozen if any(still) else None,
+    )
+
+    def enter(state: step.TrainState) -> step.TrainState:
+      fresh = tx.init(state.params)
+      return state.replace(opt_state=carry_over(state.opt_state, fresh))
+
+    sizes = [x.size for x in jax.tree.leaves(params)]
+    return Program(
+      abstract=jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+        abstract,
+        shardings,
+      ),
+      init=self._jit(
+        init, out_shardings=shardings, compiler_options=_quick_compile(mesh)
+      ),
+      train_step=self._jit(
+        train_step,
+        donate_argnums=0,
+        out_shardings=(shardings, mesh_lib.replicated(mesh)),
+      ),
+      eval_step=self._eval_step,
+      merge=self._merge,
+      parameters=sum(sizes),
+      frozen=sum(n for n, f in zip(sizes, still, strict=True) if f),
+      enter=jax.jit(enter, out_shardings=shardings, donate_argnums=0),
+    )
+
+
+def compile_program(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Program:
+  """Jits an experiment's functions; XLA compiles them at their first call.
+
+  Args:
+    ex: the experiment; of a `config.freeze` with phases, the first.
+    batch: shapes and dtypes of a local training batch.
+  """
+  return Programs(ex, batch).at(0)
+
+
+def _quick_compile(mesh: jax.sharding.Mesh) -> dict[str, int] | None:
+  """For what runs once: on the CPU, LLVM's full effort took 11 s of 17."""
+  if mesh_lib.platform_of(mesh) == 'cpu':
+    return {'xla_backend_optimization_level': 1}
+  return None
+
+
+def _state_shardings(
+  mesh: jax.sharding.Mesh,
+  rules: mesh_lib.Rules,
+  tx: optax.GradientTransformation,
+  state: step.TrainState,
+) -> step.TrainState:
+  """The rules on the parameters; optimizer leaves go with their parameter."""
+  everywhere = mesh_lib.replicated(mesh)
+  params = mesh_lib.tree_shardings(mesh, rules, state.params)
+
+  def follow(leaf: Any, param: Any, sharding: Any) -> Any:
+    return sharding if leaf.shape == param.shape else everywhere
+
+  opt_state = map_state(
+    tx,
+    follow,
+    state.opt_state,
+    state.params,
+    params,
+    other=lambda _: everywhere,
+  )
+  model_state = jax.tree.map(lambda _: everywhere, state.model_state)
+  return step.TrainState(
+    step=everywhere,
+    params=params,
+    model_state=model_state,
+    opt_state=opt_state,
+    ema=state.ema and {'params': params, 'model_state': model_state},
+  )

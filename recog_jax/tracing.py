@@ -1,0 +1,50 @@
+"""What a model's code may know of where its trace will run.
+
+A leaf, set by the engine around a trace and read by layers: both depend on the
+backend and on how the batch is divided, and neither is a model's option.
+"""
+
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
+import jax
+
+_BACKEND = contextvars.ContextVar('target_backend', default=None)
+_BATCH_AXIS = contextvars.ContextVar('batch_axis', default=None)
+
+
+@contextlib.contextmanager
+def _set(variable: contextvars.ContextVar, value: str | None) -> Iterator[None]:
+  token = variable.set(value)
+  try:
+    yield
+  finally:
+    variable.reset(token)
+
+
+def target_backend(name: str) -> contextlib.AbstractContextManager[None]:
+  """Traces for backend `name` (`cpu`, `gpu`, `tpu`), whatever is here.
+
+  For compiling ahead of time: the program for a TPU, made on a CPU.
+  """
+  return _set(_BACKEND, name)
+
+
+def on_cpu() -> bool:
+  """Whether what is traced now is for the CPU; see `target_backend`."""
+  return (_BACKEND.get() or jax.default_backend()) == 'cpu'
+
+
+def batch_axis(name: str | None) -> contextlib.AbstractContextManager[None]:
+  """Traces one device's view of a batch that is divided over a mapped axis.
+
+  Statistics of the batch (batch normalisation) are then added up over `name`;
+  None: those of a device are its own.
+  """
+  return _set(_BATCH_AXIS, name)
+
+
+def current_batch_axis() -> str | None:
+  """The axis that statistics are added up over; see `batch_axis`."""
+  return _BATCH_AXIS.get()
