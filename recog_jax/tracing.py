@@ -7,15 +7,18 @@ backend and on how the batch is divided, and neither is a model's option.
 import contextlib
 import contextvars
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 _BACKEND = contextvars.ContextVar('target_backend', default=None)
 _BATCH_AXIS = contextvars.ContextVar('batch_axis', default=None)
+_MESH = contextvars.ContextVar('mesh', default=None)
 
 
 @contextlib.contextmanager
-def _set(variable: contextvars.ContextVar, value: str | None) -> Iterator[None]:
+def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
   token = variable.set(value)
   try:
     yield
@@ -48,3 +51,29 @@ def batch_axis(name: str | None) -> contextlib.AbstractContextManager[None]:
 def current_batch_axis() -> str | None:
   """The axis that statistics are added up over; see `batch_axis`."""
   return _BATCH_AXIS.get()
+
+
+def divided_over(mesh: Mesh) -> contextlib.AbstractContextManager[None]:
+  """Traces the global view of a batch that is divided over a mesh."""
+  return _set(_MESH, mesh)
+
+
+def split_tensor(x: jax.Array, axis: int) -> jax.Array:
+  """Divides an activation's axis over the mesh axis `tensor`, if there is one.
+
+  The leading axis is the batch. Only where XLA's partitioner would not find the
+  division from the parameters alone.
+
+  Args:
+    x: `b ...`.
+    axis: which axis, of heads or hidden units; not the first.
+  """
+  mesh = _MESH.get()
+  if mesh is None or mesh.shape['tensor'] == 1:
+    return x
+  if x.shape[axis] % mesh.shape['tensor']:
+    return x
+  spec = [PartitionSpec.UNCONSTRAINED] * x.ndim
+  spec[axis] = 'tensor'
+  sharding = NamedSharding(mesh, PartitionSpec(*spec))
+  return jax.lax.with_sharding_constraint(x, sharding)

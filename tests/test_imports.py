@@ -25,10 +25,11 @@ LEAVES = {'metrics', 'text', 'decode', 'features'}
 # found by name, so that nothing but a command imports one.
 ALLOWED = {
   'engine': {'engine', 'tasks', 'data', 'errors', 'tracing', *LEAVES},
-  'tasks': {'tasks', 'errors', *LEAVES},
-  'models': {'models', 'errors', 'tracing'},
+  'tasks': {'tasks', 'errors', 'precision', *LEAVES},
+  'models': {'models', 'errors', 'precision', 'tracing'},
   'data': {'data', 'text', 'features', 'errors'},
   'errors': set(),
+  'precision': set(),
   'tracing': set(),
   'backend': set(),
   **{leaf: {leaf} for leaf in LEAVES},

@@ -40,7 +40,11 @@ class Settings:
     probe: keys of `probe.Probe`: a linear classifier on fixed features is
       fitted instead of a training; {} takes the defaults.
     mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
-    sharding_rules: ordered (regex, spec) on parameter paths.
+    sharding_rules: ordered (regex, spec) on parameter paths, or the name of a
+      table; nothing takes that of the model's family; see `engine.sharding`.
+    parallelism: `pjit` or `pmap`; see `engine.views`, the next two as well.
+    sync_batch_norm: whether pmap adds up the statistics of all devices.
+    reduce_dtype: of the gradients that pmap adds up.
   """
 
   data: Mapping[str, Any]
@@ -61,7 +65,10 @@ class Settings:
   init_from: Mapping[str, Any] | None = None
   probe: Mapping[str, Any] | None = None
   mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  sharding_rules: Sequence[Any] = ()
+  sharding_rules: str | Sequence[Any] = ()
+  parallelism: str = 'pjit'
+  sync_batch_norm: bool = True
+  reduce_dtype: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

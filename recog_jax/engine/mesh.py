@@ -1,4 +1,4 @@
-"""The device mesh, sharding rules, and host batches as global arrays."""
+"""The device mesh, and host batches as global arrays."""
 
 import functools
 import math
@@ -9,17 +9,11 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from recog_jax.engine.paths import match_tree
 from recog_jax.errors import UserError
 
 AXES = ('data', 'fsdp', 'tensor')
 # The axes that the batch is divided over.
 BATCH_AXES = ('data', 'fsdp')
-# A leaf with fewer elements is replicated: cutting it saves no memory.
-_SMALL = 2**14
-
-# An ordered table: (regex on the parameter path, partition spec).
-Rules = Sequence[tuple[str, Sequence[str | None]]]
 
 
 def make_mesh(
@@ -75,42 +69,6 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def batch_sharding(mesh: Mesh) -> NamedSharding:
   """The leading axis over `data` and `fsdp`."""
   return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
-
-
-def tree_shardings(mesh: Mesh, rules: Rules, tree: Any) -> Any:
-  """A sharding for each parameter: the first rule that matches its path.
-
-  Small leaves, and leaves whose rank or size the spec does not fit, stay
-  replicated.
-
-  Args:
-    mesh: the mesh.
-    rules: ordered (regex, spec); a spec names an axis or None a dimension.
-    tree: abstract or concrete parameters.
-
-  Raises:
-    UserError: a rule names an axis that the mesh does not have.
-  """
-  for pattern, spec in rules:
-    for axis in spec:
-      if axis is not None and axis not in mesh.axis_names:
-        raise UserError(
-          f"config.sharding_rules: '{pattern}' names the axis '{axis}', the "
-          f'mesh has {", ".join(mesh.axis_names)}'
-        )
-
-  def leaf_sharding(leaf: Any, rule: int) -> NamedSharding:
-    if rule < 0 or math.prod(leaf.shape) < _SMALL:
-      return replicated(mesh)
-    spec = tuple(rules[rule][1])
-    fits = len(spec) == len(leaf.shape) and all(
-      axis is None or size % mesh.shape[axis] == 0
-      for axis, size in zip(spec, leaf.shape, strict=True)
-    )
-    return NamedSharding(mesh, PartitionSpec(*spec if fits else ()))
-
-  matched = match_tree([pattern for pattern, _ in rules], tree)
-  return jax.tree.map(leaf_sharding, tree, matched)
 
 
 def check_batch(mesh: Mesh, batch_size: int, key: str) -> None:

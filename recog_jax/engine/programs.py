@@ -11,10 +11,11 @@ import optax
 
 from recog_jax import tracing
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import registry, rng, step
+from recog_jax.engine import registry, rng, sharding, step
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
+from recog_jax.engine.views import make_view
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +61,16 @@ class Programs:
     }
     self._variables = step.make_variables(ex.task, ex.module, self._root)
     self._params, _ = jax.eval_shape(self._variables, self._spec)
+    self._specs = sharding.tree_specs(
+      ex.mesh, ex.settings.sharding_rules, self._params
+    )
+    self._view = make_view(
+      ex.mesh,
+      self._specs,
+      parallelism=ex.settings.parallelism,
+      sync_batch_norm=ex.settings.sync_batch_norm,
+      reduce_dtype=ex.settings.reduce_dtype,
+    )
     self._stages = getattr(ex.module, 'stages', None)
     self._freezing = make_freezing(
       ex.settings.freeze,
@@ -122,7 +133,7 @@ class Programs:
       self._variables, tx, ema=settings.ema_decay is not None
     )
     abstract = jax.eval_shape(init, self._spec)
-    shardings = _state_shardings(mesh, settings.sharding_rules, tx, abstract)
+    shardings = _state_shardings(mesh, self._specs, tx, abstract)
     train_step = step.make_train_step(
       ex.task,
       ex.module,
@@ -132,6 +143,7 @@ class Programs:
       accumulate_steps=settings.accumulate_steps,
       ema_decay=settings.ema_decay,
       frozen=frozen if any(still) else None,
+      view=self._view,
     )
 
     def enter(state: step.TrainState) -> step.TrainState:
@@ -180,16 +192,16 @@ def _quick_compile(mesh: jax.sharding.Mesh) -> dict[str, int] | None:
 
 def _state_shardings(
   mesh: jax.sharding.Mesh,
-  rules: mesh_lib.Rules,
+  specs: Any,
   tx: optax.GradientTransformation,
   state: step.TrainState,
 ) -> step.TrainState:
-  """The rules on the parameters; optimizer leaves go with their parameter."""
+  """Those of the parameters; optimizer leaves go with their parameter."""
   everywhere = mesh_lib.replicated(mesh)
-  params = mesh_lib.tree_shardings(mesh, rules, state.params)
+  params = sharding.tree_shardings(mesh, specs)
 
-  def follow(leaf: Any, param: Any, sharding: Any) -> Any:
-    return sharding if leaf.shape == param.shape else everywhere
+  def follow(leaf: Any, param: Any, like: Any) -> Any:
+    return like if leaf.shape == param.shape else everywhere
 
   opt_state = map_state(
     tx,

@@ -13,6 +13,7 @@ import optax
 
 from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
+from recog_jax.engine.views import View
 
 Batch = Mapping[str, jax.Array]
 # {name: (sum over examples, weight of those examples)}
@@ -96,9 +97,9 @@ def _split_rows(batch: Batch, parts: int) -> Batch:
 
 def _total(task: Any, terms: Terms, weights: Mapping[str, jax.Array]):
   """Each term divided once, by its own weight over the global batch."""
-  total = jnp.zeros((), jnp.float32)
+  total = 0.0
   for name, (value, _) in terms.items():
-    weight = jax.lax.stop_gradient(weights[name])
+    weight = weights[name]
     mean = jnp.where(weight > 0, value / jnp.where(weight > 0, weight, 1.0), 0)
     total += task.coefficients.get(name, 1.0) * mean
   return total
@@ -114,6 +115,7 @@ def make_train_step(
   accumulate_steps: int = 1,
   ema_decay: float | None = None,
   frozen: Any = None,
+  view: View,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
   """The train step: a pure function, to be jitted once with its state donated.
 
@@ -129,6 +131,7 @@ def make_train_step(
     ema_decay: of the average of params and model_state; None for no average.
     frozen: a tree of bools like the parameters, True for those that stay as
       they are; see `recog_jax.engine.freezing`. None freezes nothing.
+    view: what the step sees of the batch; see `recog_jax.engine.views`.
 
   Returns:
     (state, batch) -> (state, scalars): `terms` are the loss and monitor terms
@@ -143,17 +146,21 @@ def make_train_step(
     if frozen is not None:
       stopped = jax.lax.stop_gradient(params)
       params = freezing.keep_frozen(frozen, stopped, params)
-    with hold():
+    params = view.in_use(params)
+    with hold(), view.context():
       outputs, model_state = task.forward(
         module, {'params': params, **model_state}, batch, rngs=rngs, train=True
       )
     return model_state, task.loss(outputs, batch), task.monitor(outputs, batch)
 
+  def global_weights(terms):
+    own = {k: w for k, (_, w) in terms.items()}
+    return view.add(jax.lax.stop_gradient(own))
+
   def gradients(params, model_state, batch, rngs, weights):
     def objective(params):
       new_state, terms, monitor = forward(params, model_state, batch, rngs)
-      own = {k: w for k, (_, w) in terms.items()}
-      total = _total(task, terms, own if weights is None else weights)
+      total = _total(task, terms, weights or global_weights(terms))
       return total, (new_state, {**terms, **monitor})
 
     (total, aux), grads = jax.value_and_grad(objective, has_aux=True)(params)
@@ -174,7 +181,7 @@ def make_train_step(
     # Only the weights are used, which depend on lengths and masks alone: the
     # compiler drops the rest of this pass.
     _, weights = jax.lax.scan(weigh, None, (order, parts))
-    weights = jax.tree.map(lambda w: jnp.sum(w, 0), weights)
+    weights = view.add(jax.tree.map(lambda w: jnp.sum(w, 0), weights))
 
     def body(carry, xs):
       grads, model_state = carry
@@ -192,9 +199,12 @@ def make_train_step(
     return grads, jnp.sum(totals), model_state, terms
 
   def train_step(state: TrainState, batch: Batch):
-    key = rng.stream(root_key, 'mixup', state.step)
-    batch = task.preprocess(batch, key, train=True)
-    rngs = {'dropout': rng.stream(root_key, 'dropout', state.step)}
+    mixup, dropout = (
+      view.own_key(rng.stream(root_key, name, state.step))
+      for name in ('mixup', 'dropout')
+    )
+    batch = task.preprocess(batch, mixup, train=True)
+    rngs = {'dropout': dropout}
     if accumulate_steps == 1:
       grads, total, model_state, terms = gradients(
         state.params, state.model_state, batch, rngs, None
@@ -203,6 +213,9 @@ def make_train_step(
       grads, total, model_state, terms = accumulate(
         state.params, state.model_state, batch, rngs
       )
+    grads = view.add_gradients(grads)
+    total, terms = view.add((total, terms))
+    model_state = view.average(model_state)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
     if frozen is not None:  # Adding 0 would turn -0 into 0.
@@ -220,7 +233,7 @@ def make_train_step(
     state = TrainState(state.step + 1, params, model_state, opt_state, ema)
     return state, scalars
 
-  return train_step
+  return view.wrap(train_step)
 
 
 def make_eval_step(

@@ -18,6 +18,7 @@ from recog_jax.metrics.classification import (
   Regression,
   in_top_k,
 )
+from recog_jax.precision import at_least_float32
 from recog_jax.tasks import (
   classification_keys,
   classification_loss,
@@ -218,7 +219,7 @@ class Classification:
 
   def metrics(self, outputs: Outputs, batch: Batch) -> Any:
     """The metric state of one batch."""
-    logits = outputs['logits'].astype(jnp.float32)
+    logits = at_least_float32(outputs['logits'])
     targets, valid = batch['targets'], batch['valid']
     if self.regression:
       return Regression.from_outputs(logits[:, 0], targets, valid)
@@ -237,7 +238,7 @@ class Classification:
       output itself. `in_top5` for one label. `logits` `b v` where `auc` is on,
       which ranks the examples.
     """
-    logits = outputs['logits'].astype(jnp.float32)
+    logits = at_least_float32(outputs['logits'])
     targets = batch['targets']
     rows = {
       'index': batch['index'],

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from recog_jax.errors import UserError
+from recog_jax.precision import at_least_float32
 from recog_jax.tasks import mixing
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def losses(
     batch: `targets`, and `soft_targets` where labels are smoothed or mixed.
     weights: `v`, of each class's term; only with softmax.
   """
-  logits = logits.astype(jnp.float32)
+  logits = at_least_float32(logits)
   soft = batch.get('soft_targets')
   if task.objective == 'softmax':
     if soft is not None and weights is not None:

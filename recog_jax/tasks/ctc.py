@@ -17,6 +17,7 @@ from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
 from recog_jax.metrics import wer
+from recog_jax.precision import at_least_float32
 from recog_jax.tasks import ctc_report
 from recog_jax.text import timit
 from recog_jax.text.tokenizer import BLANK_ID, Tokenizer
@@ -71,7 +72,7 @@ def ctc_losses(logits: jax.Array, out_len: jax.Array, batch: Batch):
   frames = jnp.arange(logits.shape[1]) >= out_len[:, None]
   tokens = jnp.arange(batch['targets'].shape[1]) >= batch['target_len'][:, None]
   return optax.ctc_loss(
-    logits.astype(jnp.float32),
+    at_least_float32(logits),
     frames.astype(jnp.float32),
     batch['targets'],
     tokens.astype(jnp.float32),

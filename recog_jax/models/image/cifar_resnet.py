@@ -11,6 +11,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
+from recog_jax.precision import at_least_float32
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
 # (arXiv:1512.03385), section 4.2 and table 6: depth = 6n + 2 -> n blocks in
@@ -105,7 +106,7 @@ class CifarResNet(nn.Module):
           name=f'stage{stage + 1}_block{index + 1}',
         )(x, train=train, mask=mask)
 
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(
       features
     )

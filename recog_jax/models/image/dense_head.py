@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.precision import at_least_float32
 
 
 class DenseHead(nn.Module):
@@ -43,6 +44,6 @@ class DenseHead(nn.Module):
       x = activation_named(self.activation)(dense(x))
       if not self.dropout_first:
         x = drop(x, train=train)
-    features = x.astype(jnp.float32)
+    features = at_least_float32(x)
     head = nn.Dense(self.num_outputs, kernel_init=init, name='head')
     return head(features), {'features': features}

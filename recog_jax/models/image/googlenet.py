@@ -10,6 +10,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
+from recog_jax.precision import at_least_float32
 
 # Szegedy et al., "Going deeper with convolutions", CVPR 2015
 # (arXiv:1409.4842), table 1: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj.
@@ -93,7 +94,7 @@ class AuxiliaryHead(nn.Module):
     x = x.reshape(len(x), -1)
     x = jax.nn.relu(nn.Dense(1024, dtype=self.dtype, name='fc1')(x))
     x = Dropout(self.dropout, name='dropout')(x, train=train)
-    return nn.Dense(self.num_outputs, name='head')(x.astype(jnp.float32))
+    return nn.Dense(self.num_outputs, name='head')(at_least_float32(x))
 
 
 class GoogLeNet(nn.Module):
@@ -162,7 +163,7 @@ class GoogLeNet(nn.Module):
           name=AUXILIARY[name],
         )
         taps[AUXILIARY[name]] = head(x, **keys)
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = Dropout(self.dropout, name='dropout')(features, train=train)
     logits = nn.Dense(self.num_outputs, name='head')(x)
     return logits, {'features': features, **taps}

@@ -11,6 +11,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import avg_pool, max_pool
+from recog_jax.precision import at_least_float32
 
 # Szegedy et al., "Rethinking the Inception architecture for computer vision",
 # CVPR 2016 (arXiv:1512.00567), table 1 and figures 5 to 8, with the widths of
@@ -196,7 +197,7 @@ class AuxiliaryHead(nn.Module):
     x = self.layer(768, kernel, padding=(0, 0), name='conv1')(
       x, train=train, mask=mask
     )
-    x = x.mean((1, 2), dtype=jnp.float32)
+    x = at_least_float32(x).mean((1, 2))
     init = nn.initializers.truncated_normal(0.001)
     return nn.Dense(self.num_outputs, kernel_init=init, name='head')(x)
 
@@ -258,7 +259,7 @@ class InceptionV3(nn.Module):
       if name == '6e' and wanted:
         head = AuxiliaryHead(self.num_outputs, layer, name='aux1')
         taps['aux1'] = head(x, **keys)
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = Dropout(self.dropout, name='dropout')(features, train=train)
     logits = nn.Dense(self.num_outputs, name='head')(x)
     return logits, {'features': features, **taps}

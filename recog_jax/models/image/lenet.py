@@ -11,6 +11,7 @@ from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.pool import avg_pool, max_pool
+from recog_jax.precision import at_least_float32
 
 _POOLS = {
   'max': lambda x: max_pool(x, 2),
@@ -77,7 +78,7 @@ class LeNet(nn.Module):
         self.dropout, deterministic=not train, name=f'dropout{index + 1}'
       )
       x = drop(act(x))
-    features = x.astype(jnp.float32)
+    features = at_least_float32(x)
     head = nn.Dense(self.num_outputs, name='head')
     return head(features), {'features': features}
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
+from recog_jax.precision import at_least_float32
 
 
 class MLP(nn.Module):
@@ -54,7 +55,7 @@ class MLP(nn.Module):
         self.dropout, deterministic=not train, name=f'dropout{index + 1}'
       )
       x = drop(act(x))
-    features = x.astype(jnp.float32)
+    features = at_least_float32(x)
     head = nn.Dense(self.num_outputs, name='head')
     return head(features), {'features': features}
 

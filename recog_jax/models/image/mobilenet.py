@@ -11,6 +11,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.precision import at_least_float32
 
 # Howard et al., "MobileNets: efficient convolutional neural networks for mobile
 # vision applications" (arXiv:1704.04861), table 1: channels and stride of each
@@ -212,7 +213,7 @@ class MobileNet(nn.Module):
       x = layer(last, activation=self.activation, name='last')(
         x, train=train, mask=mask
       )
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = Dropout(self.dropout, name='dropout')(features, train=train)
     head = nn.Dense(
       self.num_outputs, kernel_init=nn.initializers.normal(0.01), name='head'

@@ -12,6 +12,7 @@ from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.precision import at_least_float32
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
 # (arXiv:1512.03385), table 1: depth -> kind of block, blocks in each stage.
@@ -155,7 +156,7 @@ class ResNet(nn.Module):
           name=f'stage{stage + 1}_block{index + 1}',
         )(x, train=train, mask=mask)
 
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(
       features
     )

@@ -13,6 +13,7 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.precision import at_least_float32
 
 # Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters
 # and < 0.5 MB model size" (arXiv:1602.07360), table 1, and the authors' release
@@ -127,7 +128,7 @@ class SqueezeNet(nn.Module):
       x = Fire(
         squeeze, norm, self.activation, self.dtype, name=f'fire{number}'
       )(x, train=train, mask=mask)
-    features = x.mean((1, 2), dtype=jnp.float32)
+    features = at_least_float32(x).mean((1, 2))
     x = Dropout(self.dropout, name='dropout')(x, train=train)
     x = Conv(
       self.num_outputs,
@@ -138,7 +139,7 @@ class SqueezeNet(nn.Module):
       name='head',
     )(x)
     x = act(x) if self.head_activation else x
-    logits = x.mean((1, 2), dtype=jnp.float32)
+    logits = at_least_float32(x).mean((1, 2))
     return logits, {'features': features}
 
 

@@ -12,6 +12,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.transformer import TransformerBlock
+from recog_jax.precision import at_least_float32
 
 # Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021
 # (arXiv:2010.11929), table 1; S and Ti of Touvron et al. (DeiT, 2021,
@@ -113,7 +114,7 @@ class Vit(nn.Module):
       )(x, None, train=train)
     x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
     pooled = x[:, 0] if self.pool == 'class_token' else x.mean(1)
-    features = pooled.astype(jnp.float32)
+    features = at_least_float32(pooled)
     head = nn.Dense(
       self.num_outputs, kernel_init=nn.initializers.zeros, name='head'
     )

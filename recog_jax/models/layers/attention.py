@@ -4,6 +4,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.linen.dtypes import promote_dtype
+
+from recog_jax.precision import at_least_float32
+from recog_jax.tracing import split_tensor
 
 POSITIONS = ('sinusoidal', 'relative', 'rotary')
 
@@ -48,9 +52,34 @@ def rotate(x: jax.Array) -> jax.Array:
   """
   t, h = x.shape[1], x.shape[-1]
   sin, cos = np.split(sinusoids(np.arange(t), h)[:, None], 2, -1)
-  first, second = jnp.split(x.astype(jnp.float32), 2, -1)
+  first, second = jnp.split(at_least_float32(x), 2, -1)
   turned = [first * cos - second * sin, first * sin + second * cos]
   return jnp.concatenate(turned, -1).astype(x.dtype)
+
+
+class _Projections(nn.Module):
+  """Queries, keys and values of all heads by one product.
+
+  Parameters `kernel` `d 3d` and `bias`, as a dense layer has them: each of the
+  three lies in d columns, head after head. They are cut by heads before the
+  product, so that heads can be divided over devices.
+  """
+
+  heads: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """`b t d` to three of `b t n h`."""
+    d = x.shape[-1]
+    init = nn.initializers.lecun_normal()
+    kernel = self.param('kernel', init, (d, 3 * d), jnp.float32)
+    bias = self.param('bias', nn.initializers.zeros, (3 * d,), jnp.float32)
+    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+    shape = (3, self.heads, d // self.heads)
+    y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
+    y = split_tensor(y + bias.reshape(shape), axis=3)
+    return y[:, :, 0], y[:, :, 1], y[:, :, 2]
 
 
 class SelfAttention(nn.Module):
@@ -83,11 +112,7 @@ class SelfAttention(nn.Module):
       `b t d`.
     """
     b, t, d = x.shape
-    head = d // self.heads
-    qkv = nn.Dense(3 * d, dtype=self.dtype, name='qkv')(x)
-    q, k, v = (
-      part.reshape(b, t, self.heads, head) for part in jnp.split(qkv, 3, -1)
-    )
+    q, k, v = _Projections(self.heads, self.dtype, name='qkv')(x)
     bias = None
     if self.positions == 'relative':
       q, bias = self._relative(q)

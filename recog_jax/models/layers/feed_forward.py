@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers.activation import activation
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.tracing import split_tensor
 
 
 class FeedForward(nn.Module):
@@ -27,6 +28,7 @@ class FeedForward(nn.Module):
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`... d` to `... d`."""
     y = nn.Dense(self.inner, dtype=self.dtype, name='inner')(x)
+    y = split_tensor(y, axis=y.ndim - 1)
     y = activation(self.activation)(y)
     y = Dropout(self.dropout, name='dropout')(y, train=train)
     return nn.Dense(x.shape[-1], dtype=self.dtype, name='outer')(y)

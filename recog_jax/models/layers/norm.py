@@ -7,37 +7,38 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.precision import at_least_float32
+from recog_jax.tracing import current_batch_axis
+
 
 def batch_moments(
-  x: jax.Array,
-  mask: jax.Array | None = None,
-  axis_name: str | None = None,
+  x: jax.Array, mask: jax.Array | None = None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
   """Mean and biased variance of each channel over the positions that count.
 
   Sums, sums of squares and counts are added up before anything is divided, so
   that devices with different counts, or none, give the moments of the whole
-  batch.
+  batch (where `recog_jax.tracing.batch_axis` says that it is divided).
 
   Args:
     x: `... c`.
     mask: bool, True where x counts; its axes are the leading axes of x (`b`
       for rows, `b t` for frames). None counts everything.
-    axis_name: mapped axis over which the batch is split, inside `shard_map`.
 
   Returns:
-    float32 mean `c`, variance `c` and count (a scalar). Where nothing counts
-    all three are zero.
+    Mean `c`, variance `c` and count (a scalar), at least float32. Where nothing
+    counts all three are zero.
   """
   axes = tuple(range(x.ndim - 1))
-  x = x.astype(jnp.float32)
+  x = at_least_float32(x)
   positions = x.size // x.shape[-1]
   if mask is None:
-    count = jnp.float32(positions)
+    count = jnp.asarray(positions, x.dtype)
   else:
-    count = mask.sum(dtype=jnp.float32) * (positions // mask.size)
+    count = mask.sum(dtype=x.dtype) * (positions // mask.size)
     x = jnp.where(mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim)), x, 0)
   total, squares = x.sum(axes), jnp.square(x).sum(axes)
+  axis_name = current_batch_axis()
   if axis_name is not None:
     total, squares, count = lax.psum((total, squares, count), axis_name)
   safe = jnp.maximum(count, 1)
@@ -50,9 +51,10 @@ def batch_moments(
 class BatchNorm(nn.Module):
   """Batch normalisation (Ioffe and Szegedy, 2015).
 
-  Statistics are float32 whatever the compute dtype. The running variance is
-  the biased one that normalised the batch, as in flax (torch stores n / (n - 1)
-  of it). A batch in which nothing counts leaves the running statistics alone.
+  Statistics are at least float32 whatever the compute dtype. The running
+  variance is the biased one that normalised the batch, as in flax (torch stores
+  n / (n - 1) of it). A batch in which nothing counts leaves the running
+  statistics alone.
 
   Parameters `scale`, `bias`; collection `batch_stats`: `mean`, `var`.
 
@@ -61,7 +63,6 @@ class BatchNorm(nn.Module):
       momentum is one minus this).
     epsilon: added to the variance.
     dtype: of the result.
-    axis_name: see `batch_moments`; None normalises what the device sees.
     scale_init: initialiser of `scale`; zeros make a residual branch start as
       nothing (Goyal et al., 2017).
   """
@@ -69,7 +70,6 @@ class BatchNorm(nn.Module):
   momentum: float = 0.9
   epsilon: float = 1e-5
   dtype: jnp.dtype = jnp.float32
-  axis_name: str | None = None
   scale_init: nn.initializers.Initializer = nn.initializers.ones
 
   @nn.compact
@@ -91,7 +91,7 @@ class BatchNorm(nn.Module):
     running_var = self.variable('batch_stats', 'var', jnp.ones, shape)
 
     if train:
-      mean, var, count = batch_moments(x, mask, self.axis_name)
+      mean, var, count = batch_moments(x, mask)
       if not self.is_initializing():
         rate = jnp.where(count > 0, 1 - self.momentum, 0)
         running_mean.value += rate * (mean - running_mean.value)
@@ -103,7 +103,7 @@ class BatchNorm(nn.Module):
     # x only: on the CPU 1.4 times the speed of subtracting the mean first.
     gain = scale * lax.rsqrt(var + self.epsilon)
     shift = bias - mean * gain
-    return (x.astype(jnp.float32) * gain + shift).astype(self.dtype)
+    return (at_least_float32(x) * gain + shift).astype(self.dtype)
 
 
 def batch_norm_of(model: nn.Module) -> functools.partial:

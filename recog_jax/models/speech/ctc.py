@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
+from recog_jax.precision import at_least_float32
 
 
 class CtcModel(nn.Module):
@@ -52,7 +53,7 @@ class CtcModel(nn.Module):
     head = nn.Dense(self.num_outputs, name='ctc_head')
 
     def logits_of(hidden):
-      return head(hidden.astype(jnp.float32))
+      return head(at_least_float32(hidden))
 
     taps = {'hidden': hidden}
     if self.intermediate:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
+from recog_jax import tracing
 from recog_jax.models.layers.norm import BatchNorm, batch_moments
 
 
@@ -207,7 +208,8 @@ def test_devices_with_unequal_counts_give_the_whole_batch(masked):
   def loss(params, x, mask, cotangent, axis_name=None):
     variables_ = {**variables, 'params': params}
     given = mask if masked else None
-    y, stats = _apply(variables_, x, given, axis_name=axis_name)
+    with tracing.batch_axis(axis_name):
+      y, stats = _apply(variables_, x, given)
     total = (y * cotangent).sum()
     if axis_name is not None:
       total = jax.lax.psum(total, axis_name)
