@@ -12,6 +12,7 @@ from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.models.layers.remat import POLICIES, call_block
 from recog_jax.precision import at_least_float32
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
@@ -47,7 +48,7 @@ class BasicBlock(nn.Module):
   last_scale_init: nn.initializers.Initializer
 
   @nn.compact
-  def __call__(self, x, *, train: bool, mask=None):
+  def __call__(self, x, mask, *, train: bool):
     strides = (self.stride, self.stride)
     y = self.conv(self.width, (3, 3), strides, padding=1, name='conv1')(x)
     y = self.act(self.norm(name='norm1')(y, train=train, mask=mask))
@@ -77,7 +78,7 @@ class BottleneckBlock(nn.Module):
   last_scale_init: nn.initializers.Initializer
 
   @nn.compact
-  def __call__(self, x, *, train: bool, mask=None):
+  def __call__(self, x, mask, *, train: bool):
     strides = (self.stride, self.stride)
     wide = self.width * _EXPANSION['bottleneck']
     y = self.conv(self.width, (1, 1), name='conv1')(x)
@@ -106,6 +107,7 @@ class ResNet(nn.Module):
   zero_init_last_gamma: bool
   norm_momentum: float
   norm_epsilon: float
+  remat: str
   dtype: jnp.dtype
 
   @property
@@ -146,7 +148,7 @@ class ResNet(nn.Module):
     block = {'basic': BasicBlock, 'bottleneck': BottleneckBlock}[self.block]
     for stage, count in enumerate(self.blocks):
       for index in range(count):
-        x = block(
+        unit = block(
           width=self.width * 2**stage,
           stride=2 if stage > 0 and index == 0 else 1,
           conv=conv,
@@ -154,7 +156,8 @@ class ResNet(nn.Module):
           act=act,
           last_scale_init=last_scale_init,
           name=f'stage{stage + 1}_block{index + 1}',
-        )(x, train=train, mask=mask)
+        )
+        x = call_block(self.remat, unit, x, mask, train=train)
 
     features = at_least_float32(x).mean((1, 2))
     x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(
@@ -179,6 +182,7 @@ def make(
   zero_init_last_gamma: bool = True,
   norm_momentum: float = 0.9,
   norm_epsilon: float = 1e-5,
+  remat: str = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> ResNet:
   """ResNet-18, 34, 50, 101 or 152 (He et al., 2016, arXiv:1512.03385).
@@ -197,6 +201,7 @@ def make(
     zero_init_last_gamma: residual branches start as nothing (Goyal et al.).
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
+    remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
 
   Raises:
@@ -217,6 +222,7 @@ def make(
     zero_init_last_gamma=zero_init_last_gamma,
     norm_momentum=norm_momentum,
     norm_epsilon=norm_epsilon,
+    remat=options.check_choice('remat', remat, tuple(POLICIES)),
     dtype=dtype,
   )
 

@@ -11,6 +11,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.remat import POLICIES, call_block
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.precision import at_least_float32
 
@@ -57,6 +58,7 @@ class Vit(nn.Module):
   positions: str
   dropout: float
   stochastic_depth: float
+  remat: str
   dtype: jnp.dtype
 
   @property
@@ -102,7 +104,7 @@ class Vit(nn.Module):
     x = Dropout(self.dropout, name='input_dropout')(x, train=train)
     for number in range(1, self.layers + 1):
       depth = self.stochastic_depth * (number - 1) / max(self.layers - 1, 1)
-      x = TransformerBlock(
+      block = TransformerBlock(
         heads=self.heads,
         inner=self.ffn_multiplier * self.dim,
         positions='sinusoidal',
@@ -111,7 +113,8 @@ class Vit(nn.Module):
         stochastic_depth=depth,
         dtype=self.dtype,
         name=f'block{number}',
-      )(x, None, train=train)
+      )
+      x = call_block(self.remat, block, x, None, train=train)
     x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
     pooled = x[:, 0] if self.pool == 'class_token' else x.mean(1)
     features = at_least_float32(pooled)
@@ -177,6 +180,7 @@ def make(
   ffn_multiplier: int = 4,
   dropout: float = 0.0,
   stochastic_depth: float = 0.0,
+  remat: str = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> Vit:
   """ViT-Ti, S, B or L (Dosovitskiy et al., 2021, arXiv:2010.11929).
@@ -197,6 +201,7 @@ def make(
     dropout: of the input, the branches and their inner layers.
     stochastic_depth: share of images that skip a branch of the last block; it
       grows from 0 at the first.
+    remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
 
   Raises:
@@ -225,6 +230,7 @@ def make(
     positions=options.check_choice('positions', positions, POSITIONS),
     dropout=dropout,
     stochastic_depth=stochastic_depth,
+    remat=options.check_choice('remat', remat, tuple(POLICIES)),
     dtype=dtype,
   )
 

@@ -13,6 +13,7 @@ from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward
 from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.models.layers.remat import POLICIES
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import Encoder, check_encoder
@@ -134,6 +135,7 @@ def conformer_ctc(
   stochastic_depth: float = 0.0,
   subsample: Mapping = {'name': 'conv2d', 'factor': 4},
   intermediate: tuple[int, ...] = (),
+  remat: str = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
   """Conformer encoder with CTC (Gulati et al., 2020, arXiv:2005.08100).
@@ -157,6 +159,7 @@ def conformer_ctc(
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
+    remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
 
   Raises:
@@ -189,6 +192,7 @@ def conformer_ctc(
     positions=positions,
     dropout=dropout,
     final_norm=False,
+    remat=options.check_choice('remat', remat, tuple(POLICIES)),
     dtype=dtype,
   )
   return CtcModel(

@@ -13,6 +13,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import POSITIONS, sinusoids
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.mask import length_mask
+from recog_jax.models.layers.remat import call_block
 
 
 class Encoder(nn.Module):
@@ -28,6 +29,7 @@ class Encoder(nn.Module):
     dropout: of the blocks' input.
     final_norm: normalises what leaves the last block, and the taps, which the
       blocks of a pre-norm Transformer do not.
+    remat: see `layers.remat`.
     dtype: of the computation.
   """
 
@@ -37,6 +39,7 @@ class Encoder(nn.Module):
   positions: str
   dropout: float
   final_norm: bool
+  remat: str = 'none'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -64,7 +67,7 @@ class Encoder(nn.Module):
     taps = {}
     for number, depth in enumerate(self.depths, 1):
       block = self.block(stochastic_depth=depth, name=f'block{number}')
-      x = block(x, mask, train=train)
+      x = call_block(self.remat, block, x, mask, train=train)
       taps[f'layer{number}'] = norm(x) if self.final_norm else x
     return taps[f'layer{len(self.depths)}'], hidden_len, taps
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.remat import POLICIES
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import Encoder, check_encoder
@@ -26,6 +27,7 @@ def transformer_ctc(
   stochastic_depth: float = 0.0,
   subsample: Mapping = {'name': 'conv2d', 'factor': 4},
   intermediate: tuple[int, ...] = (),
+  remat: str = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
   """Transformer encoder, pre-norm, with CTC (Vaswani et al., 2017).
@@ -46,6 +48,7 @@ def transformer_ctc(
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
+    remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
 
   Raises:
@@ -77,6 +80,7 @@ def transformer_ctc(
     positions=positions,
     dropout=dropout,
     final_norm=True,
+    remat=options.check_choice('remat', remat, tuple(POLICIES)),
     dtype=dtype,
   )
   return CtcModel(
