@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from recog_jax import tracing
 from recog_jax.engine import mesh as mesh_lib
@@ -49,6 +49,26 @@ class View(Protocol):
     """The step as a function of the global state and batch."""
 
 
+def _gathered(
+  x: jax.Array, kept: NamedSharding, used: NamedSharding
+) -> jax.Array:
+  """x with another sharding; its gradient with the one that it has.
+
+  A constraint's own gradient is the constraint: gradients would be added up
+  whole on every device, and cut afterwards.
+  """
+
+  @jax.custom_vjp
+  def gather(x):
+    return jax.lax.with_sharding_constraint(x, used)
+
+  def scatter(_, gradient):
+    return (jax.lax.with_sharding_constraint(gradient, kept),)
+
+  gather.defvjp(lambda x: (gather(x), None), scatter)
+  return gather(x)
+
+
 @dataclasses.dataclass(frozen=True)
 class GlobalView:
   """The global batch: sums are sums, and XLA places the collectives.
@@ -67,8 +87,9 @@ class GlobalView:
   def in_use(self, params: Any) -> Any:
     if not sharding.divides_parameters(self.mesh):
       return params
-    shardings = sharding.in_use(self.mesh, self.specs)
-    return jax.lax.with_sharding_constraint(params, shardings)
+    kept = sharding.tree_shardings(self.mesh, self.specs)
+    used = sharding.in_use(self.mesh, self.specs)
+    return jax.tree.map(_gathered, params, kept, used)
 
   def own_key(self, key: jax.Array) -> jax.Array:
     return key
@@ -77,10 +98,7 @@ class GlobalView:
     return tree
 
   def add_gradients(self, grads: Any) -> Any:
-    if not sharding.divides_parameters(self.mesh):
-      return grads
-    shardings = sharding.tree_shardings(self.mesh, self.specs)
-    return jax.lax.with_sharding_constraint(grads, shardings)
+    return grads
 
   def average(self, tree: Any) -> Any:
     return tree
@@ -128,7 +146,8 @@ class DeviceView:
     return jax.tree.map(lambda a, g: a.astype(g.dtype), added, grads)
 
   def average(self, tree: Any) -> Any:
-    return jax.lax.pmean(tree, _AXIS)
+    # Synchronised statistics are the same everywhere.
+    return tree if self.synchronise else jax.lax.pmean(tree, _AXIS)
 
   def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
     # Without the check of what varies between devices: it would ask every scan

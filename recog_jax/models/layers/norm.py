@@ -40,7 +40,10 @@ def batch_moments(
   total, squares = x.sum(axes), jnp.square(x).sum(axes)
   axis_name = current_batch_axis()
   if axis_name is not None:
-    total, squares, count = lax.psum((total, squares, count), axis_name)
+    total, squares = lax.psum((total, squares), axis_name)
+    # Without a mask it is known beforehand, and costs no collective.
+    devices = lax.axis_size(axis_name)
+    count = count * devices if mask is None else lax.psum(count, axis_name)
   safe = jnp.maximum(count, 1)
   mean = total / safe
   # Rounding can take the difference below zero where the variance is tiny.
