@@ -35,6 +35,16 @@ def define_data_dir() -> None:
   )
 
 
+def define_compilation_cache() -> None:
+  """The flag that every command which compiles a step has."""
+  flags.DEFINE_string(
+    'compilation_cache',
+    None,
+    'Folder that keeps compiled programs for later starts (default: '
+    'JAX_COMPILATION_CACHE_DIR, else none).',
+  )
+
+
 def run(main: Callable[[], int | None]) -> None:
   """Parses the flags and calls `main`; does not return.
 

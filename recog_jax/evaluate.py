@@ -48,6 +48,7 @@ _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
 cli.define_data_dir()
+cli.define_compilation_cache()
 
 
 def _task_keys() -> dict:
@@ -68,13 +69,14 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import serving
+  from recog_jax.engine import compilation_cache, serving
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
   if _AVERAGE.value < 1:
     raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
+  compilation_cache.enable(flags.FLAGS.compilation_cache)
   trained = serving.open_workdir(
     Path(_WORKDIR.value), flags.FLAGS.data_dir, _task_keys()
   )

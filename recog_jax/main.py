@@ -24,16 +24,22 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Output folder (default: runs/<config>-<overrides>).'
 )
+_PROFILE = flags.DEFINE_string(
+  'profile', None, 'START:STOP: write an XProf trace of these steps.'
+)
 cli.define_data_dir()
+cli.define_compilation_cache()
 
 
 def main() -> None:
   # A signal that comes during the slow imports must not be lost.
   stop = stopping.StopRequest().install()
 
+  from recog_jax.engine import compilation_cache, experiment, probe, train
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine import experiment, probe, train
+  from recog_jax.engine.goodput import process_age
   from recog_jax.engine.lock import locked
+  from recog_jax.engine.profiling import Profile
   from recog_jax.errors import UserError
 
   config = _CONFIG.value
@@ -52,11 +58,23 @@ def main() -> None:
     from recog_jax.data.prepare import ensure  # Half a second.
 
     ensure(source.dataset, data_dir)
+  compilation_cache.enable(flags.FLAGS.compilation_cache)
+  profile = Profile(_PROFILE.value, workdir)
   ex = experiment.build(config, data_dir)
   with locked(workdir):
     config_lib.keep(workdir, config)
-    run = train.train if ex.settings.probe is None else probe.run
-    run(ex, workdir, config=config_lib.canonical(config), stop=stop)
+    canonical = config_lib.canonical(config)
+    if ex.settings.probe is not None:
+      probe.run(ex, workdir, config=canonical, stop=stop)
+    else:
+      train.train(
+        ex,
+        workdir,
+        config=canonical,
+        stop=stop,
+        profile=profile,
+        start_seconds=process_age(),
+      )
 
 
 if __name__ == '__main__':

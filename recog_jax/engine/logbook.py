@@ -14,8 +14,20 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
+from recog_jax.engine.goodput import DeviceClock
+
 # Where a second of a run can go; what is in none of them is `other`.
-PHASES = ('compile', 'step', 'input', 'evaluation', 'checkpoint')
+# `start` is from the process's begin, `lost` what had to be done again after a
+# kill: from the last checkpoint to the last line of the log.
+PHASES = (
+  'start',
+  'compile',
+  'step',
+  'input',
+  'evaluation',
+  'checkpoint',
+  'lost',
+)
 # Flushing TensorBoard's file waits for the disk.
 _FLUSH_SECONDS = 10.0
 
@@ -28,12 +40,15 @@ class Logbook:
   each start, so that after a resume both show each step once.
   """
 
-  def __init__(self, workdir: Path, *, quiet: bool = False):
+  def __init__(
+    self, workdir: Path, *, quiet: bool = False, start_seconds: float = 0.0
+  ):
     """Opens the logs of a workdir.
 
     Args:
       workdir: the run's folder.
       quiet: writes nothing (processes other than the first).
+      start_seconds: what the process has done before this.
     """
     self._path = workdir / 'metrics.jsonl'
     self._events = workdir / 'tensorboard'
@@ -45,10 +60,12 @@ class Logbook:
     self._bar: tqdm | None = None
     self._sums: dict[str, list[float]] = {}
     self.seconds = dict.fromkeys(PHASES, 0.0)
+    self.seconds['start'] = start_seconds
+    self.clock = DeviceClock()
     self._active: list[str] = []
     self._mark = time.perf_counter()
     self._begin = self._mark
-    self._earlier = 0.0
+    self._earlier = start_seconds
 
   # -- state that a checkpoint carries ---------------------------------------
 
@@ -59,6 +76,7 @@ class Logbook:
       'sums': self._sums,
       'seconds': self.seconds,
       'total_seconds': self.total_seconds(),
+      'starved_seconds': self.clock.starved_seconds,
     }
 
   def start(self, step: int, state: Mapping[str, Any] | None = None) -> None:
@@ -72,11 +90,16 @@ class Logbook:
       self._sums = {k: list(v) for k, v in state['sums'].items()}
       for phase, seconds in state['seconds'].items():
         self.seconds[phase] += seconds  # Restoring has taken some already.
-      self._earlier = state['total_seconds']
+      self.clock.starved_seconds += state.get('starved_seconds', 0.0)
       rows = state['rows']
+    found = read(self._path)
+    if state is not None:
+      lost = _seconds_until(found) - state['total_seconds']
+      self.seconds['lost'] += max(0.0, lost)
+      self._earlier += state['total_seconds'] + max(0.0, lost)
     if self._quiet:
       return
-    kept = [r for r in read(self._path)[:rows] if r['step'] <= step]
+    kept = [r for r in found[:rows] if r['step'] <= step]
     fresh = self._path.with_suffix('.new')
     fresh.write_text(''.join(json.dumps(row) + '\n' for row in kept))
     fresh.replace(self._path)
@@ -219,12 +242,18 @@ class Logbook:
 
   def close(self) -> None:
     """Closes the files; what could not be written was told of by `write`."""
+    self.clock.close()
     if self._bar is not None:
       self._bar.close()
     for file in (self._file, self._writer):
       if file is not None:
         with contextlib.suppress(OSError):
           file.close()
+
+
+def _seconds_until(rows: Sequence[Mapping[str, Any]]) -> float:
+  """Seconds of the run up to the last line that tells them."""
+  return max((row.get('time/seconds', 0.0) for row in rows), default=0.0)
 
 
 def _short(value: Any) -> str:

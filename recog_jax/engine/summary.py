@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine import evaluation
+from recog_jax.engine import evaluation, goodput
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import PHASES, Logbook, read
 from recog_jax.engine.programs import Program
@@ -83,6 +83,7 @@ def finish(
     headline: numbers,
     'seconds': round(total, 2),
     'seconds_by_phase': seconds,
+    'starved_seconds': round(book.clock.starved_seconds, 2),
     'training_examples_per_second': round(
       step * ex.data.batch_size / max(seconds['step'] + seconds['input'], 1e-9),
       2,
@@ -113,7 +114,10 @@ def _text(summary: dict[str, Any], headline: str, workdir: Path) -> str:
   shares = ', '.join(
     f'{name} {value:.1f} s ({value / total:.0%})'
     for name, value in summary['seconds_by_phase'].items()
+    if value
   )
+  spent = summary['seconds_by_phase']
+  training = spent['step'] + spent['input']
   results = ', '.join(
     f'{split} {headline} {value:.4f}'
     for split, value in summary[headline].items()
@@ -122,5 +126,6 @@ def _text(summary: dict[str, Any], headline: str, workdir: Path) -> str:
   return (
     f'{summary["parameters"]:,} parameters, step {summary["step"]}, {results}\n'
     f'{summary["seconds"]:.1f} s on {summary["devices"]}: {shares}\n'
+    f'{goodput.verdict(summary["starved_seconds"], training)}\n'
     f'results, curves.png and checkpoints are in {workdir}'
   )

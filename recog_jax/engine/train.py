@@ -13,6 +13,7 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import Logbook
+from recog_jax.engine.profiling import Profile
 from recog_jax.engine.programs import Programs
 from recog_jax.engine.stopping import Stopped, StopRequest
 from recog_jax.errors import UserError
@@ -28,6 +29,8 @@ def train(
   *,
   config: Any = None,
   stop: StopRequest | None = None,
+  profile: Profile | None = None,
+  start_seconds: float = 0.0,
 ) -> dict[str, Any] | None:
   """Trains, evaluates on the way, and continues what the workdir holds.
 
@@ -36,6 +39,8 @@ def train(
     workdir: checkpoints, logs and results go here.
     config: canonical config, kept with every checkpoint.
     stop: a request to save and return, looked at between steps.
+    profile: which steps are traced.
+    start_seconds: what the process has done before this call.
 
   Returns:
     The summary; None if a stop was asked for before the end.
@@ -46,7 +51,10 @@ def train(
   # ------------------------------------------------------------- what to run
   stop = stop or StopRequest()
   workdir.mkdir(parents=True, exist_ok=True)
-  book = Logbook(workdir, quiet=jax.process_index() != 0)
+  profile = profile or Profile(None, workdir)
+  book = Logbook(
+    workdir, quiet=jax.process_index() != 0, start_seconds=start_seconds
+  )
   rows = mesh_lib.rows_of(ex.mesh)
   total, stop_step = ex.total_steps, ex.stop_step
   eval_every = ex.evaluation.steps(ex.data.steps_per_epoch)
@@ -174,10 +182,17 @@ def train(
           state = program.enter(state)
           seen.clear()
           book.say(f'from step {step} {program.frozen:,} parameters are frozen')
+        if profile.begin(step):
+          clock.pause(step)
         with book.timed('input'):
+          asked = time.perf_counter()
           batch = next(batches)
+          book.clock.waited(asked, time.perf_counter())
         shapes = tuple(v.shape for v in batch.values())
-        with book.timed('step' if shapes in seen else 'compile'):
+        with (
+          book.timed('step' if shapes in seen else 'compile'),
+          profile.step(step),
+        ):
           batch = mesh_lib.to_global(ex.mesh, batch)
           state, scalars = program.train_step(state, batch)
           if shapes not in seen:
@@ -185,6 +200,10 @@ def train(
             clock.pause(step)
             seen.add(shapes)
         step += 1
+        book.clock.sent(scalars['total'])
+        if told := profile.end(step, scalars):
+          clock.pause(step)
+          book.say(told)
         pending.append((step, scalars))
         last = step == stop_step
         eval_due = last or step % eval_every == 0
@@ -199,6 +218,8 @@ def train(
         if save_due:
           save(metric)
           saved_step = step
+        if eval_due or save_due:
+          book.clock.forget()
     with book.timed('checkpoint'):
       checkpoints.wait()
     result = summary.finish(ex, program, state, workdir, book, stop)
@@ -209,6 +230,7 @@ def train(
     checkpoints.wait()
     book.say(f'{reason}: saved step {step}; the same command continues')
   finally:
+    profile.close()
     book.close()
     checkpoints.close()
   return result
