@@ -74,6 +74,18 @@ def finish(
       numbers[split] = result['metrics'].get(headline)
       book.say(f'\n{split}: {result["examples"]} examples at step {step}')
       book.say(table.metrics_table(result['metrics']))
+  if jax.process_index() == 0:
+    rows = read(workdir / 'metrics.jsonl')
+    # What training logs, and the one metric of evaluation that decides.
+    trained = [k for row in rows if row['kind'] == 'train' for k in row]
+    panels = [
+      name
+      for name in dict.fromkeys([*trained, headline])
+      if not name.startswith('time/')
+    ]
+    figures.curves(
+      workdir / 'curves.png', rows, panels=panels, title=workdir.name
+    )
   total = book.total_seconds()
   seconds = {k: round(book.seconds[k], 2) for k in PHASES}
   seconds['other'] = round(max(0.0, total - sum(book.seconds.values())), 2)
@@ -91,17 +103,6 @@ def finish(
     'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
   }
   if jax.process_index() == 0:
-    rows = read(workdir / 'metrics.jsonl')
-    # What training logs, and the one metric of evaluation that decides.
-    trained = [k for row in rows if row['kind'] == 'train' for k in row]
-    panels = [
-      name
-      for name in dict.fromkeys([*trained, headline])
-      if not name.startswith('time/')
-    ]
-    figures.curves(
-      workdir / 'curves.png', rows, panels=panels, title=workdir.name
-    )
     fresh = path(workdir).with_suffix('.new')
     fresh.write_text(json.dumps(summary, indent=2) + '\n')
     fresh.replace(path(workdir))
