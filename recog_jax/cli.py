@@ -35,6 +35,19 @@ def define_data_dir() -> None:
   )
 
 
+def define_processes() -> None:
+  """The flags by which several processes become one run."""
+  flags.DEFINE_string(
+    'coordinator',
+    None,
+    'host:port of process 0, the same in all; none looks for no cluster '
+    '(default: what TPU VMs, Slurm or Open MPI say).',
+  )
+  flags.DEFINE_integer('num_processes', None, 'How many processes there are.')
+  flags.DEFINE_integer('process_id', None, 'Which one this is, from 0.')
+  flags.DEFINE_float('start_seconds', 120.0, 'How long they wait at the start.')
+
+
 def define_compilation_cache() -> None:
   """The flag that every command which compiles a step has."""
   flags.DEFINE_string(

@@ -49,6 +49,7 @@ _TIMESTAMPS = flags.DEFINE_bool(
 )
 cli.define_data_dir()
 cli.define_compilation_cache()
+cli.define_processes()
 
 
 def _task_keys() -> dict:
@@ -69,7 +70,7 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import compilation_cache, serving
+  from recog_jax.engine import compilation_cache, processes, serving
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
@@ -77,15 +78,19 @@ def main() -> None:
   if _AVERAGE.value < 1:
     raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
   compilation_cache.enable(flags.FLAGS.compilation_cache)
-  trained = serving.open_workdir(
-    Path(_WORKDIR.value), flags.FLAGS.data_dir, _task_keys()
+  where = processes.find(
+    flags.FLAGS.coordinator, flags.FLAGS.num_processes, flags.FLAGS.process_id
   )
-  if _WATCH.value:
-    trained.watch(_SPLIT.value)
-  else:
-    trained.report(
-      _SPLIT.value, _CHECKPOINT.value, average=_AVERAGE.value, tag=_TAG.value
-    )
+  workdir = Path(_WORKDIR.value)
+  facts = processes.facts(flags.FLAGS.flag_values_dict(), workdir)
+  with processes.joined(where, facts, None, flags.FLAGS.start_seconds):
+    trained = serving.open_workdir(workdir, flags.FLAGS.data_dir, _task_keys())
+    if _WATCH.value:
+      trained.watch(_SPLIT.value)
+    else:
+      trained.report(
+        _SPLIT.value, _CHECKPOINT.value, average=_AVERAGE.value, tag=_TAG.value
+      )
 
 
 if __name__ == '__main__':

@@ -29,13 +29,20 @@ _PROFILE = flags.DEFINE_string(
 )
 cli.define_data_dir()
 cli.define_compilation_cache()
+cli.define_processes()
 
 
 def main() -> None:
   # A signal that comes during the slow imports must not be lost.
   stop = stopping.StopRequest().install()
 
-  from recog_jax.engine import compilation_cache, experiment, probe, train
+  from recog_jax.engine import (
+    compilation_cache,
+    experiment,
+    probe,
+    processes,
+    train,
+  )
   from recog_jax.engine import config as config_lib
   from recog_jax.engine.goodput import process_age
   from recog_jax.engine.lock import locked
@@ -53,28 +60,34 @@ def main() -> None:
   overrides = config_flags.get_override_values(flag)
   workdir = Path(_WORKDIR.value or config_lib.default_workdir(spec, overrides))
   data_dir = flags.FLAGS.data_dir
-  source = config.data.source
-  if source.name == 'tfds':
-    from recog_jax.data.prepare import ensure  # Half a second.
-
-    ensure(source.dataset, data_dir)
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   profile = Profile(_PROFILE.value, workdir)
-  ex = experiment.build(config, data_dir)
-  with locked(workdir):
-    config_lib.keep(workdir, config)
-    canonical = config_lib.canonical(config)
-    if ex.settings.probe is not None:
-      probe.run(ex, workdir, config=canonical, stop=stop)
-    else:
-      train.train(
-        ex,
-        workdir,
-        config=canonical,
-        stop=stop,
-        profile=profile,
-        start_seconds=process_age(),
-      )
+  canonical = config_lib.canonical(config)
+  where = processes.find(
+    flags.FLAGS.coordinator, flags.FLAGS.num_processes, flags.FLAGS.process_id
+  )
+  facts = processes.facts(canonical, workdir)
+  with processes.joined(where, facts, stop, flags.FLAGS.start_seconds):
+    source = config.data.source
+    if source.name == 'tfds':
+      from recog_jax.data.prepare import ensure  # Half a second.
+
+      processes.one_first(lambda: ensure(source.dataset, data_dir))
+    ex = experiment.build(config, data_dir)
+    with locked(workdir, held=processes.is_first()):
+      if processes.is_first():
+        config_lib.keep(workdir, config)
+      if ex.settings.probe is not None:
+        probe.run(ex, workdir, config=canonical, stop=stop)
+      else:
+        train.train(
+          ex,
+          workdir,
+          config=canonical,
+          stop=stop,
+          profile=profile,
+          start_seconds=process_age(),
+        )
 
 
 if __name__ == '__main__':

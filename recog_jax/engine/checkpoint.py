@@ -27,7 +27,11 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from recog_jax.engine.paths import path_name
+from recog_jax.engine.processes import of_first
 from recog_jax.errors import UserError, warn
+
+# So many newest checkpoints are tried.
+_MOST_STEPS = 64
 
 
 def _leaf_checksum(x: jax.Array) -> jax.Array:
@@ -376,7 +380,7 @@ class Checkpoints:
       UserError: there are checkpoints, and all are damaged.
     """
     damaged = []
-    for step in reversed(self.steps()):
+    for step in of_first(self.steps()[::-1], _MOST_STEPS):
       try:
         found = self.load(step, abstract_state)
       except ValueError as error:

@@ -9,12 +9,19 @@ from recog_jax.errors import UserError
 
 
 @contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
+def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
   """Holds `workdir/.lock`; the kernel releases it however the process ends.
+
+  Args:
+    workdir: the run's folder.
+    held: False does nothing: the run's first process has the lock.
 
   Raises:
     UserError: another process trains there.
   """
+  if not held:
+    yield
+    return
   workdir.mkdir(parents=True, exist_ok=True)
   with (workdir / '.lock').open('a') as file:
     try:

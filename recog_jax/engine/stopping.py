@@ -7,6 +7,10 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+  from recog_jax.engine.channel import Channel
 
 # Launchers such as `timeout` signal a process and then its group: what comes
 # this soon after the first signal is the same request.
@@ -27,6 +31,8 @@ class StopRequest:
 
   def __init__(self) -> None:
     self.requested: str | None = None
+    self._channel: Channel | None = None
+    self._asked = False
 
   def install(self) -> 'StopRequest':
     """Takes over both signals; for the main thread of a command."""
@@ -45,6 +51,17 @@ class StopRequest:
     del frame
     self.requested = signal.Signals(number).name
 
+  def share(self, channel: 'Channel') -> None:
+    """A request to one process is one to all of them, from now on."""
+    self._channel = channel
+    if self.requested:
+      self._ask_all(self.requested)
+
+  def _ask_all(self, reason: str) -> None:
+    if self._channel is not None and not self._asked:
+      self._asked = True
+      self._channel.request_stop(reason)
+
   def _listen(self) -> None:
     first = None
     while True:
@@ -60,10 +77,18 @@ class StopRequest:
           file=sys.stderr,
           flush=True,
         )
+        self._ask_all(signal.Signals(number).name)
       elif now - first > _SAME_SECONDS:
         os._exit(128 + number)
 
   def check(self) -> None:
-    """Raises Stopped if a stop was asked for."""
-    if self.requested:
-      raise Stopped(self.requested)
+    """Raises Stopped if a stop was asked for: in all processes alike.
+
+    To be called in the same order everywhere.
+    """
+    if self._channel is None:
+      reason = self.requested
+    else:
+      reason = self._channel.pass_place()
+    if reason:
+      raise Stopped(reason)
