@@ -111,6 +111,10 @@ def joined(
     channel.connect(host, int(port) + 1, facts, seconds)
   try:
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
+    # Deaths and preemptions are the channel's business: jax's own services
+    # would end with a stack trace, and take SIGTERM away from `stop`.
+    jax.config.update('jax_enable_recoverability', True)
+    jax.config.update('jax_enable_preemption_service', False)
     jax.distributed.initialize(
       address, count, process, initialization_timeout=int(seconds)
     )
