@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.count_macs import multiply_adds
+from recog_jax.engine.planning.flops import multiply_adds
 from experiments.model_rows import ROWS, image_models, number
 from recog_jax.engine import registry
 from recog_jax.errors import UserError
