@@ -154,7 +154,8 @@ def compile_step(ex: Experiment, kind: Kind, topology: str) -> Compiled:
         ('temp', 'temp'),
         ('code', 'generated_code'),
       )
-    },
+    }
+    | {'peak': int(stats.peak_memory_in_bytes)},
     flops=2 * _multiply_adds(ex, kind, program) / count,
     compiler_flops=float(cost.get('flops', 0)),
     compiler_bytes=float(cost.get('bytes accessed', 0)),

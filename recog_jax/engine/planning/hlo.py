@@ -205,23 +205,42 @@ class Module:
         yield made, name, count
 
   def collectives(self) -> list[Collective]:
-    """Those of a step, in the program's order within each computation."""
-    found = []
-    for made, name, count in self.instructions():
+    """Those of a step, in the program's order within each computation.
+
+    The TPU's compiler cuts some in parts and puts each into a fusion with other
+    work: they are one, and have one channel.
+    """
+    found, channels = [], set()
+    for made, name, count in self._with_fused():
       kind = made.opcode.removesuffix('-start')
       if kind not in COLLECTIVES:
         continue
+      channel = re.search(r'channel_id=(\d+)', made.text)
+      if name not in self.times and channel:
+        if (kind, channel[1]) in channels:
+          continue
+        channels.add((kind, channel[1]))
       given = self._given(made, self.computations[name])
-      gets = made.arrays
-      if made.opcode.endswith('-start') and kind != 'all-reduce':
-        gets = made.arrays[len(made.arrays) // 2 :]
-      side = max(sum(a.bytes for a in given), sum(a.bytes for a in gets))
-      if kind != 'all-gather':
-        side = sum(a.bytes for a in given)
-      found.append(
-        Collective(kind, given, side, self._group(made), count, made.op_name)
-      )
+      side = sum(a.bytes for a in given)
+      if kind == 'all-gather':
+        gets = made.arrays
+        if made.opcode != kind:
+          gets = gets[len(gets) // 2 :]
+        side = max(side, sum(a.bytes for a in gets))
+      group = self._group(made)
+      found.append(Collective(kind, given, side, group, count, made.op_name))
     return found
+
+  def _with_fused(self) -> Iterator[tuple[Instruction, str, int]]:
+    """`instructions`, and those inside of fusions."""
+    todo = list(self.times.items())
+    while todo:
+      name, count = todo.pop(0)
+      for made in self.computations.get(name, {}).values():
+        yield made, name, count
+        called = made.called('calls') if made.opcode == 'fusion' else None
+        if called:
+          todo.append((called, count))
 
   def _given(
     self, made: Instruction, computation: Mapping[str, Instruction]

@@ -162,14 +162,14 @@ def compile_kind(
   one = compiled.compile_step(ex, kind, place.name)
   found = report.read(one, place)
   if request.save is not None:
-    where = place.name.replace(':', '-')
-    compiled.save(
-      one,
-      request.save,
-      f'{request.name}-{where}-{kind.shape}',
-      report.numbers(found),
-    )
+    name = file_name(request, place, kind)
+    compiled.save(one, request.save, name, report.numbers(found))
   return found
+
+
+def file_name(request: Request, place: Topology, kind: compiled.Kind) -> str:
+  """Of what is kept of one batch shape."""
+  return f'{request.name}-{place.name.replace(":", "-")}-{kind.shape}'
 
 
 def sweep(request: Request, name: str) -> Iterator[str]:
