@@ -53,7 +53,8 @@ class Compiled:
     optimizer_bytes: of the optimizer's state and the average of weights.
     other_bytes: of the rest of the state (running statistics).
     batch_bytes: of the batch.
-    memory: the compiler's `argument`, `output`, `alias`, `temp`, `code`, bytes.
+    memory: the compiler's `argument`, `output`, `alias`, `temp`, `code` and
+      `peak`, bytes.
     flops: of convolutions and matrix products, counted from what was traced.
     compiler_flops: the compiler's own count; a loop's body counts once.
     compiler_bytes: the compiler's count of bytes read and written, the same.
@@ -80,12 +81,14 @@ class Compiled:
 
   @property
   def peak_bytes(self) -> int:
-    """Of memory: what goes in, what comes out elsewhere, and what is between.
+    """Of memory, the program included.
 
-    The program itself lies in memory too.
+    The compiler's own peak of what lives at the same time; where it gives none,
+    all that goes in, comes out elsewhere and is between.
     """
     m = self.memory
-    return m['argument'] + m['output'] - m['alias'] + m['temp'] + m['code']
+    between = m['argument'] + m['output'] - m['alias'] + m['temp']
+    return (m['peak'] or between) + m['code']
 
 
 class DoesNotFitError(UserError):
@@ -189,8 +192,10 @@ def _local_bytes(tree: Any) -> int:
 
 def _why_full(error: str, kind: Kind, topology: str) -> str:
   """The compiler's numbers in a sentence."""
-  used = re.search(r'Used ([\d.]+\w) of ([\d.]+\w) hbm', error)
-  numbers = f' ({used[1]} of {used[2]})' if used else ''
+  used = re.search(
+    r'\(([\d.]+\w)\) exceeds available HBM \(([\d.]+\w)\)', error
+  ) or re.search(r'Used ([\d.]+\w) of ([\d.]+\w) hbm', error)
+  numbers = f' (temporaries {used[1]}iB of {used[2]}iB)' if used else ''
   return (
     f'a batch of {kind.shape} does not fit the memory of a chip of {topology}'
     f'{numbers}: lower the batch (--batch_per_chip, or --sweep=batch finds the '

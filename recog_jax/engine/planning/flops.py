@@ -39,6 +39,8 @@ def _of(jaxpr: Any) -> int:
       total += max(map(_of, _inner(eqn)))
     else:
       times = eqn.params['length'] if kind == 'scan' else 1
+      if kind == 'shard_map':  # Inside is what one device does.
+        times = eqn.params['mesh'].size
       total += times * sum(map(_of, _inner(eqn)))
   return total
 

@@ -95,7 +95,8 @@ def lines(found: Read, topology: Topology, hbm: float | None) -> Iterator[str]:
     f'{size(c.other_bytes)}, batch {size(c.batch_bytes)}'
   )
   yield (
-    f'    activations and temporaries {size(c.memory["temp"])}, program '
+    f'    activations and temporaries {size(c.memory["temp"])} (not all at '
+    f'once), program '
     f'{size(c.memory["code"])}'
   )
   of = f' of {size(hbm)} ({c.peak_bytes / hbm:.0%})' if hbm else ''
