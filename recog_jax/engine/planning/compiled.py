@@ -83,12 +83,14 @@ class Compiled:
   def peak_bytes(self) -> int:
     """Of memory, the program included.
 
-    The compiler's own peak of what lives at the same time; where it gives none,
-    all that goes in, comes out elsewhere and is between.
+    The TPU compiler's own peak of what lives at the same time. The CPU's leaves
+    temporaries out: there it is all that goes in, comes out elsewhere and is
+    between.
     """
     m = self.memory
     between = m['argument'] + m['output'] - m['alias'] + m['temp']
-    return (m['peak'] or between) + m['code']
+    simulated = self.topology.startswith('cpu:')
+    return (between if simulated else m['peak']) + m['code']
 
 
 class DoesNotFitError(UserError):

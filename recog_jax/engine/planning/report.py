@@ -100,9 +100,9 @@ def lines(found: Read, topology: Topology, hbm: float | None) -> Iterator[str]:
     f'{size(c.memory["code"])}'
   )
   of = f' of {size(hbm)} ({c.peak_bytes / hbm:.0%})' if hbm else ''
-  yield f'    peak {size(c.peak_bytes)}{of}, with the padding of layouts'
+  yield f'    peak {size(c.peak_bytes)}{of}'
   yield (
-    f'  work of a device in a step: {c.flops / 1e9:,.1f} GFLOP of products'
+    f'  work of a device in a step: {c.flops / 1e9:,.4g} GFLOP of products'
     f'{_agreement(c)}'
   )
   yield (
@@ -132,7 +132,7 @@ def _agreement(c: Compiled) -> str:
   if not c.compiler_flops:
     return ''
   return (
-    f' (the compiler counts {c.compiler_flops / 1e9:,.1f}, '
+    f' (the compiler counts {c.compiler_flops / 1e9:,.4g}, '
     f'{c.compiler_flops / max(c.flops, 1) - 1:+.1%}; it takes loops once and '
     'element-wise work as well)'
   )
