@@ -312,7 +312,10 @@ class Module:
     if kind == 'dynamic-slice':
       total = sum(a.bytes for a in made.arrays if a.space == 0)
     if kind == 'dynamic-update-slice' and operands[1]:
-      return 2 * sum(a.bytes for a in operands[1].arrays)
+      # Only the part moves, from where it is to where the whole is.
+      whole = sum(a.space == 0 for a in made.arrays)
+      new = operands[1].arrays
+      return sum(a.bytes * (whole + (a.space == 0)) for a in new)
     return total + self._written(inside, made)
 
   def _read(
