@@ -12,6 +12,7 @@ it can be; on v5p it is a number of rows a chip, so that the batch grows.
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,15 +30,33 @@ class Row:
     config: name of its file.
     pod: overrides on 256 chips.
     v5p_rows: a chip, on the largest slice.
+    label: in the table; None: the config's name.
+    always: overrides everywhere.
+    topologies: where it is planned.
   """
 
   config: str
   pod: tuple[tuple[str, object], ...]
   v5p_rows: int
+  label: str | None = None
+  always: tuple[tuple[str, object], ...] = ()
+  topologies: tuple[str, ...] = TOPOLOGIES
+
+  @property
+  def name(self) -> str:
+    return self.label or self.config
 
 
 ROWS = (
   Row('resnet50_imagenet', (), 32),
+  Row(
+    'resnet50_imagenet',
+    (),
+    32,
+    'resnet50_imagenet_local_norm',
+    (('parallelism', 'pmap'), ('sync_batch_norm', False)),
+    ('v5e:16x16',),
+  ),
   Row('vit_s16_imagenet', (), 32),
   Row(
     'conformer_ctc_librispeech',
@@ -54,14 +73,17 @@ def request_of(row: Row, name: str, folder: Path):
   from recog_jax.engine.planning.planner import Request
 
   overrides = dict(row.pod) if name != 'v5e:2x2' else {}
+  overrides |= dict(row.always)
   per_chip = row.v5p_rows if name.startswith('v5p') else None
   if per_chip:
     overrides.pop('data.buckets.rows_multiple', None)
   path = Path(__file__).parent.parent / 'configs' / f'{row.config}.py'
   config = config_lib.load(str(path)).unlock()
-  config.update_from_flattened_dict(overrides)
+  for key, value in overrides.items():
+    *path, last = key.split('.')
+    functools.reduce(getattr, path, config)[last] = value
   return Request(
-    config=config, name=row.config, batch_per_chip=per_chip, save=folder
+    config=config, name=row.name, batch_per_chip=per_chip, save=folder
   )
 
 
@@ -75,8 +97,8 @@ def main() -> None:
   topology.simulate(TOPOLOGIES)
   lines = []
   for row in ROWS:
-    for name in TOPOLOGIES:
-      chosen = args.only in (None, row.config)
+    for name in row.topologies:
+      chosen = args.only in (None, row.name)
       chosen &= args.topology in (None, name) and not args.write
       lines += _row(row, name, args.folder, chosen)
   _OUT.write_text(_HEAD + ''.join(lines))
@@ -99,12 +121,12 @@ def _row(row: Row, name: str, folder: Path, make: bool) -> Iterator[str]:
   if one is None:
     if not make:
       return
-    print(f'{row.config} on {name}, batch {kind.shape}', flush=True)
+    print(f'{row.name} on {name}, batch {kind.shape}', flush=True)
     try:
       found = planner.compile_kind(ex, kind, request, place)
     except compiled.DoesNotFitError as error:
       print(error, flush=True)
-      yield f'| {row.config} | {name} | {kind.shape} | does not fit |\n'
+      yield f'| {row.name} | {name} | {kind.shape} | does not fit |\n'
       return
     one = found.compiled
   found = report.read(one, place)
@@ -119,7 +141,7 @@ def _row(row: Row, name: str, folder: Path, make: bool) -> Iterator[str]:
     f'{n} {kind} {report.size(b)}' for (kind, _), (n, b) in table.items()
   )
   yield (
-    f'| {row.config} | {name} | {one.shape} | {one.rows / one.devices:g} '
+    f'| {row.name} | {name} | {one.shape} | {one.rows / one.devices:g} '
     f'| {report.size(one.param_bytes)} | {report.size(one.optimizer_bytes)} '
     f'| {report.size(one.memory["temp"])} '
     f'| {report.size(one.peak_bytes)} ({one.peak_bytes / place.chip.hbm:.0%}) '

@@ -4,7 +4,8 @@
 
 Reads the programs that `experiments.plan_table` has kept (v5e:2x2 and
 v5p:8x8x16) and writes experiments/scaling.csv and scaling.png. Nothing was
-measured: every point is an ESTIMATE.
+measured: every point is an ESTIMATE. "Norm per chip" is the same step with the
+collectives of parallelism='pmap', sync_batch_norm=False (on v5e:16x16).
 
 A step on n chips with the same rows a chip takes
 
@@ -58,20 +59,32 @@ SLICES = {
   ),
 }
 _COMPILED = {'v5e': 'v5e-2x2', 'v5p': 'v5p-8x8x16'}
-# Name in the figure: beginning of the kept programs' names.
+# Name in the figure: beginning of the kept programs' names, and of that whose
+# collectives are taken instead.
 CURVES = {
-  'ResNet-50': 'resnet50_imagenet',
-  'ResNet-50, norm per chip': 'resnet50_imagenet_local_norm',
-  'ViT-S/16': 'vit_s16_imagenet',
-  'Conformer-CTC small': 'conformer_ctc_librispeech',
-  'BLSTM-CTC': 'lstm_ctc_librispeech',
+  'ResNet-50': ('resnet50_imagenet', None),
+  'ResNet-50, norm per chip': (
+    'resnet50_imagenet',
+    'resnet50_imagenet_local_norm-v5e-16x16',
+  ),
+  'ViT-S/16': ('vit_s16_imagenet', None),
+  'Conformer-CTC small': ('conformer_ctc_librispeech', None),
+  'BLSTM-CTC': ('lstm_ctc_librispeech', None),
 }
 
 
-def curve(found: compiled.Compiled, kind: str) -> list[dict[str, object]]:
-  """One row for each slice of a kind of chip."""
-  chip, module = CHIPS[kind], hlo.Module(found.hlo)
-  collectives, moved = module.collectives(), module.hbm_bytes()
+def curve(
+  found: compiled.Compiled, other: compiled.Compiled, kind: str
+) -> list[dict[str, object]]:
+  """One row for each slice of a kind of chip.
+
+  Args:
+    found: what a chip does.
+    other: the program whose collectives are taken.
+    kind: of chip.
+  """
+  chip, moved = CHIPS[kind], hlo.Module(found.hlo).hbm_bytes()
+  collectives = hlo.Module(other.hlo).collectives()
   rows = []
   for sides in SLICES[kind]:
     _, shape = parse(f'{kind}:{sides}')
@@ -83,7 +96,7 @@ def curve(found: compiled.Compiled, kind: str) -> list[dict[str, object]]:
       shape,
       flops=found.flops,
       hbm_bytes=moved,
-      collectives=over(collectives, found.devices, chips),
+      collectives=over(collectives, other.devices, chips),
     )
     rows.append(
       {
@@ -147,19 +160,25 @@ def _draw(curves: dict[tuple[str, str], list[dict]], path: Path) -> None:
   figure.savefig(path, dpi=110)
 
 
+def _load(folder: Path, begin: str) -> compiled.Compiled | None:
+  files = sorted(folder.glob(f'{begin}-*.json'))
+  if not files:
+    print(f'missing: {begin}')
+    return None
+  return compiled.load(folder, files[-1].stem)
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
   parser.add_argument('--folder', type=Path, default=Path('plans'))
   args = parser.parse_args()
   curves = {}
-  for name, config in CURVES.items():
+  for name, (config, other) in CURVES.items():
     for kind, where in _COMPILED.items():
-      files = sorted(args.folder.glob(f'{config}-{where}-*.json'))
-      if not files:
-        print(f'missing: {config} on {where}')
-        continue
-      found = compiled.load(args.folder, files[-1].stem)
-      curves[name, kind] = curve(found, kind)
+      found = _load(args.folder, f'{config}-{where}')
+      instead = _load(args.folder, other) if other else found
+      if found and instead:
+        curves[name, kind] = curve(found, instead, kind)
   with (_HERE / 'scaling.csv').open('w', newline='') as file:
     first = next(iter(curves.values()))[0]
     writer = csv.DictWriter(file, ['config', *first])
