@@ -164,10 +164,11 @@ compiling took (on two shared CPU cores). Memory, FLOPs, traffic and collectives
 are read from the compiled program, a chip and a step. "Agree" is how far the
 compiler's FLOPs are from those counted in the traced products; it counts the
 body of a loop (LSTM, accumulation) once. Times are ESTIMATES from published
-peaks (`recog_jax/engine/planning/chips.py`), the last but one and two columns
-with collectives behind nothing to behind all other work. LibriSpeech and
-ImageNet were not there: their published sizes stand in for them. Speech is
-planned for its longest length bucket.
+peaks (`recog_jax/engine/planning/chips.py`); of a loop over time they leave out
+what each turn costs beside its work. Ranges go from collectives behind nothing
+to behind all other work. LibriSpeech and ImageNet were not there: their
+published sizes stand in for them. Speech is planned for its longest length
+bucket.
 
 | config | topology | batch | rows a chip | parameters | optimizer | temporaries | peak HBM | GFLOP | agree | HBM traffic | collectives | compute | HBM | interconnect | binds | examples/s a chip | days | compiled in |
 |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|

@@ -13,8 +13,8 @@ A step on n chips with the same rows a chip takes
   T(n) = max(P, C(n))    if all of them run behind other work,
 
 with P what one chip does alone, the longer of its products at the peak of the
-matrix units and its traffic at the bandwidth of memory, and efficiency T(4) /
-T(n) (of v5p, T(4) in a 2x2x1). C(n) adds up the program's collectives:
+matrix units and its traffic at the bandwidth of memory. Efficiency is P / T(n).
+C(n) adds up the program's collectives:
 
   all-reduce of V bytes:  2 (V (n - 1) / n / B + H)
 
@@ -106,14 +106,10 @@ def curve(
         'on_chip_ms': 1e3 * line.on_chip,
         'latency_ms': 1e3 * line.latency,
         'transfer_ms': 1e3 * line.transfer,
-        'no_overlap': line.worst,
-        'full_overlap': line.best,
+        'no_overlap': line.on_chip / line.worst,
+        'full_overlap': line.on_chip / line.best,
       }
     )
-  for overlap in ('no_overlap', 'full_overlap'):
-    first = rows[0][overlap]
-    for row in rows:
-      row[overlap] = first / row[overlap]
   return rows
 
 
@@ -150,8 +146,8 @@ def _draw(curves: dict[tuple[str, str], list[dict]], path: Path) -> None:
     panel.set_title(f'TPU {kind}: estimate, not measured')
     panel.grid(alpha=0.3)
     panel.legend(fontsize=7, loc='lower left')
-  panels[0].set_ylabel('weak-scaling efficiency, T(4) / T(n)')
-  panels[0].set_ylim(0, 1.05)
+  panels[0].set_ylabel('weak-scaling efficiency, P / T(n)')
+  panels[0].set_ylim(0, 1.03)
   figure.suptitle(
     'Solid: collectives overlap with nothing. Dotted: with everything.',
     fontsize=9,
