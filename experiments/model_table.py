@@ -5,12 +5,12 @@
   python -m experiments.model_table --markdown=experiments/model_table.md
 
 Columns: parameters; multiply-adds (MACs) of one image in evaluation, which are
-those of convolutions and matrix products (see count_macs.py); what is published
-of both, with its source (see model_rows.py); the same of torchvision's or
-timm's model, as torch counts them; and the largest difference of logits between
-the two, by max(1, largest |logit|), for two random images, and random weights
-and BatchNorm statistics that `recog_jax.models.image.import_torch` took from
-torch.
+those of convolutions and matrix products (see recog_jax/engine/planning/
+flops.py); what is published of both, with its source (see model_rows.py); the
+same of torchvision's or timm's model, as torch counts them; and the largest
+difference of logits between the two, by max(1, largest |logit|), for two random
+images, and random weights and BatchNorm statistics that
+`recog_jax.models.image.import_torch` took from torch.
 
 Exits with 1 if a difference exceeds 1e-4, or a peer has other numbers of
 parameters or MACs.
@@ -109,7 +109,7 @@ class Ours:
     return self.module.apply(variables, x, train=False)[0]
 
   def macs(self) -> int:
-    from experiments.count_macs import multiply_adds
+    from recog_jax.engine.planning.flops import multiply_adds
 
     return multiply_adds(self._logits, self.shapes, self._x)
 

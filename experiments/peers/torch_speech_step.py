@@ -89,7 +89,7 @@ class RelativeAttention(nn.Module):
     k, v = k.transpose(1, 2), v.transpose(1, 2)
     r = self.position(table).reshape(-1, self.heads, d // self.heads)
     scores = (q + self.position_bias).transpose(1, 2) @ r.permute(1, 2, 0)
-    # Distances t - 1 ... 1 - t to keys: `relative_shift` of our attention.
+    # Distances t - 1 ... 1 - t to keys (Dai et al., 2019, appendix B).
     scores = functional.pad(scores, (0, 1)).reshape(b, self.heads, -1)
     scores = scores[..., t - 1 : t - 1 + t * (2 * t - 1)]
     scores = scores.reshape(b, self.heads, t, 2 * t - 1)[..., :t]

@@ -127,6 +127,10 @@ class ImageData:
       labels[labels >= 0], minlength=len(self.info.label_names)
     )
 
+  def batch_kinds(self) -> list[tuple[int, int, float]]:
+    """For each batch shape a step that has it, its rows, its steps an epoch."""
+    return [(0, self.batch_size, self.steps_per_epoch)]
+
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""
     return {

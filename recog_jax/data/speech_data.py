@@ -262,6 +262,10 @@ class SpeechData:
   def steps_per_epoch(self) -> float:
     return self._plan.steps_per_epoch
 
+  def batch_kinds(self) -> list[tuple[int, int, float]]:
+    """For each batch shape a step that has it, its rows, its steps an epoch."""
+    return self._plan.kinds()
+
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""
     return {

@@ -202,6 +202,15 @@ class SpeechTrainPlan:
       np.ones(n, bool),
     )
 
+  def kinds(self) -> list[tuple[int, int, float]]:
+    """(first step, rows, steps of the first epoch) of each bucket in it."""
+    places = [k for k, _ in self._epochs(0)[1]]
+    return [
+      (places.index(k), bucket.rows, places.count(k))
+      for k, bucket in enumerate(self.buckets)
+      if k in places
+    ]
+
   def padding_share(self, epoch: int = 0) -> float:
     """Padding frames of an epoch's batches, as a share of all frames."""
     items, batches = self._batches(epoch)

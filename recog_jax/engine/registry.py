@@ -74,6 +74,8 @@ TABLES: dict[str, dict[str, str]] = {
     'common_voice': f'{_SOURCES}.speech_files:common_voice',
     'synth': f'{_SOURCES}.synth:synth',
     'fake_speech': f'{_SOURCES}.fake_speech:fake_speech',
+    'published': f'{_SOURCES}.published:published',
+    'published_speech': f'{_SOURCES}.published:published_speech',
   },
   # What reads the weights of other programs.
   'weights': {

@@ -27,21 +27,34 @@ def sinusoids(positions: np.ndarray, dim: int) -> np.ndarray:
   return np.concatenate([np.sin(angles), np.cos(angles)], -1).astype(np.float32)
 
 
-def relative_shift(scores: jax.Array) -> jax.Array:
-  """Scores by distance to scores by key (Dai et al., 2019, appendix B).
+def relative_scores(
+  q: jax.Array, kernel: jax.Array, dtype: jnp.dtype
+) -> jax.Array:
+  """Products of queries with projected sinusoids of the distance to each key.
+
+  Dai et al., 2019 (arXiv:1901.02860, appendix B), make them for all 2t - 1
+  distances and then shift row i by i places. A TPU has to lay the scores out
+  anew for that, which was a third of a Conformer's memory traffic. Here the
+  sine of a distance w (i - j) is taken apart by sin(a - b) = sin a cos b - cos
+  a sin b, and its cosine: what depends on i goes into the query, and one
+  product with the sinusoids of j is left, which needs no shift.
 
   Args:
-    scores: `... t 2t-1`, the last axis being the distances query - key from
-      t - 1 down to 1 - t.
+    q: `b t n h`.
+    kernel: `d n h`, projects the sinusoids of a distance, sines first.
+    dtype: of the products.
 
   Returns:
-    `... t t`: entry i, j is the score of query i at distance i - j.
+    `b n t t`: entry i, j is of query i at the distance i - j.
   """
-  *lead, t, width = scores.shape
-  # With one more column, rows that are one shorter start one later each time.
-  x = jnp.pad(scores, [(0, 0)] * (len(lead) + 1) + [(0, 1)])
-  x = x.reshape(*lead, t * (width + 1))[..., t - 1 : t - 1 + t * width]
-  return x.reshape(*lead, t, width)[..., :t]
+  t, dim = q.shape[1], kernel.shape[0]
+  table = sinusoids(np.arange(t), dim)
+  sin, cos = np.split(table[:, None], 2, -1)
+  along = jnp.einsum('btnh,dnh->btnd', q, kernel.astype(q.dtype))
+  on_sine, on_cosine = jnp.split(at_least_float32(along), 2, -1)
+  turned = [on_cosine * sin - on_sine * cos, on_sine * sin + on_cosine * cos]
+  turned = jnp.concatenate(turned, -1).astype(dtype)
+  return jnp.einsum('btnd,sd->bnts', turned, jnp.asarray(table, dtype))
 
 
 def rotate(x: jax.Array) -> jax.Array:
@@ -80,6 +93,17 @@ class _Projections(nn.Module):
     y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
     y = split_tensor(y + bias.reshape(shape), axis=3)
     return y[:, :, 0], y[:, :, 1], y[:, :, 2]
+
+
+class _Kernel(nn.Module):
+  """The parameter `kernel` `d d`, as a dense layer without bias has it."""
+
+  dim: int
+
+  @nn.compact
+  def __call__(self) -> jax.Array:
+    init, shape = nn.initializers.lecun_normal(), (self.dim, self.dim)
+    return self.param('kernel', init, shape, jnp.float32)
 
 
 class SelfAttention(nn.Module):
@@ -125,15 +149,15 @@ class SelfAttention(nn.Module):
 
   def _relative(self, q):
     """Queries for contents, and `b n t t` scores of the distances."""
-    t, head = q.shape[1], q.shape[-1]
+    head = q.shape[-1]
     shape, zeros = (self.heads, head), nn.initializers.zeros
     content = self.param('content_bias', zeros, shape, jnp.float32)
     position = self.param('position_bias', zeros, shape, jnp.float32)
     dim = self.heads * head
-    table = sinusoids(np.arange(t - 1, -t, -1), dim)
-    project = nn.Dense(dim, use_bias=False, dtype=self.dtype, name='position')
-    r = project(jnp.asarray(table, self.dtype)).reshape(-1, *shape)
-    scores = jnp.einsum('btnh,snh->bnts', q + position.astype(self.dtype), r)
+    # The kernel of a dense layer from sinusoids of the distance.
+    kernel = _Kernel(dim, name='position')().reshape(dim, *shape)
+    scores = relative_scores(
+      q + position.astype(self.dtype), kernel, self.dtype
+    )
     # `dot_product_attention` scales what it computes, not the bias.
-    bias = relative_shift(scores) * head**-0.5
-    return q + content.astype(self.dtype), bias
+    return q + content.astype(self.dtype), scores * head**-0.5

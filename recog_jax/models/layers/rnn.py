@@ -185,10 +185,12 @@ def _project_inputs(x, sides):
   d, f, g = sides['input_kernel'].shape
   b, t, _ = x.shape
   kernel = sides['input_kernel'].transpose(0, 2, 1).reshape(d * g, f)
-  columns = x.transpose(2, 1, 0).reshape(f, t * b)
-  y = jnp.dot(
+  # Not as columns `f (t b)`: where b is divided over devices, the frames of all
+  # of them would be gathered on each.
+  y = jax.lax.dot_general(
     kernel.astype(x.dtype),
-    columns,
+    x.transpose(2, 1, 0),
+    (((1,), (0,)), ((), ())),
     preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
   )
   y = y.reshape(d, g, t, b)

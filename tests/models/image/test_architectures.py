@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.count_macs import multiply_adds
 from experiments.model_rows import ROWS, image_models, number
 from recog_jax.engine import registry
+from recog_jax.engine.planning.flops import multiply_adds
 from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import conv2d
 from tests.models.random_values import random_like

@@ -8,7 +8,7 @@ import pytest
 from recog_jax.models.layers.attention import (
   POSITIONS,
   SelfAttention,
-  relative_shift,
+  relative_scores,
   rotate,
   sinusoids,
 )
@@ -28,14 +28,18 @@ def _variables(module, x, seed=1):
   return random_like(shapes, spread=0.5, seed=seed)
 
 
-def test_relative_shift_equals_a_loop():
-  for t in (1, 2, 5):
-    scores = np.asarray(_random((2, 3, t, 2 * t - 1)))
+def test_relative_scores_equal_those_by_distance():
+  """As the paper has them: a score for each distance, then a shift."""
+  for t, dim in ((1, 4), (2, 4), (50, 12)):
+    q, kernel = _random((2, t, 3, 5)), _random((dim, 3, 5), seed=1)
+    table = sinusoids(np.arange(t - 1, -t, -1), dim)
+    by_distance = np.einsum('btnh,sd,dnh->bnts', q, table, kernel)
     want = np.zeros((2, 3, t, t), np.float32)
     for i in range(t):
       for j in range(t):
-        want[:, :, i, j] = scores[:, :, i, t - 1 - (i - j)]
-    np.testing.assert_array_equal(relative_shift(jnp.asarray(scores)), want)
+        want[:, :, i, j] = by_distance[:, :, i, t - 1 - (i - j)]
+    got = relative_scores(q, kernel, jnp.float32)
+    np.testing.assert_allclose(got, want, atol=1e-4)
 
 
 def test_sinusoids_of_the_paper():

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from recog_jax.models.layers.conv import target_backend
+from recog_jax import tracing
 
 
 def _inner(eqn: Any) -> Iterator[Any]:
@@ -30,17 +30,27 @@ def _of(jaxpr: Any) -> int:
       summed = math.prod(shape[axis] for axis in contracted)
       total += eqn.outvars[0].aval.size * summed
     elif kind == 'conv_general_dilated':
-      kernel = eqn.invars[1].aval
-      outputs = kernel.shape[eqn.params['dimension_numbers'].rhs_spec[0]]
-      total += eqn.outvars[0].aval.size * kernel.size // outputs
+      total += _of_convolution(eqn)
     elif kind == 'while':
-      raise ValueError('how often a while loop runs is not known')
+      inner = sum(map(_of, _inner(eqn)))
+      if inner:
+        raise ValueError('how often a while loop runs is not known')
     elif kind == 'cond':
       total += max(map(_of, _inner(eqn)))
     else:
       times = eqn.params['length'] if kind == 'scan' else 1
+      if kind == 'shard_map':  # Inside is what one device does.
+        times = eqn.params['mesh'].size
       total += times * sum(map(_of, _inner(eqn)))
   return total
+
+
+def _of_convolution(eqn: Any) -> int:
+  kernel = eqn.invars[1].aval
+  outputs = kernel.shape[eqn.params['dimension_numbers'].rhs_spec[0]]
+  count = eqn.outvars[0].aval.size * kernel.size // outputs
+  # The gradient of a stride: what it has put between is zero, and is skipped.
+  return count // math.prod(eqn.params['lhs_dilation'])
 
 
 def multiply_adds(function: Callable, *args: Any) -> int:
@@ -58,7 +68,7 @@ def multiply_adds(function: Callable, *args: Any) -> int:
     *args: arrays, or their shapes as of `jax.eval_shape`.
 
   Raises:
-    ValueError: a while loop.
+    ValueError: a while loop with products in it.
   """
-  with target_backend('tpu'):
+  with tracing.target_backend('tpu'):
     return _of(jax.make_jaxpr(function)(*args).jaxpr)

@@ -1,0 +1,1 @@
+"""What a config needs on devices that are not here: compiled, not run."""
