@@ -9,6 +9,7 @@ The table is drawn again every few seconds until nothing is left to run.
 """
 
 import collections
+import os
 import sys
 import time
 
@@ -102,7 +103,11 @@ def main() -> None:
   while True:
     rows = workdirs.look(root, found.trials)
     text = table(found.trials, rows)
-    print(f'{_CLEAR}{text}' if live else text, flush=True)
+    try:
+      print(f'{_CLEAR}{text}' if live else text, flush=True)
+    except BrokenPipeError:  # `| head` has seen enough.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return
     if _ONCE.value or all(row.state in _ENDED for row in rows.values()):
       return
     time.sleep(_EVERY.value)

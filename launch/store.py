@@ -63,6 +63,21 @@ def read_json(path: epath.Path) -> Any:
     return None
 
 
+def read_rows(path: epath.Path) -> list[dict[str, Any]]:
+  """The rows of a metrics.jsonl, up to one that is only half there."""
+  try:
+    text = path.read_bytes().decode(errors='replace')
+  except OSError:
+    return []
+  rows = []
+  for line in text.splitlines():
+    try:
+      rows.append(json.loads(line))
+    except ValueError:
+      break
+  return rows
+
+
 def write_json(path: epath.Path, value: Any) -> None:
   """Writes a JSON file whole or not at all; an object store does so anyway."""
   path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,6 @@ from etils import epath
 from launch import store
 from launch.sweep import Trial
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import logbook
 from recog_jax.errors import UserError
 
 # What `launch` itself keeps in a workdir: how the last attempt ended.
@@ -108,7 +107,7 @@ def _look(workdir: epath.Path, trial: Trial, ends: dict[str, int]) -> Progress:
     metric = summary_metric(summary)
     return Progress('finished', summary['step'], summary['step'], metric)
   record = store.read_json(workdir / RECORD) or {}
-  rows = _rows(workdir)
+  rows = store.read_rows(workdir / 'metrics.jsonl')
   step = rows[-1]['step'] if rows else None
   metric = _row_metric(rows, trial.config)
   if locked or (store.is_remote(workdir) and _is_fresh(workdir)):
@@ -155,13 +154,6 @@ def _row_metric(
   return None
 
 
-def _rows(workdir: epath.Path) -> list[dict[str, Any]]:
-  try:
-    return logbook.read(workdir / 'metrics.jsonl')
-  except OSError:
-    return []
-
-
 def _is_fresh(workdir: epath.Path) -> bool:
   newest = max(
     store.modified(workdir / name) for name in ('config.json', 'metrics.jsonl')
@@ -178,7 +170,8 @@ def _length(trial: Trial) -> str:
 def _eta(workdir: epath.Path, row: Progress) -> float | None:
   if row.state != 'running' or row.step is None or row.last_step is None:
     return None
-  timed = [r for r in _rows(workdir) if 'time/seconds' in r][-_RECENT:]
+  rows = store.read_rows(workdir / 'metrics.jsonl')
+  timed = [r for r in rows if 'time/seconds' in r][-_RECENT:]
   if not timed:
     return None
   first, last = timed[0], timed[-1]
