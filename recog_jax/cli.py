@@ -160,6 +160,8 @@ def _config_error(argv: Sequence[str], error: Exception) -> UserError:
       spec = word.split('=', 1)[1]
     elif word == '--config' and i + 1 < len(argv):
       spec = argv[i + 1]
+  if spec is None and not any(w.startswith('--config.') for w in argv):
+    return UserError(str(error).strip().splitlines()[-1])
   try:
     loaded = config.load(spec or '')
     for word in argv:

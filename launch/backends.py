@@ -1,0 +1,108 @@
+"""Where the trials of a sweep run."""
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from launch import devices, local, store, workdirs
+from launch.sweep import Sweep, Trial, keep, main_flags
+from recog_jax.errors import UserError, listed
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """A sweep, and how it is to be run.
+
+  Attributes:
+    sweep: its trials.
+    root: folder of the workdirs.
+    data_dir: for `recog_jax.main`.
+    max_parallel: trials at a time; None for the backend's default.
+    resources: what a trial needs, in the backend's own words.
+  """
+
+  sweep: Sweep
+  root: epath.Path
+  data_dir: str | None = None
+  max_parallel: int | None = None
+  resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+  def workdir(self, trial: Trial) -> str:
+    """As `recog_jax.main` gets it."""
+    return str(self.root / trial.id)
+
+  def unfinished(self) -> list[Trial]:
+    """The trials without results."""
+    return [
+      trial
+      for trial in self.sweep.trials
+      if not workdirs.is_finished(self.root / trial.id, trial)
+    ]
+
+
+def start(backend: str, job: Job, *, dry_run: bool) -> int:
+  """Runs a sweep, or prints what would be run.
+
+  Args:
+    backend: local, skypilot or slurm.
+    job: what to run.
+    dry_run: print commands, tasks or the script instead.
+
+  Returns:
+    The exit code.
+
+  Raises:
+    UserError: a package or credentials are missing, or see `local.run`.
+  """
+  if backend == 'skypilot':
+    from launch import skypilot  # Two seconds.
+
+    return skypilot.start(job, dry_run=dry_run)
+  if backend == 'slurm':
+    from launch import slurm
+
+    return slurm.start(job, dry_run=dry_run)
+  return _start_local(job, dry_run)
+
+
+def _start_local(job: Job, dry_run: bool) -> int:
+  slots = devices.slots(job.max_parallel)
+  if dry_run:
+    print(f'{len(slots)} at a time, each on {slots[0].name}:')
+    for trial in job.sweep.trials:
+      words = main_flags(trial, job.workdir(trial), job.data_dir)
+      print(shlex.join(['python', '-m', 'recog_jax.main', *words]))
+    return 0
+  store.check_access(job.root)
+  keep(job.root, job.sweep)
+  outcome = local.run(job.sweep.trials, job.root, slots, data_dir=job.data_dir)
+  return report(outcome, job.root, len(job.sweep.trials))
+
+
+def report(outcome: local.Outcome, root: epath.Path, count: int) -> int:
+  """Says how a local sweep ended; returns the exit code."""
+  print(
+    f'{len(outcome.finished)} of {count} trials have results in {root}, '
+    f'{len(outcome.ran)} of them from now'
+  )
+  if outcome.interrupted:
+    print(
+      f'not finished: {listed(outcome.interrupted)}; the same command goes on'
+    )
+  for name, why in outcome.failed.items():
+    print(
+      f'failed {local.ATTEMPTS} times: {name}: {why}; see {root / name}',
+      file=sys.stderr,
+    )
+  return outcome.exit_code()
+
+
+def missing(package: str, extra: str) -> UserError:
+  """The error for a backend whose package is not installed."""
+  return UserError(
+    f'this needs {package}, which is not installed: pip install -e ".[{extra}]"'
+  )

@@ -1,0 +1,117 @@
+"""Shows how far the trials of a sweep are, from their workdirs alone.
+
+Examples:
+  python -m launch.status --sweep=experiments/sweeps/digits_lr.py
+  python -m launch.status --sweep=experiments/sweeps/digits_lr.py --once
+  python -m launch.status --sweep=S --workdir=gs://BUCKET/S
+
+The table is drawn again every few seconds until nothing is left to run.
+"""
+
+import collections
+import os
+import sys
+import time
+
+from absl import flags
+
+from recog_jax import cli
+
+_SWEEP = flags.DEFINE_string('sweep', None, 'File with get_sweep().')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of the workdirs (default: runs/sweeps/NAME).'
+)
+_ONCE = flags.DEFINE_bool('once', False, 'Print the table once.')
+_EVERY = flags.DEFINE_float('every', 2.0, 'Seconds between two tables.')
+
+_ENDED = ('finished', 'failed')
+_CLEAR = '\x1b[2J\x1b[H'
+_WIDEST = 48
+
+
+def table(trials, rows) -> str:
+  """The table as text.
+
+  Args:
+    trials: of a sweep, in order.
+    rows: id -> `workdirs.Progress`.
+  """
+  lines = [('trial', 'state', 'step', 'metric', 'ETA', 'overrides')]
+  common = _common(trials)
+  for trial in trials:
+    row = rows[trial.id]
+    text = trial.text(without=common)
+    short = text if len(text) <= _WIDEST else text[: _WIDEST - 3] + '...'
+    lines.append(
+      (
+        trial.id,
+        row.state,
+        _step(row),
+        f'{row.metric[0]} {row.metric[1]:.4g}' if row.metric else '-',
+        _duration(row.eta),
+        short,
+      )
+    )
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  drawn = [
+    '  '.join(w.ljust(n) for w, n in zip(line, widths, strict=True)).rstrip()
+    for line in lines
+  ]
+  counts = collections.Counter(row.state for row in rows.values())
+  total = ', '.join(f'{n} {state}' for state, n in sorted(counts.items()))
+  return '\n'.join([*drawn, f'{len(rows)} trials: {total}'])
+
+
+def _common(trials) -> set[str]:
+  """Keys that all trials set to the same value, and so tell none apart."""
+  if len(trials) < 2:
+    return set()
+  first, *others = (trial.overrides for trial in trials)
+  return {
+    key
+    for key, value in first.items()
+    if all(key in other and other[key] == value for other in others)
+  }
+
+
+def _step(row) -> str:
+  if row.step is None:
+    return '-'
+  return f'{row.step}/{row.last_step}' if row.last_step else str(row.step)
+
+
+def _duration(seconds: float | None) -> str:
+  if seconds is None:
+    return '-'
+  minutes, seconds = divmod(round(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f'{hours} h {minutes:02} min'
+  return f'{minutes} min {seconds:02} s' if minutes else f'{seconds} s'
+
+
+def main() -> None:
+  from launch import store, sweep, workdirs
+  from recog_jax.errors import UserError
+
+  if not _SWEEP.value:
+    raise UserError('say which: --sweep=experiments/sweeps/digits_lr.py')
+  found = sweep.load(_SWEEP.value)
+  root = store.root(_WORKDIR.value or found.default_root())
+  store.check_access(root)
+  live = sys.stdout.isatty() and not _ONCE.value
+  while True:
+    rows = workdirs.look(root, found.trials)
+    text = table(found.trials, rows)
+    try:
+      print(f'{_CLEAR}{text}' if live else text, flush=True)
+    except BrokenPipeError:  # `| head` has seen enough.
+      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+      return
+    if _ONCE.value or all(row.state in _ENDED for row in rows.values()):
+      return
+    time.sleep(_EVERY.value)
+
+
+if __name__ == '__main__':
+  cli.run(main)
