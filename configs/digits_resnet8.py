@@ -12,13 +12,14 @@ Reached 99.5 % (98.8 to 100) of 400 test images in 10 seconds on two cores
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny
+from recog_jax.engine.config import make_tiny, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = 30.0
   config.total_steps = config_dict.placeholder(int)
   config.stop_step = config_dict.placeholder(int)

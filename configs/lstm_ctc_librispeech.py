@@ -16,13 +16,14 @@ greedy, in 48,000 steps on 8 V100 (AlgoPerf's logs).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny_speech
+from recog_jax.engine.config import make_tiny_speech, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = config_dict.placeholder(float)
   config.total_steps = 48_000
   config.stop_step = config_dict.placeholder(int)

@@ -13,13 +13,14 @@ Reached: CER 35.1 % in 19 minutes (experiments/RESULTS.md).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny_speech
+from recog_jax.engine.config import make_tiny_speech, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = config_dict.placeholder(float)
   config.total_steps = 6600
   config.stop_step = config_dict.placeholder(int)

@@ -15,7 +15,7 @@ Reached: WER 1.33 % in 14 minutes on two cores (experiments/RESULTS.md).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny_speech
+from recog_jax.engine.config import make_tiny_speech, partitioning
 
 _DIGITS = 'zero one two three four five six seven eight nine'
 
@@ -24,6 +24,7 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = config_dict.placeholder(float)
   config.total_steps = 6500
   config.stop_step = config_dict.placeholder(int)

@@ -13,7 +13,7 @@ training.
 from ml_collections import ConfigDict, config_dict
 
 from recog_jax.data.sources.synth_words import WORDS, alphabet
-from recog_jax.engine.config import make_tiny_speech
+from recog_jax.engine.config import make_tiny_speech, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
@@ -26,6 +26,7 @@ def get_config(arg: str = '') -> ConfigDict:
   languages = (arg,) if arg in WORDS else tuple(WORDS)
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = config_dict.placeholder(float)
   config.total_steps = 900
   config.stop_step = config_dict.placeholder(int)

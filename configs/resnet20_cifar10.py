@@ -13,13 +13,14 @@ paper's table 6).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny
+from recog_jax.engine.config import make_tiny, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = 182.0
   config.total_steps = config_dict.placeholder(int)
   config.stop_step = config_dict.placeholder(int)

@@ -20,13 +20,14 @@ Not run on such a folder yet. Target from the literature, not reproduced: AUC
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny
+from recog_jax.engine.config import make_tiny, partitioning
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps at 64 pixels on made-up images."""
   config = ConfigDict()
   config.seed = 0
+  config.update(partitioning())
   config.total_epochs = 30.0
   config.total_steps = config_dict.placeholder(int)
   config.stop_step = config_dict.placeholder(int)

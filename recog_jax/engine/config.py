@@ -138,6 +138,22 @@ def inherit(file: str, sibling: str, argument: str = '') -> ConfigDict:
   return load(f'{path}:{argument}' if argument else str(path)).unlock()
 
 
+def partitioning() -> ConfigDict:
+  """How a run is divided over devices, as every config starts with it.
+
+  See `engine.mesh`, `engine.sharding` and `engine.views`.
+  """
+  return ConfigDict(
+    {
+      'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
+      'sharding_rules': '',
+      'parallelism': 'pjit',
+      'sync_batch_norm': True,
+      'reduce_dtype': config_dict.placeholder(str),
+    }
+  )
+
+
 def make_tiny_speech(config: ConfigDict) -> None:
   """Turns a speech config into a few steps of seconds, on generated tones.
 

@@ -67,7 +67,7 @@ def rules_of(given: str | Sequence[Any], params: Any) -> tuple[Rules, bool]:
   Raises:
     UserError: no table has the name, or a rule is not a pair.
   """
-  if isinstance(given, str):
+  if given and isinstance(given, str):
     if given not in TABLES:
       raise unknown_name('table of config.sharding_rules', given, TABLES)
     return TABLES[given], False
