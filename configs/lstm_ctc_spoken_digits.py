@@ -6,7 +6,6 @@ The Free Spoken Digit Dataset (TFDS's `spoken_digit`; 8 kHz, five speakers).
 By its own convention recordings 0 to 4 of each digit and speaker are the test;
 45 to 49 are validation here. One to five recordings of a speaker in a row are
 an example; the 500 test strings are fixed. Targets are the names' characters.
-
 The network is that of Graves and Jaitly, ICML 2014, with two layers on three
 stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 

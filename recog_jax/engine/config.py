@@ -146,7 +146,7 @@ def partitioning() -> ConfigDict:
   return ConfigDict(
     {
       'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
-      'sharding_rules': '',
+      'sharding_rules': (),
       'parallelism': 'pjit',
       'sync_batch_norm': True,
       'reduce_dtype': config_dict.placeholder(str),

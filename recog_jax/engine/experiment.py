@@ -41,7 +41,7 @@ class Settings:
       fitted instead of a training; {} takes the defaults.
     mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
     sharding_rules: ordered (regex, spec) on parameter paths, or the name of a
-      table; nothing takes that of the model's family; see `engine.sharding`.
+      table alone; nothing takes that of the family; see `engine.sharding`.
     parallelism: `pjit` or `pmap`; see `engine.views`, the next two as well.
     sync_batch_norm: whether pmap adds up the statistics of all devices.
     reduce_dtype: of the gradients that pmap adds up.
@@ -65,7 +65,7 @@ class Settings:
   init_from: Mapping[str, Any] | None = None
   probe: Mapping[str, Any] | None = None
   mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  sharding_rules: str | Sequence[Any] = ()
+  sharding_rules: Sequence[Any] = ()
   parallelism: str = 'pjit'
   sync_batch_norm: bool = True
   reduce_dtype: str | None = None

@@ -52,13 +52,13 @@ TABLES: dict[str, Rules] = {
 }
 
 
-def rules_of(given: str | Sequence[Any], params: Any) -> tuple[Rules, bool]:
+def rules_of(given: Sequence[Any], params: Any) -> tuple[Rules, bool]:
   """The rules that a config means.
 
   Args:
-    given: a table's name, rules, or nothing: `transformer` for a network with
-      attention, `fsdp` for another one; both leave a mesh alone that has these
-      axes only with size 1.
+    given: rules; a table's name alone, such as `('fsdp',)`; or nothing:
+      `transformer` for a network with attention, `fsdp` for another one. Both
+      leave a mesh alone that has these axes only with size 1.
     params: the parameters.
 
   Returns:
@@ -67,10 +67,11 @@ def rules_of(given: str | Sequence[Any], params: Any) -> tuple[Rules, bool]:
   Raises:
     UserError: no table has the name, or a rule is not a pair.
   """
-  if given and isinstance(given, str):
-    if given not in TABLES:
-      raise unknown_name('table of config.sharding_rules', given, TABLES)
-    return TABLES[given], False
+  if len(given) == 1 and isinstance(given[0], str):
+    (name,) = given
+    if name not in TABLES:
+      raise unknown_name('table of config.sharding_rules', name, TABLES)
+    return TABLES[name], False
   if not given:
     attention = match_tree([_ATTENTION[0][0]], params)
     found = any(i == 0 for i in jax.tree.leaves(attention))

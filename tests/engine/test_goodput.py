@@ -93,7 +93,9 @@ class Slow:
   ('seconds', 'verdict'), [(0.0, 'compute-bound'), (0.4, 'input-bound')]
 )
 def test_the_verdict_of_a_run(root, tmp_path, capsys, seconds, verdict):
-  ex = toys.make(root, model=MLP, total_steps=8, total_epochs=None)
+  # A step of the MLP is over before the next batch of any input is there.
+  keys = {'model': MLP} if seconds else {'data__batch_size': 128}
+  ex = toys.make(root, **keys, total_steps=8, total_epochs=None)
   ex = dataclasses.replace(ex, data=Slow(ex.data, seconds))
   begin = time.perf_counter()
   summary = train.train(ex, tmp_path, start_seconds=5.0)

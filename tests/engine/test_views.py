@@ -118,8 +118,8 @@ def test_devices_draw_their_own_dropout(root):
       {'parallelism': 'pmap', 'mesh': {'data': 4, 'fsdp': 2}},
       'fsdp=2, tensor=1: let fsdp and tensor be 1',
     ),
-    ({'sharding_rules': 'fdsp'}, 'did you mean fsdp'),
-    ({'sharding_rules': ('fsdp',)}, 'a rule is a pair'),
+    ({'sharding_rules': ('fdsp',)}, 'did you mean fsdp'),
+    ({'sharding_rules': (('fsdp',),)}, 'a rule is a pair'),
     ({'sharding_rules': (('.*', ('model',)),)}, "names the axis 'model'"),
     (
       {
@@ -168,5 +168,5 @@ def test_default_tables_suit_the_family():
   assert tuple(used['attention']['qkv']['kernel'].spec) == (None, None)
   assert tuple(used['ffn']['inner']['kernel'].spec) == (None, 'tensor')
   convolutions = {'conv': shape((3, 3, 64, 128), 'float32')}
-  plain = sharding.tree_specs(devices, 'replicated', convolutions)
+  plain = sharding.tree_specs(devices, ('replicated',), convolutions)
   assert tuple(plain['conv']) == ()
