@@ -1,10 +1,12 @@
 """How every command starts: flags, `--help`, and errors told in a sentence."""
 
+import contextlib
 import errno
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from logging import CRITICAL, getLogger
+from typing import Any
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
@@ -48,6 +50,29 @@ def define_processes() -> None:
   flags.DEFINE_float('start_seconds', 120.0, 'How long they wait at the start.')
 
 
+def joined(
+  facts: Mapping[str, Any], stop: Any = None
+) -> contextlib.AbstractContextManager[None]:
+  """Several processes as one run, as these flags say; see `processes.joined`.
+
+  Args:
+    facts: what has to be the same in all of them, by name.
+    stop: the request of this process.
+  """
+  from recog_jax.engine import processes
+
+  given = flags.FLAGS
+  found = processes.find(
+    given.coordinator, given.num_processes, given.process_id
+  )
+  return processes.joined(found, facts, stop, given.start_seconds)
+
+
+def command_flags() -> dict[str, Any]:
+  """The values of the command's own flags, without those defined here."""
+  return {name: flag.value for name, flag in _flags_of('__main__').items()}
+
+
 def define_compilation_cache() -> None:
   """The flag that every command which compiles a step has."""
   flags.DEFINE_string(
@@ -87,8 +112,14 @@ def run(main: Callable[[], int | None]) -> None:
 
 def _own_flags() -> dict[str, flags.Flag]:
   """The flags of the command and of this module, and no one else's."""
+  return _flags_of('__main__', __name__)
+
+
+def _flags_of(*modules: str) -> dict[str, flags.Flag]:
+  """The flags that modules define; absl may call the command by its path."""
   by_module = flags.FLAGS.flags_by_module_dict()
-  modules = ('__main__', sys.argv[0], __name__)
+  if '__main__' in modules:
+    modules = (*modules, sys.argv[0])
   return {f.name: f for m in modules for f in by_module.get(m, [])}
 
 

@@ -70,7 +70,7 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import compilation_cache, processes, serving
+  from recog_jax.engine import compilation_cache, serving
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
@@ -78,13 +78,10 @@ def main() -> None:
   if _AVERAGE.value < 1:
     raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
   compilation_cache.enable(flags.FLAGS.compilation_cache)
-  where = processes.find(
-    flags.FLAGS.coordinator, flags.FLAGS.num_processes, flags.FLAGS.process_id
-  )
-  workdir = Path(_WORKDIR.value)
-  facts = processes.facts(flags.FLAGS.flag_values_dict(), workdir)
-  with processes.joined(where, facts, None, flags.FLAGS.start_seconds):
-    trained = serving.open_workdir(workdir, flags.FLAGS.data_dir, _task_keys())
+  with cli.joined({'flags': cli.command_flags()}):
+    trained = serving.open_workdir(
+      Path(_WORKDIR.value), flags.FLAGS.data_dir, _task_keys()
+    )
     if _WATCH.value:
       trained.watch(_SPLIT.value)
     else:

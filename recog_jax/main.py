@@ -63,11 +63,8 @@ def main() -> None:
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   profile = Profile(_PROFILE.value, workdir)
   canonical = config_lib.canonical(config)
-  where = processes.find(
-    flags.FLAGS.coordinator, flags.FLAGS.num_processes, flags.FLAGS.process_id
-  )
-  facts = processes.facts(canonical, workdir)
-  with processes.joined(where, facts, stop, flags.FLAGS.start_seconds):
+  facts = {'config': canonical, '--workdir': str(workdir)}
+  with cli.joined(facts, stop):
     source = config.data.source
     if source.name == 'tfds':
       from recog_jax.data.prepare import ensure  # Half a second.

@@ -41,12 +41,9 @@ class _Line:
     """The next line that is no heartbeat; None if the other side is gone."""
     while True:
       try:
-        text = self._reader.readline()
+        message = json.loads(self._reader.readline())
       except (OSError, ValueError):
-        return None
-      if not text.endswith('\n'):
-        return None
-      message = json.loads(text)
+        return None  # Broken, or cut within a line, or no process of ours.
       if message != {}:
         return message
 

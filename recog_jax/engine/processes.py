@@ -5,7 +5,6 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -91,7 +90,8 @@ def joined(
 
   Args:
     found: see `find`; None: this process is alone, and nothing is done.
-    facts: what has to be the same in all of them, by name.
+    facts: what has to be the same in all of them, by name, beside the versions
+      of code and jax.
     stop: the request of this process.
     seconds: how long they wait for each other at the start.
 
@@ -104,6 +104,12 @@ def joined(
   address, count, process = found
   host, _, port = address.rpartition(':')
   channel = Channel(process, count)
+  facts = {
+    **facts,
+    'code version': provenance.version(),
+    'jax version': jax.__version__,
+    'jaxlib version': jax.lib.__version__,
+  }
   # jax's own service has the port; this line the next one.
   if process == 0:
     channel.listen(int(port) + 1, facts, seconds)
@@ -145,22 +151,6 @@ def _fail(channel: Channel, error: BaseException) -> None:
   os._exit(1)
 
 
-def facts(config: Any, workdir: Path) -> dict[str, Any]:
-  """What the processes of a training have to agree in.
-
-  Args:
-    config: in canonical form.
-    workdir: the run's folder.
-  """
-  return {
-    'config': config,
-    '--workdir': str(workdir),
-    'code version': provenance.version(),
-    'jax version': jax.__version__,
-    'jaxlib version': jax.lib.__version__,
-  }
-
-
 def is_first() -> bool:
   """Whether this is the process that writes."""
   return jax.process_index() == 0
@@ -168,13 +158,15 @@ def is_first() -> bool:
 
 def one_first(action: Callable[[], Any]) -> None:
   """Runs an action in process 0, and then in the others, who find it done."""
+  if jax.process_count() == 1:
+    action()
+    return
   from jax.experimental import multihost_utils
 
   for turn in (True, False):
     if is_first() == turn:
       action()
-    if jax.process_count() > 1:
-      multihost_utils.sync_global_devices(f'one_first_{turn}')
+    multihost_utils.sync_global_devices(f'one_first_{turn}')
 
 
 def of_first(values: list[int], size: int) -> list[int]:

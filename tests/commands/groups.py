@@ -31,6 +31,7 @@ class Group:
     devices: int,
     *args: str,
     own: dict[int, tuple[str, ...]] | None = None,
+    module: str = 'recog_jax.main',
   ):
     """Starts them.
 
@@ -41,6 +42,7 @@ class Group:
       devices: simulated CPU devices of each.
       *args: flags of all.
       own: further flags of some.
+      module: the command.
     """
     port = free_port()
     env = {
@@ -58,7 +60,7 @@ class Group:
         ]
       flags += (own or {}).get(i, ())
       log = folder / f'{workdir.name}-{count}-{time.monotonic_ns()}-{i}.log'
-      self.runs.append(runs.Run(log, *flags, env=env))
+      self.runs.append(runs.Run(log, *flags, env=env, module=module))
 
   def end(self, seconds: float = 300) -> list[int]:
     """The exit codes."""

@@ -58,6 +58,27 @@ def test_processes_give_the_losses_of_one(tmp_path, count, devices):
   assert_close(one, many)
 
 
+@pytest.mark.slow
+def test_processes_evaluate_as_one(tmp_path):
+  workdir = run(tmp_path, 'one', 1, 4, *SHORT)
+  group = Group(
+    tmp_path,
+    workdir,
+    2,
+    2,
+    '--split=test',
+    '--tag=again',
+    module='recog_jax.evaluate',
+  )
+  assert group.end() == [0, 0], [r.text() for r in group.runs]
+  before, after = (
+    json.loads((workdir / f'results/{name}.json').read_text())
+    for name in ('test-40', 'test-40-again')
+  )
+  assert before['examples'] == after['examples']
+  assert before['metrics']['accuracy'] == after['metrics']['accuracy']
+
+
 @pytest.mark.parametrize(
   ('count', 'victim'),
   [
