@@ -129,7 +129,19 @@ def joined(
     yield
   except BaseException as error:
     _fail(channel, error)
-  channel.close()
+  _leave(channel)
+
+
+def _leave(channel: Channel) -> None:
+  """An orderly end: process 0, which has jax's service, goes last.
+
+  A client whose service is gone would abort.
+  """
+  if channel.process == 0:
+    channel.close()
+  jax.distributed.shutdown()
+  if channel.process != 0:
+    channel.close()
 
 
 def _fail(channel: Channel, error: BaseException) -> None:
@@ -138,7 +150,7 @@ def _fail(channel: Channel, error: BaseException) -> None:
   At once: jax would wait at the exit for processes that end likewise.
   """
   if isinstance(error, SystemExit) and not error.code:
-    channel.close()
+    _leave(channel)
     raise error
   if not isinstance(error, UserError):
     channel.await_ending(_NOTICE_SECONDS)
