@@ -20,27 +20,10 @@ import numpy as np
 
 from experiments import speech_step
 from recog_jax.data.buckets import Bucket, Bucketing
+from recog_jax.data.sources.published import LIBRISPEECH_SECONDS, seconds_of
 from recog_jax.data.speech_items import Corpus
 from recog_jax.data.speech_plan import SpeechTrainPlan
 
-# (share of utterances, seconds that they do not exceed).
-QUANTILES = (
-  (0.0, 1.3),
-  (0.001, 1.9),
-  (0.005, 2.2),
-  (0.01, 2.5),
-  (0.05, 4.2),
-  (0.10, 6.4),
-  (0.25, 11.4),
-  (0.50, 13.8),
-  (0.75, 15.3),
-  (0.90, 16.7),
-  (0.95, 17.3),
-  (0.99, 18.1),
-  (0.995, 18.4),
-  (0.999, 18.8),
-  (1.0, 27.2),
-)
 _UTTERANCES = 28_539
 _FRAMES_PER_SECOND = 100
 # Of read English, blanks included.
@@ -67,8 +50,7 @@ _MODELS = {
 
 def durations(count: int = _UTTERANCES) -> np.ndarray:
   """float64 `count`, seconds: evenly spaced quantiles, shortest first."""
-  shares, seconds = np.array(QUANTILES).T
-  return np.interp((np.arange(count) + 0.5) / count, shares, seconds)
+  return seconds_of(LIBRISPEECH_SECONDS, count)
 
 
 def make_plan(seconds: np.ndarray, bucketing: Bucketing) -> SpeechTrainPlan:

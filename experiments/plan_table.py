@@ -130,10 +130,7 @@ def _row(row: Row, name: str, folder: Path, make: bool) -> Iterator[str]:
       return
     one = found.compiled
   found = report.read(one, place)
-  rows = sum(k.rows * k.steps for k in kinds) / sum(k.steps for k in kinds)
-  mean = dataclasses.replace(
-    found, compiled=dataclasses.replace(one, rows=round(rows))
-  )
+  mean = planner.with_mean_rows(found, kinds)
   speed = report.summary([mean], place.size, ex.total_steps)
   line = found.roofline
   table = report.kinds_of(found.collectives)

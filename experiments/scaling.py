@@ -29,6 +29,7 @@ the next layer waits for them.
 import argparse
 import csv
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -39,25 +40,9 @@ import matplotlib.pyplot as plt
 
 from recog_jax.engine.planning import compiled, hlo, roofline
 from recog_jax.engine.planning.chips import CHIPS
-from recog_jax.engine.planning.topology import parse
+from recog_jax.engine.planning.topology import parse, slices
 
 _HERE = Path(__file__).parent
-SLICES = {
-  'v5e': ('2x2', '2x4', '4x4', '4x8', '8x8', '8x16', '16x16'),
-  'v5p': (
-    '2x2x1',
-    '2x2x2',
-    '2x2x4',
-    '2x4x4',
-    '4x4x4',
-    '4x4x8',
-    '4x8x8',
-    '8x8x8',
-    '8x8x16',
-    '8x16x16',
-    '16x16x16',
-  ),
-}
 _COMPILED = {'v5e': 'v5e-2x2', 'v5p': 'v5p-8x8x16'}
 # Name in the figure: beginning of the kept programs' names, and of that whose
 # collectives are taken instead.
@@ -86,11 +71,9 @@ def curve(
   chip, moved = CHIPS[kind], hlo.Module(found.hlo).hbm_bytes()
   collectives = hlo.Module(other.hlo).collectives()
   rows = []
-  for sides in SLICES[kind]:
-    _, shape = parse(f'{kind}:{sides}')
-    chips = 1
-    for side in shape:
-      chips *= side
+  for name in slices(kind):
+    _, shape = parse(name)
+    chips = math.prod(shape)
     line = roofline.estimate(
       chip,
       shape,
@@ -101,7 +84,7 @@ def curve(
     rows.append(
       {
         'chips': chips,
-        'topology': f'{kind}:{sides}',
+        'topology': name,
         'rows_per_chip': found.rows / found.devices,
         'on_chip_ms': 1e3 * line.on_chip,
         'latency_ms': 1e3 * line.latency,
@@ -130,7 +113,7 @@ def over(
 def _draw(curves: dict[tuple[str, str], list[dict]], path: Path) -> None:
   figure, panels = plt.subplots(1, 2, figsize=(11, 4.4), sharey=True)
   colours = dict(zip(CURVES, plt.cm.tab10.colors, strict=False))
-  for panel, kind in zip(panels, SLICES, strict=True):
+  for panel, kind in zip(panels, _COMPILED, strict=True):
     for (name, of), rows in curves.items():
       if of != kind:
         continue

@@ -9,7 +9,6 @@ key -> value, and under `config` the config file. It may say with
 import dataclasses
 import functools
 import hashlib
-import importlib.util
 import json
 import os
 import re
@@ -144,9 +143,9 @@ def make_trial(given: Mapping[str, Any], where: str = 'a trial') -> Trial:
   taken = {key: _at(config, key) for key in overrides}
   text = json.dumps(config_lib.canonical([spec, taken]), sort_keys=True)
   digest = hashlib.sha256(text.encode()).hexdigest()[:10]
-  name = Path(path).stem + (f'-{argument}' if argument else '')
   canonical = config_lib.canonical(config)
-  return Trial(spec, overrides, f'{_slug(name)}-{digest}', canonical)
+  name = _slug(config_lib.run_name(spec))
+  return Trial(spec, overrides, f'{name}-{digest}', canonical)
 
 
 def main_flags(
@@ -174,10 +173,7 @@ def _run(path: str) -> ModuleType:
       f"there is no sweep file '{path}': give the path of one, for example "
       'experiments/sweeps/digits_lr.py'
     )
-  spec = importlib.util.spec_from_file_location('sweep_file', path)
-  module = importlib.util.module_from_spec(spec)
-  _called(path, lambda: spec.loader.exec_module(module))
-  return module
+  return _called(path, lambda: config_lib.run_file(path))
 
 
 def _called(path: str, function: Any) -> Any:

@@ -1,9 +1,9 @@
 """How far a trial is, read from its workdir alone, here or on a bucket."""
 
 import dataclasses
-import fcntl
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -11,6 +11,7 @@ from etils import epath
 from launch import store
 from launch.sweep import Trial
 from recog_jax.engine import config as config_lib
+from recog_jax.engine import lock
 from recog_jax.errors import UserError
 
 # What `launch` itself keeps in a workdir: how the last attempt ended.
@@ -52,31 +53,19 @@ def is_finished(workdir: epath.Path, trial: Trial) -> bool:
   kept = store.read_json(workdir / 'config.json')
   if kept is None:
     return False
-  changed = config_lib.differences(kept, trial.config)
-  fatal = [c for c in changed if c.split(':')[0] not in config_lib.MAY_CHANGE]
-  if fatal:
+  if fatal := config_lib.conflicts(kept, trial.config):
     raise UserError(
       f'{workdir} was trained with another {trial.spec} ({fatal[0]}): put the '
       'file back, or choose another --workdir for the sweep'
     )
   # A schedule that grew since makes the run go on.
+  changed = config_lib.differences(kept, trial.config)
   return not changed and store.read_json(workdir / 'summary.json') is not None
 
 
 def is_locked(workdir: epath.Path) -> bool:
   """Whether a process trains there; False on a bucket, which has no locks."""
-  path = workdir / '.lock'
-  if store.is_remote(workdir) or not path.exists():
-    return False
-  with path.open('r') as file:
-    try:
-      # Shared, and given back at once.
-      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-      return True
-    except OSError:
-      return False  # A file system without locks.
-  return False
+  return not store.is_remote(workdir) and lock.is_locked(Path(workdir))
 
 
 def look(root: epath.Path, trials: Iterable[Trial]) -> dict[str, Progress]:

@@ -5,6 +5,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
@@ -32,9 +33,7 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
       f"there is no config file '{path}': give the path of one, for example "
       'configs/digits_resnet8.py'
     )
-  module_spec = importlib.util.spec_from_file_location('config', path)
-  module = importlib.util.module_from_spec(module_spec)
-  module_spec.loader.exec_module(module)
+  module = run_file(path)
   if not hasattr(module, 'get_config'):
     raise UserError(f'{path} defines no get_config(): it is not a config file')
   config = module.get_config(argument) if argument else module.get_config()
@@ -43,6 +42,14 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     with config.unlocked():
       config.update_from_flattened_dict({key: value})
   return config.lock()
+
+
+def run_file(path: str) -> ModuleType:
+  """Runs a Python file that no package holds."""
+  spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+  module = importlib.util.module_from_spec(spec)
+  spec.loader.exec_module(module)
+  return module
 
 
 def check_key(config: ConfigDict, key: str) -> None:
@@ -74,10 +81,21 @@ def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
   return [] if old == new else [f'{prefix}: {old} -> {new}']
 
 
+def conflicts(old: Any, new: Any) -> list[str]:
+  """The differences with which a run cannot go on; see `MAY_CHANGE`."""
+  found = differences(old, new)
+  return [d for d in found if d.split(':')[0] not in MAY_CHANGE]
+
+
+def run_name(spec: str) -> str:
+  """`<config name>[-<argument>]` of `path[:argument]`."""
+  path, _, argument = spec.partition(':')
+  return Path(path).stem + (f'-{argument}' if argument else '')
+
+
 def default_workdir(spec: str, overrides: Mapping[str, Any]) -> Path:
   """`runs/<config name>[-<argument>][-<hash of the overrides>]`."""
-  path, _, argument = spec.partition(':')
-  name = Path(path).stem + (f'-{argument}' if argument else '')
+  name = run_name(spec)
   if overrides:
     text = json.dumps(canonical(dict(overrides)), sort_keys=True)
     name += '-' + hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -94,10 +112,7 @@ def keep(workdir: Path, config: ConfigDict) -> None:
   new = canonical(config)
   if path.exists():
     old = canonical(read_kept(workdir))
-    found = [
-      d for d in differences(old, new) if d.split(':')[0] not in MAY_CHANGE
-    ]
-    if found:
+    if found := conflicts(old, new):
       shown = '; '.join(found[:4]) + (' ...' if len(found) > 4 else '')
       raise UserError(
         f'{workdir} holds a run of another config ({shown}): choose another '

@@ -146,8 +146,7 @@ class Experiment:
   @property
   def eval_batch_size(self) -> int:
     """Rounded up for the devices here: evaluation pads rows anyway."""
-    shape = self.mesh.shape
-    parts = math.prod(shape[a] for a in mesh_lib.BATCH_AXES)
+    parts = mesh_lib.batch_parts(self.mesh)
     return parts * math.ceil(self.data.eval_batch_size / parts)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from recog_jax.errors import UserError
 
+_NAME = '.lock'
+
 
 @contextlib.contextmanager
 def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
@@ -23,7 +25,7 @@ def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
     yield
     return
   workdir.mkdir(parents=True, exist_ok=True)
-  with (workdir / '.lock').open('a') as file:
+  with (workdir / _NAME).open('a') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -34,3 +36,19 @@ def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
     except OSError:
       pass  # A file system without locks.
     yield
+
+
+def is_locked(workdir: Path) -> bool:
+  """Whether a process trains there."""
+  path = workdir / _NAME
+  if not path.exists():
+    return False
+  with path.open('r') as file:
+    try:
+      # Shared, and given back at once.
+      fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+      return True
+    except OSError:
+      return False  # A file system without locks.
+  return False

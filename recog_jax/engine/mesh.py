@@ -71,13 +71,18 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, PartitionSpec(BATCH_AXES))
 
 
+def batch_parts(mesh: Mesh) -> int:
+  """Into how many parts the batch is divided."""
+  return math.prod(mesh.shape[a] for a in BATCH_AXES)
+
+
 def check_batch(mesh: Mesh, batch_size: int, key: str) -> None:
   """Refuses a batch that the devices cannot share equally.
 
   Raises:
     UserError: not divisible.
   """
-  parts = math.prod(mesh.shape[a] for a in BATCH_AXES)
+  parts = batch_parts(mesh)
   if batch_size < 1 or batch_size % parts:
     up = parts * max(1, math.ceil(batch_size / parts))
     raise UserError(

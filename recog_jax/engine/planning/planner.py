@@ -1,7 +1,7 @@
 """Plans trainings: builds a config for a topology, compiles, reports."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
@@ -52,6 +52,7 @@ def plan(request: Request, name: str) -> Iterator[str]:
   config, notes = stand_in(request.config, request.data_dir)
   yield from (f'note: {note}' for note in notes)
   ex = build(config, request, place)
+  limit = _hbm(request, place)
   kinds = compiled.kinds(ex)
   chosen = kinds if request.all_shapes else kinds[-1:]
   if len(chosen) < len(kinds):
@@ -62,7 +63,7 @@ def plan(request: Request, name: str) -> Iterator[str]:
   found = []
   for kind in chosen:
     one = compile_kind(ex, kind, request, place)
-    yield from report.lines(one, place, _hbm(request, place))
+    yield from report.lines(one, place, limit)
     found.append(one)
   if len(found) > 1:
     most = max(found, key=lambda r: r.compiled.peak_bytes)
@@ -71,11 +72,8 @@ def plan(request: Request, name: str) -> Iterator[str]:
       f'{most.compiled.shape}'
     )
   if len(chosen) < len(kinds):
-    # Speed in rows of what was not compiled: its steps have more, shorter rows.
-    rows = sum(k.rows * k.steps for k in kinds) / sum(k.steps for k in kinds)
-    found = [_with_rows(found[0], round(rows))]
+    found = [with_mean_rows(found[0], kinds)]
   yield from report.total(found, place.size, ex.total_steps)
-  limit = _hbm(request, place)
   peak = max(r.compiled.peak_bytes for r in found)
   if limit and peak > limit:
     yield (
@@ -84,8 +82,15 @@ def plan(request: Request, name: str) -> Iterator[str]:
     )
 
 
-def _with_rows(found: report.Read, rows: int) -> report.Read:
-  one = dataclasses.replace(found.compiled, rows=rows)
+def with_mean_rows(
+  found: report.Read, kinds: Sequence[compiled.Kind]
+) -> report.Read:
+  """One batch shape for the speed of all: its time, and the rows of their mean.
+
+  Steps of what was not compiled have more, shorter rows.
+  """
+  rows = sum(k.rows * k.steps for k in kinds) / sum(k.steps for k in kinds)
+  one = dataclasses.replace(found.compiled, rows=round(rows))
   return dataclasses.replace(found, compiled=one)
 
 
@@ -105,9 +110,7 @@ def build(config: ConfigDict, request: Request, place: Topology) -> Experiment:
     config, request.data_dir, train_batch=False, devices=place.devices
   )
   parts = ex.settings.accumulate_steps
-  over = 1
-  for axis in mesh_lib.BATCH_AXES:
-    over *= ex.mesh.shape[axis]
+  over = mesh_lib.batch_parts(ex.mesh)
   for size in ex.data.batch_sizes:
     if size % (over * parts):
       each = f' in accumulate_steps={parts} parts' if parts > 1 else ''

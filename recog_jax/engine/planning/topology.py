@@ -50,13 +50,10 @@ class Topology:
     return math.prod(self.shape)
 
 
-def known() -> list[str]:
-  """The topologies that can be lent as one slice."""
-  return [
-    f'{name}:{shape}'
-    for name, chip in CHIPS.items()
-    for shape in (_SHAPES_2D if chip.dims == 2 else _SHAPES_3D)
-  ]
+def slices(kind: str) -> list[str]:
+  """The topologies of a kind of chip that can be lent, small ones first."""
+  shapes = _SHAPES_2D if CHIPS[kind].dims == 2 else _SHAPES_3D
+  return [f'{kind}:{shape}' for shape in shapes]
 
 
 def parse(name: str) -> tuple[str, tuple[int, ...]]:
@@ -87,9 +84,8 @@ def _fits(shape: tuple[int, ...], chip: Chip) -> bool:
 def unknown(name: str) -> UserError:
   """The error for a topology that does not exist."""
   by_kind = [
-    f'{kind}:{{{", ".join(n.split(":")[1] for n in names)}}}'
+    f'{kind}:{{{", ".join(n.split(":")[1] for n in slices(kind))}}}'
     for kind in CHIPS
-    if (names := [n for n in known() if n.startswith(f'{kind}:')])
   ]
   return UserError(
     f"unknown topology '{name}': known are {'; '.join(by_kind)}; and cpu:N, "

@@ -12,7 +12,7 @@ from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
-from recog_jax.models.layers.remat import POLICIES, call_block
+from recog_jax.models.layers.remat import call_block, check_policy
 from recog_jax.precision import at_least_float32
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
@@ -222,7 +222,7 @@ def make(
     zero_init_last_gamma=zero_init_last_gamma,
     norm_momentum=norm_momentum,
     norm_epsilon=norm_epsilon,
-    remat=options.check_choice('remat', remat, tuple(POLICIES)),
+    remat=check_policy(remat),
     dtype=dtype,
   )
 

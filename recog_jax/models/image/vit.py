@@ -11,7 +11,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dropout import Dropout
-from recog_jax.models.layers.remat import POLICIES, call_block
+from recog_jax.models.layers.remat import call_block, check_policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.precision import at_least_float32
 
@@ -230,7 +230,7 @@ def make(
     positions=options.check_choice('positions', positions, POSITIONS),
     dropout=dropout,
     stochastic_depth=stochastic_depth,
-    remat=options.check_choice('remat', remat, tuple(POLICIES)),
+    remat=check_policy(remat),
     dtype=dtype,
   )
 

@@ -5,6 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from recog_jax.models.layers import options
+
 # What a block keeps for its gradient, beside its input.
 POLICIES = {
   'none': None,
@@ -12,6 +14,11 @@ POLICIES = {
   'dots': jax.checkpoint_policies.dots_saveable,
   'dots_no_batch': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
+
+
+def check_policy(name: str) -> str:
+  """Returns the name of a policy, or raises a UserError."""
+  return options.check_choice('remat', name, tuple(POLICIES))
 
 
 def call_block(policy: str, block: nn.Module, *args: Any, train: bool) -> Any:

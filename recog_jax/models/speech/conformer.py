@@ -13,7 +13,7 @@ from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward
 from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
-from recog_jax.models.layers.remat import POLICIES
+from recog_jax.models.layers.remat import check_policy
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import Encoder, check_encoder
@@ -192,7 +192,7 @@ def conformer_ctc(
     positions=positions,
     dropout=dropout,
     final_norm=False,
-    remat=options.check_choice('remat', remat, tuple(POLICIES)),
+    remat=check_policy(remat),
     dtype=dtype,
   )
   return CtcModel(

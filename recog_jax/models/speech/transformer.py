@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.remat import POLICIES
+from recog_jax.models.layers.remat import check_policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import Encoder, check_encoder
@@ -80,7 +80,7 @@ def transformer_ctc(
     positions=positions,
     dropout=dropout,
     final_norm=True,
-    remat=options.check_choice('remat', remat, tuple(POLICIES)),
+    remat=check_policy(remat),
     dtype=dtype,
   )
   return CtcModel(
