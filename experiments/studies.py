@@ -1,0 +1,190 @@
+"""The trials behind the three figures, by budget; plain data.
+
+A study is a list of entries. The same trial in two studies is one training: its
+workdir is named by config and overrides (`launch.sweep`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from launch import space
+from recog_jax.engine import config as config_lib
+
+BUDGETS = ('tiny', 'cpu', 'full')
+STUDIES = ('accuracy', 'wer', 'tradeoff')
+
+# Network -> what figures call it.
+_IMAGE = {
+  'vgg16': 'VGG-16',
+  'resnet50': 'ResNet-50',
+  'inception_v3': 'Inception v3',
+  'mobilenet_v2': 'MobileNetV2',
+  'squeezenet': 'SqueezeNet',
+  'vit': 'ViT',
+}
+_FULL_IMAGE = {
+  'vgg16': 'configs/vgg16_bn_cifar10.py',
+  'resnet50': 'configs/resnet50_cifar10.py',
+  'inception_v3': 'configs/inception_v3_cifar10.py',
+  'mobilenet_v2': 'configs/mobilenet_v2_cifar10.py',
+  'squeezenet': 'configs/squeezenet_cifar10.py',
+  'vit': 'configs/vit_cifar10.py',
+}
+_SPEECH = {
+  'lstm': 'LSTM',
+  'gru': 'GRU',
+  'transformer': 'Transformer',
+  'conformer': 'Conformer',
+}
+# The share of its config's steps that a speech network is trained for.
+_CPU_SHARE = 0.4
+_EVALUATIONS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """One trial of a study.
+
+  Attributes:
+    network: its name in the figure.
+    data: the data set, as the figure calls it.
+    trial: config and overrides, as a sweep yields them.
+  """
+
+  network: str
+  data: str
+  trial: Mapping[str, Any]
+
+
+def entries(study: str, budget: str) -> list[Entry]:
+  """The trials of a figure.
+
+  Args:
+    study: accuracy, wer or tradeoff.
+    budget: tiny, cpu or full.
+  """
+  return _MAKERS[study](budget)
+
+
+def every(budget: str) -> list[dict[str, Any]]:
+  """The trials of all three figures, each once."""
+  found: list[dict[str, Any]] = []
+  for study in STUDIES:
+    for entry in entries(study, budget):
+      if dict(entry.trial) not in found:
+        found.append(dict(entry.trial))
+  return found
+
+
+def _accuracy(budget: str) -> list[Entry]:
+  if budget == 'tiny':
+    return [
+      *_images('configs/digits_resnet8.py', 'ResNet-8', 'digits', 2, 4.0),
+      *_images(
+        'configs/short_cifar10.py:digits_squeezenet',
+        'SqueezeNet',
+        'digits',
+        2,
+        4.0,
+      ),
+    ]
+  found = []
+  for network, name in _IMAGE.items():
+    spec = (
+      f'configs/short_cifar10.py:{network}'
+      if budget == 'cpu'
+      else _FULL_IMAGE[network]
+    )
+    found += _images(spec, name, 'CIFAR-10', 3)
+  return found
+
+
+def _images(
+  spec: str, name: str, data: str, seeds: int, epochs: float | None = None
+) -> list[Entry]:
+  length = {} if epochs is None else {'total_epochs': epochs}
+  return [
+    Entry(name, data, {'config': spec, **length, **seed})
+    for seed in space.seeds(seeds)
+  ]
+
+
+def _tradeoff(budget: str) -> list[Entry]:
+  """The trainings of `accuracy`, and shorter ones of one seed each."""
+  found = _accuracy(budget)
+  if budget == 'tiny':
+    spec = 'configs/digits_resnet8.py'
+    return found + _images(spec, 'ResNet-8', 'digits', 1, 1.0)
+  for entry in list(found):
+    if entry.trial['seed']:
+      continue
+    trial = dict(entry.trial)
+    if budget == 'cpu':
+      shorter = [{**trial, 'total_epochs': 1.0}]
+    else:
+      shorter = [_scaled(trial, epochs) for epochs in (30.0, 100.0)]
+    found += [Entry(entry.network, entry.data, t) for t in shorter]
+  fast = 'configs/cifar10_cpu.py'
+  for epochs in (1.0, 2.0) if budget == 'cpu' else (8.0, 16.0):
+    found += _images(fast, 'airbench', 'CIFAR-10', 1, epochs)
+  return found
+
+
+def _scaled(trial: Mapping[str, Any], epochs: float) -> dict[str, Any]:
+  """A shorter training whose learning rate falls at the same shares of it."""
+  config = config_lib.load(trial['config'])
+  factor = epochs / config.total_epochs
+  scaled = {**trial, 'total_epochs': epochs}
+  if 'boundaries_epochs' in config.schedule:
+    scaled['schedule.boundaries_epochs'] = tuple(
+      factor * at for at in config.schedule.boundaries_epochs
+    )
+  return scaled
+
+
+def _wer(budget: str) -> list[Entry]:
+  if budget == 'tiny':
+    return [
+      _speech(f'configs/{kind}_ctc_spoken_digits.py:tiny', kind, 'tones', 240)
+      for kind in ('lstm', 'transformer')
+    ]
+  if budget == 'full':
+    found = [
+      Entry(
+        _SPEECH[kind],
+        'LibriSpeech',
+        {'config': f'configs/{kind}_ctc_librispeech.py'},
+      )
+      for kind in ('lstm', 'transformer', 'conformer')
+    ]
+    gru = {'config': found[0].trial['config'], 'model.name': 'gru_ctc'}
+    return [*found, Entry(_SPEECH['gru'], 'LibriSpeech', gru)]
+  found = []
+  for data, kinds in (
+    ('spoken_digits', ('lstm', 'transformer', 'gru', 'conformer')),
+    ('sentences', ('lstm', 'transformer', 'conformer')),
+  ):
+    for kind in kinds:
+      spec = f'configs/{kind}_ctc_{data}.py'
+      steps = config_lib.load(spec).total_steps
+      every = round(_CPU_SHARE * steps / _EVALUATIONS)
+      name = data.replace('spoken_digits', 'digit strings')
+      found.append(_speech(spec, kind, name, _EVALUATIONS * every))
+  return found
+
+
+def _speech(spec: str, kind: str, data: str, steps: int) -> Entry:
+  """A training whose checkpoints are all kept, to be decoded again."""
+  every = steps // _EVALUATIONS
+  trial = {
+    'config': spec,
+    'total_steps': steps,
+    'evaluation.every_steps': every,
+    'checkpoint.every_steps': every,
+    'checkpoint.keep_latest': _EVALUATIONS,
+  }
+  return Entry(_SPEECH[kind], data, trial)
+
+
+_MAKERS = {'accuracy': _accuracy, 'wer': _wer, 'tradeoff': _tradeoff}
