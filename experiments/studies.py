@@ -37,6 +37,9 @@ _SPEECH = {
   'transformer': 'Transformer',
   'conformer': 'Conformer',
 }
+# Data whose checkpoints are decoded with a language model, too. A string of
+# digits has no grammar.
+WITH_LM = ('sentences', 'LibriSpeech')
 # The share of its config's steps that a speech network is trained for.
 _CPU_SHARE = 0.4
 _EVALUATIONS = 8

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from recog_jax.metrics.bootstrap import interval_of_mean
+
 _ROOT = Path(__file__).resolve().parent.parent
 _FROM = 'resnet20_cifar10_vehicles'
 _TO = 'transfer_cifar10_animals'
@@ -57,27 +59,6 @@ def _test_result(workdir: Path) -> dict:
   step = json.loads((workdir / 'summary.json').read_text())['step']
   path = workdir / 'results' / f'test-{step}.json'
   return json.loads(path.read_text())
-
-
-def interval_of_mean(
-  shares: list[float], count: int, seed: int = 0
-) -> tuple[float, float]:
-  """95 % interval of the mean accuracy of some runs on one test set.
-
-  Two sources vary it: which images were drawn, and the seed of a run. Both are
-  drawn anew: the seeds with replacement, and for each the number of its right
-  answers.
-
-  Args:
-    shares: accuracy of each run.
-    count: test images.
-    seed: of the resampling.
-  """
-  rng = np.random.default_rng(seed)
-  drawn = rng.choice(shares, (2000, len(shares)))
-  right = rng.binomial(count, drawn) / count
-  low, high = np.percentile(right.mean(1), [2.5, 97.5])
-  return float(low), float(high)
 
 
 def main() -> None:

@@ -159,3 +159,24 @@ def _percentiles(pieces, level: float) -> Intervals:
       low, high = np.percentile(values, [tail, 100 - tail])
     result[name] = (float(low), float(high))
   return result
+
+
+def interval_of_mean(
+  shares: list[float], count: int, seed: int = 0
+) -> tuple[float, float]:
+  """95 % interval of the mean accuracy of some runs on one test set.
+
+  Two sources vary it: which images were drawn, and the seed of a run. Both are
+  drawn anew: the seeds with replacement, and for each the number of its right
+  answers.
+
+  Args:
+    shares: accuracy of each run.
+    count: test images.
+    seed: of the resampling.
+  """
+  rng = np.random.default_rng(seed)
+  drawn = rng.choice(shares, (2000, len(shares)))
+  right = rng.binomial(count, drawn) / count
+  low, high = np.percentile(right.mean(1), [2.5, 97.5])
+  return float(low), float(high)

@@ -169,6 +169,11 @@ def compile_step(ex: Experiment, kind: Kind, topology: str) -> Compiled:
   )
 
 
+def step_flops(ex: Experiment, kind: Kind) -> int:
+  """Of all devices in a train step: two for each multiply-add; see `flops`."""
+  return 2 * _multiply_adds(ex, kind, Programs(ex, kind.spec).at(0))
+
+
 def _multiply_adds(ex: Experiment, kind: Kind, program: Program) -> int:
   """Of the whole batch, in one part.
 

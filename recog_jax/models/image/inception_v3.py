@@ -1,6 +1,7 @@
 """Inception v3 (Szegedy et al., 2016)."""
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -202,10 +203,16 @@ class AuxiliaryHead(nn.Module):
     return nn.Dense(self.num_outputs, kernel_init=init, name='head')(x)
 
 
+def _scaled(layer: Callable, width: float, features: int, *args, **keys):
+  """A layer with so many times the channels of the published one."""
+  return layer(max(1, round(width * features)), *args, **keys)
+
+
 class InceptionV3(nn.Module):
   """Mixed modules over `b h w c`; see `inception_v3`."""
 
   num_outputs: int
+  width: float
   stem: str
   auxiliary: bool
   dropout: float
@@ -237,7 +244,7 @@ class InceptionV3(nn.Module):
       UserError: images too small for the strides.
     """
     options.check_size('Inception v3', x, _MIN_SIDE[self.stem])
-    layer = conv_norm_of(self)
+    layer = functools.partial(_scaled, conv_norm_of(self), self.width)
     keys = {'train': train, 'mask': mask}
     x = x.astype(self.dtype)
     for row in _STEMS[self.stem]:
@@ -268,6 +275,7 @@ class InceptionV3(nn.Module):
 def inception_v3(
   *,
   num_outputs: int,
+  width: float = 1.0,
   stem: str = 'imagenet',
   auxiliary: bool = True,
   dropout: float = 0.5,
@@ -281,6 +289,7 @@ def inception_v3(
 
   Args:
     num_outputs: number of classes or other outputs.
+    width: multiplies the channels.
     stem: `imagenet`, or `cifar`: five convolutions without stride or pooling.
     auxiliary: a head before the last shrinking, in training; its logits are a
       tap, for `config.task.auxiliary_weight` (0.4 in the authors' release).
@@ -295,6 +304,7 @@ def inception_v3(
   return options.build(
     InceptionV3,
     num_outputs=num_outputs,
+    width=options.check_positive('width', width),
     stem=options.check_choice('stem', stem, tuple(_STEMS)),
     auxiliary=auxiliary,
     dropout=dropout,

@@ -1,0 +1,190 @@
+"""The three figures, each from its trainings to PNG, SVG and CSV.
+
+Examples:
+  python -m experiments.figures accuracy --budget=tiny
+  python -m experiments.figures accuracy wer tradeoff --budget=cpu \\
+      --data_dir=DIR
+  python -m launch --sweep=experiments/sweeps/paper_full.py \\
+      --backend=skypilot --workdir=gs://BUCKET/full
+  python -m experiments.figures accuracy --budget=full \\
+      --workdir=gs://BUCKET/full --data_dir=DIR
+
+accuracy: networks on one protocol, 3 seeds. wer: LSTM, Transformer and others
+over training, greedy and with a language model. tradeoff: training time, FLOPs
+and estimated TPU time against accuracy, with the Pareto front.
+
+Trainings run through `launch` on this machine: the same command again skips
+those that have results and continues the others. Figures share them.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from etils import epath
+
+from experiments import figure_plots, figure_rows, studies
+from launch import devices, local, store
+from launch import sweep as sweep_lib
+from launch.backends import report
+from launch.sweep import Trial
+from recog_jax.errors import UserError
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _trials(entries: Sequence[studies.Entry]) -> list[Trial]:
+  return [sweep_lib.make_trial(entry.trial) for entry in entries]
+
+
+def _train(trials: Sequence[Trial], root: epath.Path, args) -> int:
+  """Runs what has no results yet; the exit code."""
+  store.check_access(root)
+  slots = devices.slots(args.max_parallel)
+  if not store.is_remote(root):
+    # Seeds of one network compile once.
+    cache = str(Path(root).absolute() / 'compiled')
+    os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', cache)
+  outcome = local.run(trials, root, slots, data_dir=args.data_dir)
+  return report(outcome, root, len(trials))
+
+
+def _python(module: str, *words: str) -> None:
+  """Runs a module in a process of its own, where jax may start.
+
+  Raises:
+    UserError: it failed; it has said why.
+  """
+  if subprocess.run([sys.executable, '-m', module, *words]).returncode:
+    raise UserError(f'{module} failed, see above')
+
+
+def _accuracy(entries, trials, root, args) -> list[figure_rows.Row]:
+  del args
+  return figure_rows.accuracy(entries, trials, root)
+
+
+def _tradeoff(entries, trials, root, args) -> list[figure_rows.Row]:
+  rows = _accuracy(entries, trials, root, args)
+  out = Path(args.output) / f'tradeoff_costs_{args.budget}.json'
+  specs = list(dict.fromkeys(row['config'] for row in rows))
+  _python('experiments.training_cost', f'--output={out}', *specs)
+  costs = store.read_json(epath.Path(out))
+  return figure_rows.with_cost(rows, costs)
+
+
+def _wer(entries, trials, root, args) -> list[figure_rows.Row]:
+  chosen = [
+    str(root / trial.id)
+    for entry, trial in zip(entries, trials, strict=True)
+    if entry.data in studies.WITH_LM
+  ]
+  if chosen:
+    data = [f'--data_dir={args.data_dir}'] if args.data_dir else []
+    _python('experiments.lm_decoding', *data, *chosen)
+  return figure_rows.wer(entries, trials, root)
+
+
+_ROWS = {'accuracy': _accuracy, 'wer': _wer, 'tradeoff': _tradeoff}
+_PLOTS = {
+  'accuracy': figure_plots.accuracy,
+  'wer': figure_plots.wer,
+  'tradeoff': figure_plots.tradeoff,
+}
+
+
+def make(study: str, args) -> int:
+  """Trains and draws one figure; the exit code."""
+  root = store.root(args.workdir or f'runs/studies/{args.budget}')
+  entries = studies.entries(study, args.budget)
+  trials = _trials(entries)
+  if not args.draw and (code := _train(trials, root, args)):
+    print(f'{study}: not drawn, trainings are missing', file=sys.stderr)
+    return code
+  absent = [t.id for t in trials if not (root / t.id / 'summary.json').exists()]
+  if absent:
+    raise UserError(
+      f'{len(absent)} of {len(trials)} trainings in {root} have no results '
+      f'({absent[0]}): leave out --draw'
+    )
+  out = Path(args.output)
+  out.mkdir(parents=True, exist_ok=True)
+  rows = _ROWS[study](entries, trials, root, args)
+  stem = out / study
+  figure_rows.write_csv(epath.Path(stem.with_suffix('.csv')), rows)
+  _PLOTS[study](stem, rows, _caption(study, args.budget, rows))
+  print(f'wrote {stem}.csv, {stem}.png and {stem}.svg')
+  return 0
+
+
+def _caption(study: str, budget: str, rows: Sequence[figure_rows.Row]) -> str:
+  """What the figure was made with."""
+  where = ', '.join(sorted({row['devices'] for row in rows}))
+  count = len({row['trial'] for row in rows})
+  begin = f'Budget `{budget}`: {count} trainings on {where}'
+  sizes = {row['network']: row['size'] for row in rows if row['size']}
+  if study == 'wer':
+    steps = {(row['data'], row['network']): row['total_steps'] for row in rows}
+    lengths = '; '.join(
+      f'{data}: '
+      + ', '.join(f'{n} {s:,}' for (d, n), s in steps.items() if d == data)
+      for data in dict.fromkeys(row['data'] for row in rows)
+    )
+    return (
+      f'{begin}, one seed each. Steps of {lengths}.\nSolid: greedy. Dashed: '
+      'beam search with character 6-grams of the training transcripts '
+      '(sentences only: strings of digits have no grammar).'
+      if any(row['decoder'] != 'greedy' for row in rows)
+      else f'{begin}, one seed each. Steps of {lengths}. Greedy decoding.'
+    )
+  epochs = sorted({row['epochs'] for row in rows})
+  splits = ', '.join(sorted({row['split'] for row in rows}))
+  seeds = len({row['seed'] for row in rows})
+  return (
+    f'{begin}, {" or ".join(f"{e:g}" for e in epochs)} epochs of '
+    f'{rows[0]["data"]} ({splits}), batch '
+    f'{" or ".join(str(b) for b in sorted({r["batch"] for r in rows}))}, '
+    f'{rows[0]["test_examples"]:,} test images.\n'
+    + (
+      f'{seeds} seeds (dots); bars: mean and its 95 % interval. '
+      if study == 'accuracy'
+      else ''
+    )
+    + '; '.join(f'{name}: {size}' for name, size in sizes.items())
+    + '.'
+  )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.figures',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('studies', nargs='+', choices=studies.STUDIES)
+  parser.add_argument('--budget', choices=studies.BUDGETS, default='tiny')
+  parser.add_argument('--data_dir', help='folder of the data sets')
+  parser.add_argument('--workdir', help='of the trainings, also gs://, s3://')
+  parser.add_argument(
+    '--output', help='folder of the figures (default: beside the trainings)'
+  )
+  parser.add_argument('--max_parallel', type=int, help='trainings at a time')
+  parser.add_argument(
+    '--draw', action='store_true', help='draw what is there, train nothing'
+  )
+  args = parser.parse_args(argv)
+  args.output = args.output or f'runs/studies/{args.budget}/figures'
+  os.chdir(_ROOT)
+  try:
+    codes = [make(study, args) for study in args.studies]
+  except UserError as error:
+    print(f'error: {error}', file=sys.stderr)
+    return 1
+  return max(codes)
+
+
+if __name__ == '__main__':
+  sys.exit(main())
