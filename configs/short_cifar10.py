@@ -4,10 +4,10 @@
 
 The argument is one of vgg16, resnet50 (the default), inception_v3,
 mobilenet_v2, squeezenet, vit. Each is that of `X_cifar10` with fewer channels
-(SqueezeNet: version 1.1), so that two epochs of all 49,000 training images
-take a few minutes; batch, augmentation, optimizer and weight decay are that
-config's, too. The learning rate warms up for a fifth of an epoch and then falls
-to zero linearly. These are not the published networks: their order under such
+(SqueezeNet: version 1.1), so that one epoch of all 49,000 training images
+takes a few minutes; augmentation, optimizer and weight decay are that config's,
+too. Batch and learning rate are half of it, for more steps; the rate warms up
+for a fifth of an epoch and falls to zero linearly. These are not the published networks: their order under such
 a budget says little about that of 200 epochs at full width.
 
 `digits_squeezenet` trains SqueezeNet 1.1 on scikit-learn's digits, embedded.
@@ -25,7 +25,7 @@ _NETWORKS = {
   'vgg16': ('vgg16_bn_cifar10.py', {'width': 16}),
   'resnet50': ('resnet50_cifar10.py', {'width': 8}),
   'inception_v3': ('inception_v3_cifar10.py', {'width': 0.1, 'dropout': 0.0}),
-  'mobilenet_v2': ('mobilenet_v2_cifar10.py', {'width': 0.35}),
+  'mobilenet_v2': ('mobilenet_v2_cifar10.py', {'width': 0.25}),
   'squeezenet': ('squeezenet_cifar10.py', {'name': 'squeezenet1_1'}),
   'vit': ('vit_cifar10.py', {'dim': 96, 'heads': 6}),
 }
@@ -44,11 +44,13 @@ def get_config(arg: str = '') -> ConfigDict:
     raise unknown_name('network of short_cifar10.py', name, known)
   file, narrower = _NETWORKS[name]
   config = inherit(__file__, file)
-  config.total_epochs = 2.0
+  config.total_epochs = 1.0
+  config.data.batch_size = 64
+  config.optimizer.learning_rate /= 2
   config.model.update(narrower)
   config.schedule = {'name': 'polynomial', 'power': 1.0, 'warmup_epochs': 0.2}
-  config.evaluation = {'every_epochs': 1.0}
-  config.checkpoint = {'every_epochs': 1.0, 'keep_latest': 1, 'keep_best': 1}
+  config.evaluation = {'every_epochs': 0.5}
+  config.checkpoint = {'every_epochs': 0.5, 'keep_latest': 1, 'keep_best': 1}
   return config
 
 

@@ -124,7 +124,7 @@ def _tradeoff(budget: str) -> list[Entry]:
       continue
     trial = dict(entry.trial)
     if budget == 'cpu':
-      shorter = [{**trial, 'total_epochs': 1.0}]
+      shorter = [{**trial, 'total_epochs': 0.5}]
     else:
       shorter = [_scaled(trial, epochs) for epochs in (30.0, 100.0)]
     found += [Entry(entry.network, entry.data, t) for t in shorter]
