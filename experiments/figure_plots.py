@@ -76,7 +76,7 @@ def wer(stem: Path, rows: Sequence[Row], caption: str) -> None:
     axes.set_ylim(0, 105)
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
-    axes.legend(size=7.5, title='test WER at the end', title_fontsize=8)
+    axes.legend(fontsize=7.5, title='test WER at the end', title_fontsize=8)
   _save(figure, stem, caption)
 
 
@@ -147,7 +147,7 @@ def tradeoff(stem: Path, rows: Sequence[Row], caption: str) -> None:
     axes.set(xlabel=label)
     axes.grid(alpha=0.3, which='both')
   panels[0].set(ylabel='test accuracy in %')
-  panels[-1].legend(size=8, loc='lower right')
+  panels[-1].legend(fontsize=8, loc='lower right')
   figure.suptitle(f'Training cost against accuracy, {rows[0]["data"]}')
   _save(figure, stem, caption)
 

@@ -34,3 +34,12 @@ def data_dir() -> Path:
       f'no real data in {folder}: set RECOG_JAX_TEST_DATA to a TFDS data_dir'
     )
   return folder
+
+
+@pytest.fixture
+def bucket():
+  """The URL of an empty gs:// bucket in memory."""
+  from tests.launch import fakes
+
+  with fakes.bucket() as url:
+    yield url

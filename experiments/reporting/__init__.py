@@ -1,0 +1,1 @@
+"""The report page of a set of workdirs; `python -m experiments.report`."""

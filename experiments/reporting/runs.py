@@ -1,0 +1,144 @@
+"""One training as the report sees it: everything is read from its workdir."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from launch import store
+from launch.workdirs import summary_metric
+from recog_jax.errors import UserError
+
+# Metrics for which less is better.
+_ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mse', 'mae')
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A workdir, read.
+
+  Attributes:
+    name: of the folder.
+    workdir: the folder.
+    config: as it was trained.
+    summary: what the training ended with; None if it has not ended.
+    results: name of a result -> what evaluation wrote.
+    rows: the log.
+    version: of the code, as the last checkpoint has it; '' without one.
+    data: what that checkpoint says of the data: order, sizes, fingerprint.
+    described: what the data set's own description says, empty if not found.
+  """
+
+  name: str
+  workdir: epath.Path
+  config: Mapping[str, Any]
+  summary: Mapping[str, Any] | None
+  results: Mapping[str, Mapping[str, Any]]
+  rows: list[dict[str, Any]]
+  version: str
+  data: Mapping[str, Any]
+  described: Mapping[str, Any]
+
+  @property
+  def is_speech(self) -> bool:
+    return self.config['data']['name'] == 'speech'
+
+  @property
+  def data_set(self) -> str:
+    source = self.config['data']['source']
+    return source.get('dataset') or source['name']
+
+  @property
+  def headline(self) -> tuple[str, float] | None:
+    """`test accuracy` and its value."""
+    return summary_metric(self.summary) if self.summary else None
+
+  def result(self, split: str = 'test') -> tuple[str, Mapping[str, Any]] | None:
+    """The last greedy result of a split, else of another: name and content."""
+    for wanted in (split, 'val'):
+      found = [
+        (result['step'], name)
+        for name, result in self.results.items()
+        if name == f'{wanted}-{result["step"]}'
+      ]
+      if found:
+        name = max(found)[1]
+        return name, self.results[name]
+    return None
+
+  def metrics(self, split: str = 'test') -> Mapping[str, Any]:
+    found = self.result(split)
+    return found[1]['metrics'] if found else {}
+
+
+def read(text: str, data_dir: str | None = None) -> Run:
+  """Reads a workdir, local or on a bucket.
+
+  Args:
+    text: its path.
+    data_dir: where the data set's own description is looked for.
+
+  Raises:
+    UserError: it is none.
+  """
+  workdir = store.root(text.rstrip('/'))
+  store.check_access(workdir)
+  config = store.read_json(workdir / 'config.json')
+  if config is None:
+    raise UserError(
+      f'{workdir} holds no config.json: give the --workdir of a training'
+    )
+  results = {}
+  if (workdir / 'results').exists():
+    for path in sorted((workdir / 'results').glob('*.json')):
+      found = store.read_json(path)
+      if isinstance(found, dict) and 'metrics' in found:
+        results[path.name.removesuffix('.json')] = found
+  meta = _last_meta(workdir)
+  return Run(
+    name=workdir.name,
+    workdir=workdir,
+    config=config,
+    summary=store.read_json(workdir / 'summary.json'),
+    results=results,
+    rows=store.read_rows(workdir / 'metrics.jsonl'),
+    version=meta.get('version', ''),
+    data=meta.get('data', {}),
+    described=_described(config['data']['source'], data_dir),
+  )
+
+
+def _last_meta(workdir: epath.Path) -> dict[str, Any]:
+  """What the newest checkpoint says of itself."""
+  folder = workdir / 'checkpoints'
+  if not folder.exists():
+    return {}
+  steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
+  for step in sorted(steps, reverse=True):
+    sealed = store.read_json(folder / str(step) / 'meta' / 'metadata')
+    if sealed:
+      return json.loads(sealed['body'])
+  return {}
+
+
+def _described(
+  source: Mapping[str, Any], data_dir: str | None
+) -> dict[str, Any]:
+  """TFDS's dataset_info.json of the newest version that is found."""
+  from recog_jax.data.sources.tfds import default_data_dir
+
+  name = source.get('dataset')
+  if not name:
+    return {}
+  root = epath.Path(default_data_dir(data_dir)) / name
+  found: list[epath.Path] = []
+  for pattern in ('*/dataset_info.json', '*/*/dataset_info.json'):
+    found += sorted(root.glob(pattern)) if root.exists() else []
+  return store.read_json(found[-1]) or {} if found else {}
+
+
+def is_better_low(metric: str) -> bool:
+  """Whether less of a metric is better: `test wer`, `loss`."""
+  return metric.split()[-1] in _ERRORS

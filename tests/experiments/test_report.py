@@ -1,0 +1,123 @@
+"""The report page: what it says, and how a browser shows it."""
+
+import re
+
+import pytest
+
+from experiments import report
+from experiments.reporting import cards, page, runs
+from tests.experiments import browser
+
+
+@pytest.fixture(scope='module')
+def made(trained, tmp_path_factory) -> str:
+  """The page of an image and a speech training."""
+  path = tmp_path_factory.mktemp('page') / 'report' / 'index.html'
+  words = [*map(str, trained), f'--output={path}', '--title=A & B']
+  assert report.main(words) == 0
+  return path.read_text(encoding='utf-8')
+
+
+def test_it_needs_nothing_else(made):
+  assert not re.search(r'(src|href)="(?!data:|#)', made)
+  assert '<script' not in made and '@import' not in made
+  assert 'url(' not in made
+
+
+def test_it_shows_each_run(made, trained):
+  assert '<h1>A &amp; B</h1>' in made
+  for workdir in trained:
+    assert f'id="run-{workdir.name}"' in made
+  assert made.count('<h3>Model card</h3>') == 2
+  assert made.count('<h3>Data card</h3>') == 2
+  for words in ('Curves', 'Confusion matrix', 'Transcripts', 'By speaker'):
+    assert f'<summary>{words}</summary>' in made, words
+
+
+def test_a_phone_shows_it(made, tmp_path):
+  found, console = browser.look(made, tmp_path)
+  assert not console, console
+  assert found['width'] <= 375
+  assert found['images'] >= 3 and not found['broken']
+  assert found['sections'] == 2 and not found['lost'] and not found['small']
+
+
+def test_what_is_wrong_would_be_seen(made, tmp_path):
+  wrong = made.replace(
+    '</h1>',
+    '</h1><div style="width:900px">wide</div><a href="#nowhere">x</a>'
+    '<img src="data:image/png;base64,AAAA"><script>console.error(1)</script>',
+  )
+  found, console = browser.look(wrong, tmp_path)
+  assert found['width'] > 375 and found['broken'] == 1 and found['lost'] == 1
+  assert console
+
+
+def test_the_cards_are_of_the_run(trained):
+  image, speech = (runs.read(str(path)) for path in trained)
+  card = dict(cards.model_card(image))
+  assert card['Parameters'] == f'{image.summary["parameters"]:,}'
+  accuracy = image.metrics()['accuracy']
+  assert f'accuracy {accuracy:.2%}' in card['Metrics']
+  assert 'recall' in card['By group']
+  assert 'made-up data' in card['Limits']
+  assert image.version in card['Code'] and image.version
+  wer = speech.metrics()['wer']
+  card = dict(cards.model_card(speech))
+  assert f'wer {wer:.2%}' in card['Metrics']
+  card = dict(cards.data_card(speech))
+  assert card['Licence'] == cards.NOT_STATED
+  assert card['Used in training'].startswith(
+    f'{speech.data["plan"]["records"]:,} records'
+  )
+
+
+def test_the_data_card_quotes_the_data_set(trained, tmp_path):
+  folder = tmp_path / 'spoken_digit' / '1.0.9'
+  folder.mkdir(parents=True)
+  (folder / 'dataset_info.json').write_text(
+    '{"version": "1.0.9", "description": "<b>", "redistributionInfo":'
+    ' {"license": "CC BY-SA 4.0"}, "splits": [{"name": "train",'
+    ' "shardLengths": ["2", "3"]}]}'
+  )
+  run = runs.read(str(trained[1]))
+  described = runs._described({'dataset': 'spoken_digit'}, str(tmp_path))
+  run = type(run)(**{**vars(run), 'described': described})
+  card = dict(cards.data_card(run))
+  assert card['Licence'] == 'CC BY-SA 4.0'
+  assert card['Stored'] == 'train: 5 records'
+  assert '&lt;b&gt;' in page.build([run], [], 'x')
+
+
+def test_a_run_that_has_not_ended(trained, tmp_path):
+  (tmp_path / 'run').mkdir()
+  text = (trained[0] / 'config.json').read_text()
+  (tmp_path / 'run' / 'config.json').write_text(text)
+  made = page.build([runs.read(str(tmp_path / 'run'))], [], 'x')
+  assert 'not ended' in made and 'Not evaluated.' in made
+
+
+def test_a_bucket(trained, bucket):
+  from etils import epath
+
+  target = epath.Path(bucket) / 'runs' / 'one'
+  for path in sorted(trained[0].rglob('*')):
+    if path.is_file():
+      to = target / path.relative_to(trained[0]).as_posix()
+      to.parent.mkdir(parents=True, exist_ok=True)
+      to.write_bytes(path.read_bytes())
+  there, here = runs.read(str(target)), runs.read(str(trained[0]))
+  assert there.results == here.results and there.version == here.version
+  assert 'Confusion matrix' in page.build([there], [], 'x')
+
+
+def test_no_workdir(tmp_path, capsys):
+  assert report.main([str(tmp_path)]) == 1
+  assert 'holds no config.json' in capsys.readouterr().err
+  assert report.main([str(tmp_path), str(tmp_path)]) == 1
+  assert 'none of them is' in capsys.readouterr().err
+
+
+def test_no_figures(trained, tmp_path, capsys):
+  assert report.main([str(trained[0]), f'--figures={tmp_path}']) == 1
+  assert 'experiments.figures' in capsys.readouterr().err
