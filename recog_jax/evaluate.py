@@ -16,11 +16,9 @@ confusion matrix and a sheet of the worst mistakes, for speech with what was
 recognised beside what was said.
 """
 
-from pathlib import Path
-
 from absl import flags
 
-from recog_jax import cli
+from recog_jax import cli, storage
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
 _CHECKPOINT = flags.DEFINE_string(
@@ -77,11 +75,11 @@ def main() -> None:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
   if _AVERAGE.value < 1:
     raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
+  workdir = storage.path_of(_WORKDIR.value)
+  storage.check_access(workdir)
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   with cli.joined({'flags': cli.command_flags()}):
-    trained = serving.open_workdir(
-      Path(_WORKDIR.value), flags.FLAGS.data_dir, _task_keys()
-    )
+    trained = serving.open_workdir(workdir, flags.FLAGS.data_dir, _task_keys())
     if _WATCH.value:
       trained.watch(_SPLIT.value)
     else:

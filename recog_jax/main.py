@@ -10,19 +10,19 @@ The same command again continues from the last checkpoint. SIGTERM and Ctrl-C
 save and exit. Every key of the config can be set: --config.optimizer.name=adam.
 """
 
-from pathlib import Path
-
 from absl import flags
 from ml_collections import config_flags
 
-from recog_jax import cli
+from recog_jax import cli, storage
 from recog_jax.engine import stopping
 
 _CONFIG = config_flags.DEFINE_config_file(
   'config', None, 'Config file, with :argument where it takes one.'
 )
 _WORKDIR = flags.DEFINE_string(
-  'workdir', None, 'Output folder (default: runs/<config>-<overrides>).'
+  'workdir',
+  None,
+  'Output folder, also gs:// or s3:// (default: runs/<config>-<overrides>).',
 )
 _PROFILE = flags.DEFINE_string(
   'profile', None, 'START:STOP: write an XProf trace of these steps.'
@@ -58,7 +58,10 @@ def main() -> None:
   flag = flags.FLAGS['config']
   spec = config_flags.get_config_filename(flag)
   overrides = config_flags.get_override_values(flag)
-  workdir = Path(_WORKDIR.value or config_lib.default_workdir(spec, overrides))
+  workdir = storage.path_of(
+    _WORKDIR.value or config_lib.default_workdir(spec, overrides)
+  )
+  storage.check_access(workdir)
   data_dir = flags.FLAGS.data_dir
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   profile = Profile(_PROFILE.value, workdir)

@@ -24,12 +24,21 @@ LEAVES = {'metrics', 'text', 'decode', 'features'}
 # Which parts of recog_jax a part may import, at any level of a file. Models are
 # found by name, so that nothing but a command imports one.
 ALLOWED = {
-  'engine': {'engine', 'tasks', 'data', 'errors', 'tracing', *LEAVES},
+  'engine': {
+    'engine',
+    'tasks',
+    'data',
+    'errors',
+    'storage',
+    'tracing',
+    *LEAVES,
+  },
   'tasks': {'tasks', 'errors', 'precision', *LEAVES},
   'models': {'models', 'errors', 'precision', 'tracing'},
   'data': {'data', 'text', 'features', 'errors'},
   'errors': set(),
   'precision': set(),
+  'storage': {'errors'},
   'tracing': set(),
   'backend': set(),
   **{leaf: {leaf} for leaf in LEAVES},

@@ -17,7 +17,6 @@ import shutil
 import textwrap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
@@ -29,6 +28,7 @@ import orbax.checkpoint as ocp
 from recog_jax.engine.paths import path_name
 from recog_jax.engine.processes import of_first
 from recog_jax.errors import UserError, warn
+from recog_jax.storage import AnyPath, is_remote, move_folder, write_whole
 
 # So many newest checkpoints are tried.
 _MOST_STEPS = 64
@@ -107,12 +107,17 @@ def _reason(error: Exception) -> str:
   return textwrap.shorten(lines[0] if lines else type(error).__name__, 120)
 
 
+def _absolute(path: AnyPath) -> AnyPath:
+  """As Orbax wants it."""
+  return path if is_remote(path) else path.absolute()
+
+
 class Checkpoints:
   """The checkpoints of one workdir."""
 
   def __init__(
     self,
-    workdir: Path,
+    workdir: AnyPath,
     *,
     keep_latest: int = 2,
     keep_best: int = 1,
@@ -135,7 +140,7 @@ class Checkpoints:
     # Of whole checkpoints, and of the one that is being written.
     self._scores: dict[int, float] = {}
     self._manager = ocp.CheckpointManager(
-      self.directory.absolute(),
+      _absolute(self.directory),
       options=ocp.CheckpointManagerOptions(
         preservation_policy=self,
         cleanup_tmp_directories=not read_only,
@@ -155,6 +160,8 @@ class Checkpoints:
 
     A name that is only digits is a whole one: Orbax renames it so at the end.
     """
+    if is_remote(self.directory):  # There a file in it says that it is whole.
+      return sorted(self._manager.all_steps(read=True))
     if not self.directory.is_dir():
       return []
     found = (p.name for p in self.directory.iterdir() if p.is_dir())
@@ -242,10 +249,7 @@ class Checkpoints:
 
   def _amend(self, step: int, meta: Mapping[str, Any]) -> None:
     if jax.process_index() == 0:
-      path = self._meta_path(step)
-      fresh = path.with_suffix('.new')
-      fresh.write_text(json.dumps(_seal(meta)))
-      fresh.replace(path)
+      write_whole(self._meta_path(step), json.dumps(_seal(meta)))
 
   def remove(self, step: int) -> None:
     """Removes a checkpoint if it is there."""
@@ -267,12 +271,15 @@ class Checkpoints:
   def _write_error(self, error: Exception) -> UserError:
     steps = self.steps()
     last = f'step {steps[-1]}' if steps else 'none yet'
-    free = shutil.disk_usage(self.directory).free
+    reason, what = _reason(error), 'See that it can be written'
+    if not is_remote(self.directory):
+      free = shutil.disk_usage(self.directory).free
+      reason += f'; {free >> 20} MiB are free there'
+      what = 'Make room'
     return UserError(
-      f'a checkpoint could not be written to {self.directory} '
-      f'({_reason(error)}; {free >> 20} MiB are free there). Make room and run '
-      'the same command again: it continues from the last whole checkpoint '
-      f'({last}).'
+      f'a checkpoint could not be written to {self.directory} ({reason}). '
+      f'{what} and run the same command again: it continues from the last '
+      f'whole checkpoint ({last}).'
     )
 
   # -- reading ---------------------------------------------------------------
@@ -329,7 +336,7 @@ class Checkpoints:
       restore_args=jax.tree.map(lambda _: as_numpy, item),
       partial_restore=True,
     )
-    path = (self.directory / str(step) / 'state').absolute()
+    path = _absolute(self.directory / str(step) / 'state')
     try:
       with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
         found = reader.restore(path, args=args)
@@ -342,7 +349,7 @@ class Checkpoints:
       for k, v in flat.items()
     }
 
-  def _meta_path(self, step: int) -> Path:
+  def _meta_path(self, step: int) -> AnyPath:
     return self.directory / str(step) / 'meta' / 'metadata'
 
   def _read_meta(self, step: int) -> dict[str, Any]:
@@ -407,9 +414,7 @@ class Checkpoints:
       aside = self.directory.with_name('checkpoints.damaged')
       aside.mkdir(exist_ok=True)
       for step in steps:
-        target = aside / str(step)
-        shutil.rmtree(target, ignore_errors=True)
-        (self.directory / str(step)).rename(target)
+        move_folder(self.directory / str(step), aside / str(step))
     self._manager.reload()
 
   def close(self) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.storage import AnyPath, write_whole
 
 # A run may go on with other values of these: they say how long it is and how
 # often it speaks, not what a step computes. The schedule's horizon may grow.
@@ -102,7 +103,7 @@ def default_workdir(spec: str, overrides: Mapping[str, Any]) -> Path:
   return Path('runs') / name
 
 
-def keep(workdir: Path, config: ConfigDict) -> None:
+def keep(workdir: AnyPath, config: ConfigDict) -> None:
   """Writes the config into the workdir, or checks the one that is there.
 
   Raises:
@@ -119,12 +120,10 @@ def keep(workdir: Path, config: ConfigDict) -> None:
         '--workdir, or remove that one'
       )
   workdir.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_suffix('.new')
-  fresh.write_text(json.dumps(new, indent=2) + '\n')
-  fresh.replace(path)
+  write_whole(path, json.dumps(new, indent=2) + '\n')
 
 
-def read_kept(workdir: Path) -> ConfigDict:
+def read_kept(workdir: AnyPath) -> ConfigDict:
   """The config that a workdir's run was started with.
 
   Raises:

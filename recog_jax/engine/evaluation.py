@@ -3,7 +3,6 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +12,7 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.programs import Program
 from recog_jax.engine.stopping import StopRequest
+from recog_jax.storage import AnyPath, write_whole
 
 
 def run(
@@ -117,7 +117,7 @@ def report(
   split: str,
   *,
   step: int,
-  workdir: Path,
+  workdir: AnyPath,
   checkpoint: str,
   name: str | None = None,
   stop: StopRequest | None = None,
@@ -155,10 +155,7 @@ def report(
     _agree(metrics, detailed)
     result['metrics'] = {**metrics, **detailed}
     result['seconds'] = round(time.perf_counter() - begin, 3)
-    path = folder / f'{name}.json'
-    fresh = path.with_suffix('.new')
-    fresh.write_text(json.dumps(result, indent=2) + '\n')
-    fresh.replace(path)
+    write_whole(folder / f'{name}.json', json.dumps(result, indent=2) + '\n')
   return result
 
 

@@ -3,25 +3,26 @@
 import contextlib
 import fcntl
 from collections.abc import Iterator
-from pathlib import Path
 
 from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath, is_remote
 
 _NAME = '.lock'
 
 
 @contextlib.contextmanager
-def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
+def locked(workdir: AnyPath, *, held: bool = True) -> Iterator[None]:
   """Holds `workdir/.lock`; the kernel releases it however the process ends.
 
   Args:
     workdir: the run's folder.
-    held: False does nothing: the run's first process has the lock.
+    held: False does nothing: the run's first process has the lock. On a bucket
+      there are no locks.
 
   Raises:
     UserError: another process trains there.
   """
-  if not held:
+  if not held or is_remote(workdir):
     yield
     return
   workdir.mkdir(parents=True, exist_ok=True)
@@ -38,10 +39,10 @@ def locked(workdir: Path, *, held: bool = True) -> Iterator[None]:
     yield
 
 
-def is_locked(workdir: Path) -> bool:
+def is_locked(workdir: AnyPath) -> bool:
   """Whether a process trains there."""
   path = workdir / _NAME
-  if not path.exists():
+  if is_remote(path) or not path.exists():
     return False
   with path.open('r') as file:
     try:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,9 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
+from recog_jax import storage
 from recog_jax.engine.goodput import DeviceClock
+from recog_jax.storage import AnyPath, is_remote, read_bytes, write_whole
 
 # Where a second of a run can go; what is in none of them is `other`.
 # `start` is from the process's begin, `lost` what had to be done again after a
@@ -41,7 +44,7 @@ class Logbook:
   """
 
   def __init__(
-    self, workdir: Path, *, quiet: bool = False, start_seconds: float = 0.0
+    self, workdir: AnyPath, *, quiet: bool = False, start_seconds: float = 0.0
   ):
     """Opens the logs of a workdir.
 
@@ -50,8 +53,12 @@ class Logbook:
       quiet: writes nothing (processes other than the first).
       start_seconds: what the process has done before this.
     """
-    self._path = workdir / 'metrics.jsonl'
-    self._events = workdir / 'tensorboard'
+    self._workdir = workdir
+    # Files that grow are here, and copied to a bucket now and then.
+    self._own = tempfile.TemporaryDirectory() if is_remote(workdir) else None
+    folder = Path(self._own.name) if self._own else workdir
+    self._path = folder / 'metrics.jsonl'
+    self._events = folder / 'tensorboard'
     self._quiet = quiet
     self._file = None
     self._rows = 0
@@ -70,7 +77,11 @@ class Logbook:
   # -- state that a checkpoint carries ---------------------------------------
 
   def state(self) -> dict[str, Any]:
-    """The open sums, the rows and the seconds so far; JSON."""
+    """The open sums, the rows and the seconds so far; JSON.
+
+    The logs have what it tells of: a run continues with both.
+    """
+    self.sync()
     return {
       'rows': self._rows,
       'sums': self._sums,
@@ -92,7 +103,7 @@ class Logbook:
         self.seconds[phase] += seconds  # Restoring has taken some already.
       self.clock.starved_seconds += state.get('starved_seconds', 0.0)
       rows = state['rows']
-    found = read(self._path)
+    found = read(self._workdir / 'metrics.jsonl')
     if state is not None:
       lost = _seconds_until(found) - state['total_seconds']
       self.seconds['lost'] += max(0.0, lost)
@@ -100,13 +111,12 @@ class Logbook:
     if self._quiet:
       return
     kept = [r for r in found[:rows] if r['step'] <= step]
-    fresh = self._path.with_suffix('.new')
-    fresh.write_text(''.join(json.dumps(row) + '\n' for row in kept))
-    fresh.replace(self._path)
+    write_whole(self._path, ''.join(json.dumps(row) + '\n' for row in kept))
     self._rows = len(kept)
     self._events.mkdir(exist_ok=True)
-    for old in self._events.glob('events.*'):
-      old.unlink()
+    old = self._workdir / 'tensorboard'
+    for file in old.glob('events.*') if old.exists() else ():
+      file.unlink()
     # Not SummaryWriter: its thread dies on a full disk, and the run with it
     # hangs when its queue is full.
     self._writer = EventsWriter(str(self._events / 'events'))
@@ -214,7 +224,13 @@ class Logbook:
   def _flush(self) -> None:
     assert self._writer is not None
     self._writer.flush()
+    self.sync()
     self._flushed = time.perf_counter()
+
+  def sync(self) -> None:
+    """Copies the logs to a bucket; on a disk they are there."""
+    if self._own and not self._quiet:
+      storage.copy_tree(Path(self._own.name), self._workdir)
 
   def say(self, text: str) -> None:
     """One line on the terminal, beside a progress bar too."""
@@ -249,6 +265,10 @@ class Logbook:
       if file is not None:
         with contextlib.suppress(OSError):
           file.close()
+    if self._own:
+      with contextlib.suppress(OSError):
+        self.sync()
+      self._own.cleanup()
 
 
 def _seconds_until(rows: Sequence[Mapping[str, Any]]) -> float:
@@ -260,16 +280,16 @@ def _short(value: Any) -> str:
   return f'{value:.4g}' if isinstance(value, float) else str(value)
 
 
-def read(path: Path) -> list[dict[str, Any]]:
+def read(path: AnyPath) -> list[dict[str, Any]]:
   """The rows of a metrics.jsonl; what a kill or a full disk cut is dropped."""
   rows = []
-  if path.exists():
-    for line in path.read_text(errors='replace').splitlines():
-      try:
-        row = json.loads(line)
-      except json.JSONDecodeError:
-        break
-      if not isinstance(row, dict) or not {'step', 'kind'} <= row.keys():
-        break
-      rows.append(row)
+  text = read_bytes(path).decode(errors='replace')
+  for line in text.splitlines():
+    try:
+      row = json.loads(line)
+    except json.JSONDecodeError:
+      break
+    if not isinstance(row, dict) or not {'step', 'kind'} <= row.keys():
+      break
+    rows.append(row)
   return rows

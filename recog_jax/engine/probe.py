@@ -11,10 +11,10 @@ head, so that its checkpoint is one like any other.
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -29,6 +29,7 @@ from recog_jax.engine.programs import Programs
 from recog_jax.engine.provenance import version
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath, write_whole
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class _Features:
 
 def run(
   ex: Experiment,
-  workdir: Path,
+  workdir: AnyPath,
   *,
   config: Any = None,
   stop: StopRequest | None = None,
@@ -178,7 +179,7 @@ def _features(
   ex: Experiment,
   variables: Any,
   split: str,
-  workdir: Path,
+  workdir: AnyPath,
   key: str,
   book: Logbook,
   stop: StopRequest,
@@ -186,7 +187,8 @@ def _features(
   """The features of a split, from the workdir where it holds them."""
   path = workdir / 'features' / f'{split}.npz'
   try:
-    with np.load(path, allow_pickle=False) as file:
+    content = io.BytesIO(path.read_bytes())
+    with np.load(content, allow_pickle=False) as file:
       if str(file['key']) == key:
         book.say(f'{split}: features are in {path}')
         return _Features(file['x'], file['y'])
@@ -208,9 +210,9 @@ def _features(
   result = _Features(whole['x'], whole['targets'])
   if jax.process_index() == 0:
     path.parent.mkdir(exist_ok=True)
-    fresh = path.with_suffix('.new.npz')
-    np.savez(fresh, key=key, x=result.x, y=result.y)
-    fresh.replace(path)
+    content = io.BytesIO()
+    np.savez(content, key=key, x=result.x, y=result.y)
+    write_whole(path, content.getvalue())
   book.say(f'{split}: {len(result.x)} x {result.x.shape[1]} features')
   return result
 

@@ -2,12 +2,12 @@
 
 import contextlib
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath, is_remote
 
 
 class Profile:
@@ -17,7 +17,7 @@ class Profile:
     folder: where the trace is; None if none is wanted.
   """
 
-  def __init__(self, spec: str | None, workdir: Path):
+  def __init__(self, spec: str | None, workdir: AnyPath):
     """Nothing is traced yet.
 
     Args:
@@ -41,6 +41,11 @@ class Profile:
       )
     self._start, self._stop = int(found[1]), int(found[2])
     self.folder = workdir / 'profile'
+    if is_remote(workdir):
+      raise UserError(
+        f'--profile writes to a disk, and {workdir} is a bucket: profile a few '
+        'steps with a local --workdir'
+      )
 
   def begin(self, step: int) -> bool:
     """Starts the trace if it is time; whether it did. Steps 0 to `step` ran."""

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -18,6 +17,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Programs
 from recog_jax.errors import UserError, warn
 from recog_jax.metrics import table
+from recog_jax.storage import AnyPath
 
 _POLL_SECONDS = 5.0
 
@@ -29,7 +29,7 @@ class Trained:
   ex: experiment.Experiment
   programs: Programs
   checkpoints: Checkpoints
-  workdir: Path
+  workdir: AnyPath
 
   def restore(self, checkpoint: str, average: int = 1) -> tuple[int, Any]:
     """The step and the variables of `latest`, `best` or a step.
@@ -175,7 +175,7 @@ def _mean(parts: list[Any]) -> Any:
 
 
 def open_workdir(
-  workdir: Path,
+  workdir: AnyPath,
   data_dir: str | None,
   task: Mapping[str, Any] | None = None,
 ) -> Trained:

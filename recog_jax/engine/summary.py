@@ -13,18 +13,19 @@ from recog_jax.engine.programs import Program
 from recog_jax.engine.step import TrainState
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.metrics import figures, table
+from recog_jax.storage import AnyPath, write_whole
 
 # The splits that are reported at the end, each where the config names it.
 _REPORTED = ('val', 'test')
 
 
-def path(workdir: Path) -> Path:
+def path(workdir: AnyPath) -> Path:
   """Written last of all, so that its presence says: the run has ended."""
   return workdir / 'summary.json'
 
 
 def read_finished(
-  ex: Experiment, workdir: Path, step: int
+  ex: Experiment, workdir: AnyPath, step: int
 ) -> dict[str, Any] | None:
   """The summary of a run that ended at `step` and has all its results."""
   try:
@@ -44,7 +45,7 @@ def finish(
   ex: Experiment,
   program: Program,
   state: TrainState,
-  workdir: Path,
+  workdir: AnyPath,
   book: Logbook,
   stop: StopRequest,
 ) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def finish(
       book.say(f'\n{split}: {result["examples"]} examples at step {step}')
       book.say(table.metrics_table(result['metrics']))
   if jax.process_index() == 0:
+    book.sync()
     rows = read(workdir / 'metrics.jsonl')
     # What training logs, and the one metric of evaluation that decides.
     trained = [k for row in rows if row['kind'] == 'train' for k in row]
@@ -103,14 +105,12 @@ def finish(
     'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
   }
   if jax.process_index() == 0:
-    fresh = path(workdir).with_suffix('.new')
-    fresh.write_text(json.dumps(summary, indent=2) + '\n')
-    fresh.replace(path(workdir))
+    write_whole(path(workdir), json.dumps(summary, indent=2) + '\n')
   book.say('\n' + _text(summary, headline, workdir))
   return summary
 
 
-def _text(summary: dict[str, Any], headline: str, workdir: Path) -> str:
+def _text(summary: dict[str, Any], headline: str, workdir: AnyPath) -> str:
   total = max(summary['seconds'], 1e-9)
   shares = ', '.join(
     f'{name} {value:.1f} s ({value / total:.0%})'

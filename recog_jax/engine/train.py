@@ -3,7 +3,6 @@
 import collections
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ from recog_jax.engine.profiling import Profile
 from recog_jax.engine.programs import Programs
 from recog_jax.engine.stopping import Stopped, StopRequest
 from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath
 
 # Steps that may run on the device before the first of them is looked at: the
 # host prepares the next batch meanwhile, and never waits for the last one.
@@ -25,7 +25,7 @@ _IN_FLIGHT = 2
 
 def train(
   ex: Experiment,
-  workdir: Path,
+  workdir: AnyPath,
   *,
   config: Any = None,
   stop: StopRequest | None = None,

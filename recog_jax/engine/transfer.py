@@ -3,7 +3,6 @@
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import flax.traverse_util
@@ -15,6 +14,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
 from recog_jax.errors import UserError, listed
+from recog_jax.storage import AnyPath, path_of
 
 _TORCH = ('.pth', '.pt', '.bin', '.safetensors')
 _REPORT = 'init_from.json'
@@ -47,7 +47,7 @@ class InitFrom:
 
 
 def begin(
-  ex: Experiment, state: TrainState, workdir: Path
+  ex: Experiment, state: TrainState, workdir: AnyPath
 ) -> tuple[TrainState, list[str]]:
   """Puts the weights of `config.init_from` into a fresh state.
 
@@ -129,7 +129,7 @@ def read(
   file = name
   if name.startswith('hf:'):
     file = registry.lookup('weights', 'hub')(name)
-  path = Path(file)
+  path = path_of(file)
   if path.is_file():
     if path.suffix not in _TORCH:
       raise UserError(
@@ -144,7 +144,9 @@ def read(
   return _read_own(spec, path)
 
 
-def _read_own(spec: InitFrom, path: Path) -> tuple[dict[str, np.ndarray], str]:
+def _read_own(
+  spec: InitFrom, path: AnyPath
+) -> tuple[dict[str, np.ndarray], str]:
   step = None
   if path.parent.name == 'checkpoints' and path.name.isdigit():
     path, step = path.parent.parent, int(path.name)

@@ -217,7 +217,8 @@ def _figure(width: float, height: float) -> Figure:
 
 def _save(figure: Figure, path: Path) -> None:
   FigureCanvasAgg(figure)
-  figure.savefig(path, dpi=120)
+  with path.open('wb') as file:  # On a bucket, too.
+    figure.savefig(file, format='png', dpi=120)
 
 
 def _short(name: str, length: int) -> str:

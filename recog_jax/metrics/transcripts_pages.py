@@ -120,7 +120,8 @@ def draw_worst(
     for text, color, bold in texts:
       weight = 'bold' if bold else 'normal'
       write(text, row, color=color, weight=weight, family='monospace')
-  figure.savefig(path, dpi=120)
+  with path.open('wb') as file:  # On a bucket, too.
+    figure.savefig(file, format='png', dpi=120)
 
 
 def _lines(transcript: Transcript) -> list[list[tuple[str, str, bool]]]:

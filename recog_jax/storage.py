@@ -1,0 +1,117 @@
+"""Workdirs on a disk or a bucket: gs:// and s3://, through `etils.epath`.
+
+A bucket has no locks, no renames and no files that grow. So a file is written
+whole, and what grows is kept here and copied there.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+from etils import epath
+
+from recog_jax.errors import UserError
+
+# What reads and writes a scheme, and the extra it comes with.
+_PACKAGES = {'gs': 'gcsfs', 's3': 's3fs'}
+_LOGINS = {
+  'gs': 'gcloud auth application-default login',
+  's3': 'aws configure',
+}
+# Of a disk a `Path`; of a bucket what has the same methods, as far as a workdir
+# needs them.
+AnyPath = Path | epath.Path
+
+
+def path_of(text: str | os.PathLike) -> AnyPath:
+  """A folder or file by its path or URL.
+
+  Raises:
+    UserError: a scheme that is not known.
+  """
+  text = os.fspath(text)
+  scheme = text.partition('://')[0] if '://' in text else ''
+  if scheme and scheme not in _PACKAGES:
+    raise UserError(
+      f"'{text}': a workdir is a local folder, or begins with gs:// or s3://"
+    )
+  return epath.Path(text) if scheme else Path(text)
+
+
+def is_remote(path: AnyPath) -> bool:
+  """Whether it is on a bucket."""
+  return '://' in str(path)
+
+
+def check_access(path: AnyPath) -> None:
+  """Raises UserError if a bucket cannot be reached from here."""
+  if not is_remote(path):
+    return
+  scheme = str(path).partition('://')[0]
+  try:
+    path.exists()
+  except ImportError as error:
+    raise UserError(
+      f'{path} needs {_PACKAGES[scheme]}: pip install "recog_jax[{scheme}]"'
+    ) from error
+  except Exception as error:
+    reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+    raise UserError(
+      f'{path} cannot be read ({reason[0]}): log in with `{_LOGINS[scheme]}`, '
+      'and see that the bucket exists'
+    ) from error
+
+
+def write_whole(path: AnyPath, content: str | bytes) -> None:
+  """Writes a file whole or not at all; its folder is there."""
+  if isinstance(content, str):
+    content = content.encode()
+  if is_remote(path):
+    path.write_bytes(content)
+    return
+  fresh = path.with_suffix('.new')
+  fresh.write_bytes(content)
+  fresh.replace(path)
+
+
+def copy_tree(source: Path, target: AnyPath) -> None:
+  """Copies every file of a local folder.
+
+  Args:
+    source: the folder.
+    target: what it becomes; made if absent.
+  """
+  for file in sorted(source.rglob('*')):
+    if file.is_file():
+      to = target / file.relative_to(source).as_posix()
+      to.parent.mkdir(parents=True, exist_ok=True)
+      to.write_bytes(file.read_bytes())
+
+
+def move_folder(source: AnyPath, target: AnyPath) -> None:
+  """Moves a folder to where another one may be, which goes."""
+  if not is_remote(source):
+    shutil.rmtree(target, ignore_errors=True)
+    source.rename(target)
+    return
+  if target.exists():
+    target.rmtree()
+  _copy_remote(source, target)
+  source.rmtree()
+
+
+def _copy_remote(source: epath.Path, target: epath.Path) -> None:
+  # Not fsspec's `mv`: etils and it list a folder from a cache each.
+  for path in source.iterdir():
+    if path.is_dir():
+      _copy_remote(path, target / path.name)
+    else:
+      (target / path.name).write_bytes(path.read_bytes())
+
+
+def read_bytes(path: AnyPath) -> bytes:
+  """What a file holds; nothing if it is absent."""
+  try:
+    return path.read_bytes()
+  except FileNotFoundError:
+    return b''
