@@ -1,5 +1,6 @@
 """Draws the three figures from their rows, as PNG and SVG."""
 
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from experiments.figure_rows import Row, pareto
 from recog_jax.metrics.bootstrap import interval_of_mean
 
 _MARKERS = 'osD^vPX*<>'
+_LETTERS = 17  # Of the caption, in an inch.
 _CAPTION = {'size': 7.5, 'color': '0.3', 'ha': 'left', 'va': 'bottom'}
 
 
@@ -155,7 +157,8 @@ def tradeoff(stem: Path, rows: Sequence[Row], caption: str) -> None:
 def _save(figure: Figure, stem: Path, caption: str) -> None:
   """Writes STEM.png and STEM.svg, the caption beneath."""
   # Constrained layout keeps room for this label, below all panels.
-  figure.supxlabel(caption, x=0.01, **_CAPTION)
+  width = round(_LETTERS * figure.get_figwidth())
+  figure.supxlabel(textwrap.fill(caption, width), x=0.01, **_CAPTION)
   FigureCanvasAgg(figure)
   figure.savefig(stem.with_suffix('.png'), dpi=130)
   # The same rows give the same bytes.

@@ -27,6 +27,7 @@ from pathlib import Path
 from etils import epath
 
 from experiments import figure_plots, figure_rows, studies
+from experiments.figure_captions import caption
 from launch import devices, local, store
 from launch import sweep as sweep_lib
 from launch.backends import report
@@ -115,47 +116,9 @@ def make(study: str, args) -> int:
   rows = _ROWS[study](entries, trials, root, args)
   stem = out / study
   figure_rows.write_csv(epath.Path(stem.with_suffix('.csv')), rows)
-  _PLOTS[study](stem, rows, _caption(study, args.budget, rows))
+  _PLOTS[study](stem, rows, caption(study, args.budget, rows))
   print(f'wrote {stem}.csv, {stem}.png and {stem}.svg')
   return 0
-
-
-def _caption(study: str, budget: str, rows: Sequence[figure_rows.Row]) -> str:
-  """What the figure was made with."""
-  where = ', '.join(sorted({row['devices'] for row in rows}))
-  count = len({row['trial'] for row in rows})
-  begin = f'Budget `{budget}`: {count} trainings on {where}'
-  sizes = {row['network']: row['size'] for row in rows if row['size']}
-  if study == 'wer':
-    steps = {(row['data'], row['network']): row['total_steps'] for row in rows}
-    lengths = '; '.join(
-      f'{data}: '
-      + ', '.join(f'{n} {s:,}' for (d, n), s in steps.items() if d == data)
-      for data in dict.fromkeys(row['data'] for row in rows)
-    )
-    return (
-      f'{begin}, one seed each. Steps of {lengths}.\nSolid: greedy. Dashed: '
-      'beam search with character 6-grams of the training transcripts '
-      '(sentences only: strings of digits have no grammar).'
-      if any(row['decoder'] != 'greedy' for row in rows)
-      else f'{begin}, one seed each. Steps of {lengths}. Greedy decoding.'
-    )
-  epochs = sorted({row['epochs'] for row in rows})
-  splits = ', '.join(sorted({row['split'] for row in rows}))
-  seeds = len({row['seed'] for row in rows})
-  return (
-    f'{begin}, {" or ".join(f"{e:g}" for e in epochs)} epochs of '
-    f'{rows[0]["data"]} ({splits}), batch '
-    f'{" or ".join(str(b) for b in sorted({r["batch"] for r in rows}))}, '
-    f'{rows[0]["test_examples"]:,} test images.\n'
-    + (
-      f'{seeds} seeds (dots); bars: mean and its 95 % interval. '
-      if study == 'accuracy'
-      else ''
-    )
-    + '; '.join(f'{name}: {size}' for name, size in sizes.items())
-    + '.'
-  )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

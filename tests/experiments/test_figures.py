@@ -6,6 +6,7 @@ import pytest
 from etils import epath
 
 from experiments import figure_plots, figure_rows, figures, studies
+from experiments.figure_captions import caption
 from launch import sweep
 
 
@@ -75,9 +76,11 @@ def test_rows_of_accuracy(trained, tmp_path):
   [row] = figure_rows.accuracy([entry], [trial], root)
   assert row['steps'] > 0 and 0 <= row['accuracy'] <= 1
   assert 0 < row['train_seconds'] < row['total_seconds']
-  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], 'caption')
+  text = caption('accuracy', 'tiny', [row, {**row, 'seed': 1}])
+  assert 'Budget `tiny`' in text and '2 seeds' in text and 'digits' in text
+  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
   first = (tmp_path / 'a.svg').read_bytes()
-  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], 'caption')
+  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
   assert first == (tmp_path / 'a.svg').read_bytes()
   assert (tmp_path / 'a.png').read_bytes().startswith(b'\x89PNG')
   costs = {'step_flops': 1e9, 'tpu_step_seconds': None, 'tpu': 'v5e:1x1'}
@@ -97,7 +100,9 @@ def test_rows_of_wer(trained, tmp_path):
   assert {row['split'] for row in rows} == {'val', 'test'}
   assert {row['decoder'] for row in rows} == {'greedy'}
   assert all(row['minutes'] > 0 for row in rows)
-  figure_plots.wer(tmp_path / 'w', rows, 'caption')
+  text = caption('wer', 'tiny', rows)
+  assert f'LSTM {rows[0]["total_steps"]:,}' in text and 'Greedy' in text
+  figure_plots.wer(tmp_path / 'w', rows, text)
   assert (tmp_path / 'w.png').stat().st_size > 10_000
 
 
