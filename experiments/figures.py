@@ -34,6 +34,8 @@ from launch.backends import report
 from launch.sweep import Trial
 from recog_jax.errors import UserError
 
+# An exit code above it names a signal.
+_SIGNALLED = 128
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -141,8 +143,12 @@ def main(argv: Sequence[str] | None = None) -> int:
   args = parser.parse_args(argv)
   args.output = args.output or f'runs/studies/{args.budget}/figures'
   os.chdir(_ROOT)
+  codes: list[int] = []
   try:
-    codes = [make(study, args) for study in args.studies]
+    for study in args.studies:
+      codes.append(make(study, args))
+      if codes[-1] > _SIGNALLED:  # A signal is meant for all of them.
+        break
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
