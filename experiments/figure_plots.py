@@ -75,7 +75,8 @@ def wer(stem: Path, rows: Sequence[Row], caption: str) -> None:
       xlabel='wall minutes of training',
       ylabel='word error rate in %',
     )
-    axes.set_ylim(0, 105)
+    highest = max(row['wer'] for row in here if row['split'] == 'val')
+    axes.set_ylim(0, max(105, 100 * highest + 3))
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7.5, title='test WER at the end', title_fontsize=8)
