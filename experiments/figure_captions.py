@@ -54,6 +54,6 @@ def _decoding(rows: Sequence[Row]) -> str:
   if not with_model:
     return 'Greedy decoding.'
   return (
-    'Solid: greedy. Dashed: beam search with character 6-grams of the training '
+    'Solid: greedy. Dashed: beam search with 6-grams of tokens of the training '
     f'transcripts ({", ".join(sorted(with_model))}).'
   )

@@ -47,7 +47,7 @@ def accuracy(stem: Path, rows: Sequence[Row], caption: str) -> None:
   # Bars are compared by length, so they begin at zero unless that hides all.
   axes.set_ylim(bottom=0 if lowest < 0.8 else 100 * (lowest - 0.05))
   axes.set(ylabel='test accuracy in %')
-  axes.set_title(f'Accuracy on {rows[0]["data"]}, one protocol')
+  axes.set_title(f'Accuracy on {rows[0]["data"]} after equal epochs')
   axes.grid(axis='y', alpha=0.3)
   _save(figure, stem, caption)
 

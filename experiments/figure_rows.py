@@ -15,6 +15,7 @@ from launch.sweep import Trial
 Row = dict[str, Any]
 # Ends the names of results that a language model had a part in.
 LM_TAG = 'lm'
+_NO_BRACKETS = str.maketrans('', '', '()[]')
 
 
 def accuracy(
@@ -52,7 +53,7 @@ def accuracy(
 def size_of(model: Mapping[str, Any]) -> str:
   """Width or depth of a model's config, in words; '' where it has none."""
   words = [
-    f'{key} {model[key]}'.replace('(', '').replace(')', '')
+    f'{key} {model[key]}'.translate(_NO_BRACKETS)
     for key in ('width', 'dim', 'widths', 'hidden', 'layers')
     if key in model and model[key] not in (None, (), [])
   ]
@@ -100,10 +101,15 @@ def wer(
     for row in logged:
       if row['kind'] == 'val' and 'wer' in row:
         rows.append({**same, **_measured(row, row, logged, 'val', 'greedy')})
+    last = summary['step']
     for path in sorted((workdir / 'results').glob('*.json')):
-      result = store.read_json(path)
-      tagged = path.name.endswith(f'-{LM_TAG}.json')
-      if result['split'] == 'test' or tagged:
+      name = path.name.removesuffix('.json')
+      tagged = name.endswith(f'-{LM_TAG}')
+      # Others are evaluations that someone made beside.
+      if name in (f'test-{last}', f'test-{last}-{LM_TAG}') or (
+        tagged and name.startswith('val-')
+      ):
+        result = store.read_json(path)
         decoder = 'language model' if tagged else 'greedy'
         split, metrics = result['split'], result['metrics']
         rows.append(
@@ -151,7 +157,7 @@ def _results(workdir: epath.Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def write_csv(path: epath.Path, rows: Sequence[Row]) -> None:
-  """Writes rows; numbers as short as they can be read back within 1e-6."""
+  """Writes rows; numbers with six digits."""
   with path.open('w') as file:
     writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
     writer.writeheader()

@@ -4,14 +4,14 @@ Examples:
   python -m experiments.figures accuracy --budget=tiny
   python -m experiments.figures accuracy wer tradeoff --budget=cpu \\
       --data_dir=DIR
-  python -m launch --sweep=experiments/sweeps/paper_full.py \\
+  python -m launch --sweep=experiments/sweeps/paper_images.py \\
       --backend=skypilot --workdir=gs://BUCKET/full
   python -m experiments.figures accuracy --budget=full \\
-      --workdir=gs://BUCKET/full --data_dir=DIR
+      --workdir=gs://BUCKET/full
 
-accuracy: networks on one protocol, 3 seeds. wer: LSTM, Transformer and others
-over training, greedy and with a language model. tradeoff: training time, FLOPs
-and estimated TPU time against accuracy, with the Pareto front.
+accuracy: networks after equal epochs, 3 seeds. wer: LSTM, Transformer and
+others over training, greedy and with a language model. tradeoff: training time,
+FLOPs and estimated TPU time against accuracy, with the Pareto front.
 
 Trainings run through `launch` on this machine: the same command again skips
 those that have results and continues the others. Figures share them.
@@ -19,6 +19,7 @@ those that have results and continues the others. Figures share them.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from launch import devices, local, store
 from launch import sweep as sweep_lib
 from launch.backends import report
 from launch.sweep import Trial
+from launch.workdirs import is_finished
 from recog_jax.errors import UserError
 
 # An exit code above it names a signal.
@@ -45,7 +47,6 @@ def _trials(entries: Sequence[studies.Entry]) -> list[Trial]:
 
 def _train(trials: Sequence[Trial], root: epath.Path, args) -> int:
   """Runs what has no results yet; the exit code."""
-  store.check_access(root)
   slots = devices.slots(args.max_parallel)
   if not store.is_remote(root):
     # Seeds of one network compile once.
@@ -74,8 +75,11 @@ def _tradeoff(entries, trials, root, args) -> list[figure_rows.Row]:
   rows = _accuracy(entries, trials, root, args)
   out = Path(args.output) / f'tradeoff_costs_{args.budget}.json'
   specs = list(dict.fromkeys(row['config'] for row in rows))
-  _python('experiments.training_cost', f'--output={out}', *specs)
-  costs = store.read_json(epath.Path(out))
+  if not args.draw:
+    _python('experiments.training_cost', f'--output={out}', *specs)
+  costs = store.read_json(epath.Path(out)) or {}
+  if missing := [spec for spec in specs if spec not in costs]:
+    raise UserError(f'{out} has no cost of {missing[0]}: leave out --draw')
   return figure_rows.with_cost(rows, costs)
 
 
@@ -85,7 +89,7 @@ def _wer(entries, trials, root, args) -> list[figure_rows.Row]:
     for entry, trial in zip(entries, trials, strict=True)
     if entry.data in studies.WITH_LM
   ]
-  if chosen:
+  if chosen and not args.draw:
     data = [f'--data_dir={args.data_dir}'] if args.data_dir else []
     _python('experiments.lm_decoding', *data, *chosen)
   return figure_rows.wer(entries, trials, root)
@@ -102,12 +106,13 @@ _PLOTS = {
 def make(study: str, args) -> int:
   """Trains and draws one figure; the exit code."""
   root = store.root(args.workdir or f'runs/studies/{args.budget}')
+  store.check_access(root)
   entries = studies.entries(study, args.budget)
   trials = _trials(entries)
   if not args.draw and (code := _train(trials, root, args)):
     print(f'{study}: not drawn, trainings are missing', file=sys.stderr)
     return code
-  absent = [t.id for t in trials if not (root / t.id / 'summary.json').exists()]
+  absent = [t.id for t in trials if not is_finished(root / t.id, t)]
   if absent:
     raise UserError(
       f'{len(absent)} of {len(trials)} trainings in {root} have no results '
@@ -121,6 +126,13 @@ def make(study: str, args) -> int:
   _PLOTS[study](stem, rows, caption(study, args.budget, rows))
   print(f'wrote {stem}.csv, {stem}.png and {stem}.svg')
   return 0
+
+
+def _beside(args) -> str:
+  """Where figures go if nothing is said: beside their trainings."""
+  usual = f'runs/studies/{args.budget}'
+  remote = args.workdir and '://' in args.workdir
+  return f'{usual if remote else args.workdir or usual}/figures'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -141,10 +153,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     '--draw', action='store_true', help='draw what is there, train nothing'
   )
   args = parser.parse_args(argv)
-  args.output = args.output or f'runs/studies/{args.budget}/figures'
+  for key in ('data_dir', 'workdir', 'output'):
+    value = getattr(args, key)
+    if value and '://' not in value:
+      setattr(args, key, str(Path(value).absolute()))
   os.chdir(_ROOT)
   codes: list[int] = []
   try:
+    args.output = args.output or _beside(args)
+    if '://' in args.output:
+      raise UserError(f'--output={args.output}: give a folder of this machine')
     for study in args.studies:
       codes.append(make(study, args))
       if codes[-1] > _SIGNALLED:  # A signal is meant for all of them.
@@ -152,6 +170,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 1
+  except KeyboardInterrupt:
+    return _SIGNALLED + signal.SIGINT
   return max(codes)
 
 

@@ -2,20 +2,23 @@
 
   python -m experiments.lm_decoding --data_dir=DIR WORKDIR [WORKDIR ...]
 
-The model is one of 6-grams of characters, trained on the transcripts that the
-training saw. Writes `results/SPLIT-STEP-lm.json`, of every checkpoint on the
-validation split and of the last one on the test; what is there already is not
-decoded again.
+The model is one of 6-grams of the config's tokens, trained on the transcripts
+that the training saw. Writes `results/SPLIT-STEP-lm.json`, of every checkpoint
+on the validation split and of the last one on the test; what is there already
+is not decoded again.
 """
 
 import argparse
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from etils import epath
 
 from experiments.figure_rows import LM_TAG
 from launch import store
+from recog_jax import storage
 from recog_jax.errors import UserError
 
 _ORDER = 6
@@ -32,11 +35,11 @@ _KEYS = {
 
 def _missing(workdir: epath.Path) -> list[tuple[str, int]]:
   """The splits and steps that have no result with a model yet."""
-  steps = sorted(
-    int(path.name)
-    for path in (workdir / 'checkpoints').iterdir()
-    if path.name.isdigit()
-  )
+  folder = workdir / 'checkpoints'
+  found = folder.iterdir() if folder.exists() else ()
+  steps = sorted(int(path.name) for path in found if path.name.isdigit())
+  if not steps:
+    raise UserError(f'{workdir} holds no checkpoints')
   wanted = [('val', step) for step in steps] + [('test', steps[-1])]
   return [
     (split, step)
@@ -45,14 +48,16 @@ def _missing(workdir: epath.Path) -> list[tuple[str, int]]:
   ]
 
 
-def _language_model(workdir: epath.Path, data_dir: str | None) -> str:
+def _language_model(
+  workdir: epath.Path, data_dir: str | None, folder: str
+) -> str:
   """Trains the model on the workdir's transcripts, unless it lies there."""
   from recog_jax.data.prepare import open_material
   from recog_jax.decode import arpa, fusion, ngram_train
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import registry
 
-  path = workdir / f'{_UNIT}{_ORDER}.arpa'
+  path = Path(folder) / f'{_UNIT}{_ORDER}.arpa'
   if not path.exists():
     material = open_material(
       config_lib.read_kept(workdir),
@@ -72,10 +77,12 @@ def decode(workdir: epath.Path, data_dir: str | None) -> None:
   missing = _missing(workdir)
   if not missing:
     return
-  keys = {**_KEYS, 'lm': _language_model(workdir, data_dir)}
-  trained = serving.open_workdir(workdir, data_dir, {'decoder': keys})
-  for split, step in missing:
-    trained.report(split, str(step), tag=LM_TAG)
+  with tempfile.TemporaryDirectory() as own:
+    folder = own if storage.is_remote(workdir) else str(workdir)
+    keys = {**_KEYS, 'lm': _language_model(workdir, data_dir, folder)}
+    trained = serving.open_workdir(workdir, data_dir, {'decoder': keys})
+    for split, step in missing:
+      trained.report(split, str(step), tag=LM_TAG)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +92,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   args = parser.parse_args(argv)
   try:
     for workdir in args.workdirs:
-      decode(store.root(workdir), args.data_dir)
+      path = store.root(workdir)
+      store.check_access(path)
+      decode(path, args.data_dir)
   except UserError as error:
     print(f'error: {error}', file=sys.stderr)
     return 1

@@ -20,6 +20,7 @@ from etils import epath
 
 from experiments import studies
 from experiments.reporting import page, runs
+from launch import store
 from recog_jax.errors import UserError
 
 
@@ -27,7 +28,9 @@ def _workdirs(words: Sequence[str]) -> list[str]:
   """Without what a shell's * finds beside workdirs: files, other folders."""
   if len(words) == 1:
     return list(words)
-  kept = [w for w in words if (epath.Path(w) / 'config.json').exists()]
+  for word in words:
+    store.check_access(store.root(word))
+  kept = [w for w in words if (store.root(w) / 'config.json').exists()]
   for word in words:
     if word not in kept:
       print(f'{word} is left out: it holds no config.json')
@@ -50,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   args = parser.parse_args(argv)
   try:
     found = [runs.read(w, args.data_dir) for w in _workdirs(args.workdirs)]
+    found = runs.with_own_names(found)
     figures = []
     if args.figures:
       folder = epath.Path(args.figures)
@@ -66,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f'error: {error}', file=sys.stderr)
     return 1
   except OSError as error:
-    print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
+    print(f'error: {error}', file=sys.stderr)
     return 1
   print(f'wrote {args.output}: {len(found)} trainings, {len(text) >> 10} KiB')
   return 0

@@ -43,6 +43,8 @@ WITH_LM = ('sentences', 'LibriSpeech')
 # The share of its config's steps that a speech network is trained for.
 _CPU_SHARE = 0.4
 _EVALUATIONS = 8
+# More than a full training writes: each is decoded again.
+_KEPT = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,11 +159,14 @@ def _wer(budget: str) -> list[Entry]:
       Entry(
         _SPEECH[kind],
         'LibriSpeech',
-        {'config': f'configs/{kind}_ctc_librispeech.py'},
+        {
+          'config': f'configs/{kind}_ctc_librispeech.py',
+          'checkpoint.keep_latest': _KEPT,
+        },
       )
       for kind in ('lstm', 'transformer', 'conformer')
     ]
-    gru = {'config': found[0].trial['config'], 'model.name': 'gru_ctc'}
+    gru = {**found[0].trial, 'model.name': 'gru_ctc'}
     return [*found, Entry(_SPEECH['gru'], 'LibriSpeech', gru)]
   found = []
   for data, kinds in (

@@ -10,6 +10,7 @@ file already is not compiled again.
 """
 
 import argparse
+import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -50,6 +51,14 @@ def _cost(spec: str, place: Any, folder: Path) -> dict[str, Any]:
   }
 
 
+def _digest(spec: str) -> str:
+  """Of the config that a cost is of."""
+  from recog_jax.engine import config as config_lib
+
+  text = json.dumps(config_lib.canonical(config_lib.load(spec)), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
   parser.add_argument('configs', nargs='+', metavar='CONFIG')
@@ -67,10 +76,13 @@ def main(argv: Sequence[str] | None = None) -> None:
   if args.output.exists():
     found = json.loads(args.output.read_text())
   for spec in args.configs:
+    digest = _digest(spec)
     old = found.get(spec)
-    if old and (place is None or old['tpu_step_seconds'] is not None):
+    known = old is not None and old.get('config') == digest
+    if known and (place is None or old['tpu_step_seconds'] is not None):
       continue
-    found[spec] = _cost(spec, place, args.output.parent / 'plans')
+    cost = _cost(spec, place, args.output.parent / 'plans')
+    found[spec] = {**cost, 'config': digest}
     print(f'{spec}: {found[spec]}', flush=True)
     args.output.write_text(json.dumps(found, indent=1) + '\n')
 

@@ -8,6 +8,7 @@ import os
 import shutil
 from pathlib import Path
 
+import fsspec
 from etils import epath
 
 from recog_jax.errors import UserError
@@ -47,9 +48,10 @@ def check_access(path: AnyPath) -> None:
   """Raises UserError if a bucket cannot be reached from here."""
   if not is_remote(path):
     return
-  scheme = str(path).partition('://')[0]
+  scheme, _, rest = str(path).partition('://')
+  bucket = epath.Path(f'{scheme}://{rest.partition("/")[0]}')
   try:
-    path.exists()
+    there = bucket.exists()
   except ImportError as error:
     raise UserError(
       f'{path} needs {_PACKAGES[scheme]}: pip install "recog_jax[{scheme}]"'
@@ -60,6 +62,14 @@ def check_access(path: AnyPath) -> None:
       f'{path} cannot be read ({reason[0]}): log in with `{_LOGINS[scheme]}`, '
       'and see that the bucket exists'
     ) from error
+  if not there:
+    raise UserError(f'there is no bucket {bucket}: make it, or mend its name')
+
+
+def refresh(path: AnyPath) -> None:
+  """Forgets what a bucket held: other processes write there, too."""
+  if is_remote(path):
+    fsspec.url_to_fs(str(path))[0].invalidate_cache()
 
 
 def write_whole(path: AnyPath, content: str | bytes) -> None:

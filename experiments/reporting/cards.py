@@ -8,14 +8,14 @@ called not stated; nothing is filled in.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from experiments.reporting.runs import Run, is_better_low
+from experiments.reporting.runs import Run, shown
 
 NOT_STATED = 'not stated by the source'
 # Sources that have no description of their own: what their makers say.
 _EMBEDDED = {
   'digits': {
-    'description': 'Optical recognition of handwritten digits, 8 x 8 pixels, '
-    '43 people (Alpaydin and Kaynak, 1998), as scikit-learn has it.',
+    'description': 'Optical recognition of handwritten digits, 8 x 8 pixels '
+    '(Alpaydin and Kaynak, 1998): the part by 13 people that scikit-learn has.',
     'redistributionInfo': {'license': 'CC BY 4.0 (UCI repository)'},
     'location': {'urls': ['https://archive.ics.uci.edu/dataset/80']},
   },
@@ -29,7 +29,7 @@ _EMBEDDED = {
   'fake_speech': {'description': 'Generated tones, for tests.'},
 }
 # Of an interval or a spread that the card warns of.
-_WIDE = 0.05
+_WIDE, _HALF = 0.05, 0.5
 _FEW = 500
 _UNLIKE, _LEAST = 1.5, 0.005
 
@@ -45,7 +45,7 @@ def model_card(run: Run) -> Card:
   schedule = config['schedule']['name']
   rows = [
     ('Model', f'{model["name"]} ({keys})'),
-    ('Parameters', f'{summary["parameters"]:,}' if summary else 'not ended'),
+    ('Parameters', _parameters(run)),
     ('Task', _task(run)),
     (
       'Trained on',
@@ -59,7 +59,8 @@ def model_card(run: Run) -> Card:
     ),
     (
       'Compute',
-      f'{summary["seconds"] / 60:.1f} minutes on {summary["devices"]}'
+      f'{summary.get("seconds", 0) / 60:.1f} minutes on '
+      f'{summary.get("devices", "unknown devices")}'
       if summary
       else 'not ended',
     ),
@@ -73,6 +74,12 @@ def model_card(run: Run) -> Card:
   rows.append(('Intended use', _use(run)))
   rows.append(('Limits', ' '.join(_limits(run))))
   return rows
+
+
+def _parameters(run: Run) -> str:
+  if run.summary is None:
+    return 'not ended'
+  return f'{run.summary.get("parameters", 0):,}'
 
 
 def _task(run: Run) -> str:
@@ -89,18 +96,20 @@ def _headlines(run: Run) -> str:
   metrics, found = run.metrics(), run.result()
   if found is None:
     return 'no evaluation yet'
-  names = ('wer', 'cer') if run.is_speech else ('accuracy', 'f1_macro', 'auc')
+  names = ('wer', 'per', 'cer') if run.is_speech else ('accuracy', 'f1_macro')
+  main = run.headline_name
   parts = []
-  for name in names:
+  for name in dict.fromkeys((main, *names)):
     if name in metrics:
-      text = f'{name} {metrics[name]:.2%}'
+      text = f'{name} {shown(name, metrics[name])}'
       if interval := metrics.get(f'{name}_ci95'):
-        text += f' ({interval[0]:.2%} to {interval[1]:.2%})'
+        low, high = (shown(name, value) for value in interval)
+        text += f' (95 % interval {low} to {high})'
       parts.append(text)
   result = found[1]
   return (
     f'{", ".join(parts)} on {result["examples"]:,} examples of '
-    f'{result["split"]}, step {result["step"]:,}; intervals are 95 % bootstrap'
+    f'{result["split"]}, step {result["step"]:,}'
   )
 
 
@@ -116,7 +125,13 @@ def _groups(run: Run) -> str:
       )
   classes = run.metrics().get('per_class')
   if classes:
-    recalls = dict(zip(classes['label'], classes['recall'], strict=True))
+    recalls = {
+      label: recall
+      for label, recall, support in zip(
+        classes['label'], classes['recall'], classes['support'], strict=True
+      )
+      if support
+    }
     low, high = min(recalls, key=recalls.get), max(recalls, key=recalls.get)
     parts.append(
       f'class: recall {recalls[low]:.1%} ({low}) to {recalls[high]:.1%} '
@@ -143,14 +158,14 @@ def _limits(run: Run) -> Iterator[str]:
   name, result = found
   metrics = result['metrics']
   if result['examples'] < _FEW:
-    yield f'Only {result["examples"]} test examples.'
-  main = 'wer' if run.is_speech else 'accuracy'
+    yield f'Only {result["examples"]} examples of {result["split"]}.'
+  main = run.headline_name
   low, high = metrics.get(f'{main}_ci95', (0.0, 0.0))
   if high - low > _WIDE:
-    yield f'The interval of {main} is {100 * (high - low):.0f} points wide.'
-  value = metrics.get(main)
-  if value is not None and is_better_low(main) and value > 0.5:
-    yield f'More than half of the words are wrong ({value:.0%}).'
+    low, high = shown(main, low), shown(main, high)
+    yield f'{main} is {low} to {high}: a wide interval.'
+  if metrics.get('wer', 0.0) > _HALF:
+    yield f'The word error rate is above 50 % ({metrics["wer"]:.0%}).'
   yield from _unfair(run)
   source = run.config['data']['source']
   if run.is_speech and 'sample_rate' in source:
@@ -211,10 +226,12 @@ def _stored(splits: Any) -> str:
 
 def _amount(run: Run) -> str:
   plan = run.data.get('plan', {})
-  text = f'{plan["records"]:,} records' if 'records' in plan else 'not known'
+  count = plan.get('records', plan.get('num_records'))
+  text = 'not known' if count is None else f'{count:,} records'
   rate = run.config['data']['source'].get('sample_rate')
   if rate and 'samples' in plan:
-    text += f', {plan["samples"] / rate / 60:.1f} minutes of audio'
+    minutes = plan['samples'] / rate / 60
+    text += f'; the split has {minutes:.1f} minutes of audio'
   return text
 
 

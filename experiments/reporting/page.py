@@ -11,7 +11,8 @@ import numpy as np
 from etils import epath
 
 from experiments.reporting import cards
-from experiments.reporting.runs import Run, is_better_low
+from experiments.reporting.runs import Run, is_better_low, shown
+from launch import store
 from recog_jax.metrics import transcripts
 
 _PICTURE_WIDTH = 1100
@@ -79,21 +80,17 @@ def _overview_row(run: Run) -> list[str]:
   interval = run.metrics().get(f'{name.split()[-1]}_ci95')
   return [
     link,
-    f'<b>{_rate(value)}</b>',
-    f'{_rate(interval[0])} to {_rate(interval[1])}' if interval else '',
-    f'{run.summary["seconds"] / 60:.1f}',
-    f'{run.summary["step"]:,}',
-    f'{run.summary["parameters"]:,}',
+    f'<b>{_text(shown(name, value))}</b>',
+    ' to '.join(_text(shown(name, v)) for v in interval or ()),
+    f'{run.summary.get("seconds", 0) / 60:.1f}',
+    f'{run.summary.get("step", 0):,}',
+    f'{run.summary.get("parameters", 0):,}',
     model,
   ]
 
 
 def _last_step(run: Run) -> int:
   return run.rows[-1]['step'] if run.rows else 0
-
-
-def _rate(value: float) -> str:
-  return f'{100 * value:.2f} %' if abs(value) <= 2 else f'{value:.4g}'
 
 
 # -- one run -------------------------------------------------------------------
@@ -121,7 +118,7 @@ def _section(run: Run) -> str:
         parts.append(_more(words, _picture(path, words)))
     path = run.workdir / 'results' / f'{name}-transcripts.jsonl'
     if path.exists():
-      parts.append(_more('Transcripts', _transcripts(path)))
+      parts.append(_more('Transcripts', _transcripts(path, run.unit)))
   others = sorted(set(run.results) - ({found[0]} if found else set()))
   if others:
     rows = [_other(n, run.results[n], run) for n in others]
@@ -133,14 +130,14 @@ def _section(run: Run) -> str:
 
 
 def _other(name: str, result: Mapping[str, Any], run: Run) -> list[str]:
-  metric = run.headline[0].split()[-1] if run.headline else 'loss'
+  metric = run.headline_name
   value = result['metrics'].get(metric)
   return [
     _text(name),
     f'{result["step"]:,}',
     f'{result["examples"]:,}',
     _text(result['checkpoint']),
-    '' if value is None else f'{metric} {_rate(value)}',
+    '' if value is None else _text(f'{metric} {shown(metric, value)}'),
   ]
 
 
@@ -188,15 +185,16 @@ def _cell(value: Any) -> str:
   return f'{value:.4g}' if isinstance(value, float) else _text(value)
 
 
-def _transcripts(path: epath.Path) -> str:
+def _transcripts(path: epath.Path, unit: str) -> str:
   """Those with most errors, and some of the middle; the file is sorted."""
-  rows = [json.loads(line) for line in path.read_text().splitlines()]
+  rows = store.read_rows(path)
   middle = max(_SHOWN, len(rows) // 2)
   chosen = [*rows[:_SHOWN], *rows[middle : middle + _SHOWN]]
   made = transcripts.make_transcripts(
     [row['reference'] for row in chosen],
     [row['hypothesis'] for row in chosen],
     {'id': [row['id'] for row in chosen]},
+    unit=unit,
   )
   note = (
     f'{len(chosen)} of {len(rows)}: those with most errors, and of the middle. '
@@ -245,6 +243,8 @@ def _picture(path: epath.Path, words: str) -> str:
   image = cv2.imdecode(
     np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR
   )
+  if image is None:
+    return f'<p>{_text(path.name)} cannot be read.</p>'
   height, width = image.shape[:2]
   if width > _PICTURE_WIDTH:
     height = round(height * _PICTURE_WIDTH / width)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from etils import epath
@@ -12,6 +13,8 @@ from launch.workdirs import summary_metric
 from recog_jax.errors import UserError
 
 # Metrics for which less is better.
+# What is not in percent.
+_NO_SHARES = ('loss', 'mse', 'mae', 'auc', 'quadratic_kappa', 'kappa', 'r2')
 _ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mse', 'mae')
 
 
@@ -46,6 +49,11 @@ class Run:
     return self.config['data']['name'] == 'speech'
 
   @property
+  def unit(self) -> str:
+    """Of what errors are counted."""
+    return 'phone' if self.config['task'].get('unit') == 'phone' else 'word'
+
+  @property
   def data_set(self) -> str:
     source = self.config['data']['source']
     return source.get('dataset') or source['name']
@@ -54,6 +62,13 @@ class Run:
   def headline(self) -> tuple[str, float] | None:
     """`test accuracy` and its value."""
     return summary_metric(self.summary) if self.summary else None
+
+  @property
+  def headline_name(self) -> str:
+    """`accuracy`, `wer`, ...: the metric that decides."""
+    if self.headline:
+      return self.headline[0].split()[-1]
+    return 'wer' if self.is_speech else 'accuracy'
 
   def result(self, split: str = 'test') -> tuple[str, Mapping[str, Any]] | None:
     """The last greedy result of a split, else of another: name and content."""
@@ -98,7 +113,7 @@ def read(text: str, data_dir: str | None = None) -> Run:
         results[path.name.removesuffix('.json')] = found
   meta = _last_meta(workdir)
   return Run(
-    name=workdir.name,
+    name=workdir.name or Path(text).resolve().name,
     workdir=workdir,
     config=config,
     summary=store.read_json(workdir / 'summary.json'),
@@ -129,16 +144,39 @@ def _described(
   """TFDS's dataset_info.json of the newest version that is found."""
   from recog_jax.data.sources.tfds import default_data_dir
 
-  name = source.get('dataset')
+  name = (source.get('dataset') or '').split(':')[0].split('/')[0]
   if not name:
     return {}
   root = epath.Path(default_data_dir(data_dir)) / name
   found: list[epath.Path] = []
   for pattern in ('*/dataset_info.json', '*/*/dataset_info.json'):
-    found += sorted(root.glob(pattern)) if root.exists() else []
-  return store.read_json(found[-1]) or {} if found else {}
+    found += root.glob(pattern) if root.exists() else []
+  newest = max(found, key=lambda p: _version(p.parent.name), default=None)
+  return store.read_json(newest) or {} if newest else {}
+
+
+def _version(name: str) -> list[int]:
+  return [int(part) for part in name.split('.') if part.isdigit()]
+
+
+def shown(metric: str, value: float) -> str:
+  """A share in percent, any other number as it is."""
+  if metric.split()[-1] in _NO_SHARES:
+    return f'{value:.4g}'
+  return f'{100 * value:.2f} %'
 
 
 def is_better_low(metric: str) -> bool:
   """Whether less of a metric is better: `test wer`, `loss`."""
   return metric.split()[-1] in _ERRORS
+
+
+def with_own_names(runs: list[Run]) -> list[Run]:
+  """Runs whose folders have the same name, numbered."""
+  count: dict[str, int] = {}
+  found = []
+  for run in runs:
+    number = count[run.name] = count.get(run.name, 0) + 1
+    name = run.name if number == 1 else f'{run.name} ({number})'
+    found.append(dataclasses.replace(run, name=name))
+  return found

@@ -28,7 +28,13 @@ import orbax.checkpoint as ocp
 from recog_jax.engine.paths import path_name
 from recog_jax.engine.processes import of_first
 from recog_jax.errors import UserError, warn
-from recog_jax.storage import AnyPath, is_remote, move_folder, write_whole
+from recog_jax.storage import (
+  AnyPath,
+  is_remote,
+  move_folder,
+  refresh,
+  write_whole,
+)
 
 # So many newest checkpoints are tried.
 _MOST_STEPS = 64
@@ -160,7 +166,8 @@ class Checkpoints:
 
     A name that is only digits is a whole one: Orbax renames it so at the end.
     """
-    if is_remote(self.directory):  # There a file in it says that it is whole.
+    if is_remote(self.directory):  # No rename says that one is whole.
+      refresh(self.directory)
       return sorted(self._manager.all_steps(read=True))
     if not self.directory.is_dir():
       return []

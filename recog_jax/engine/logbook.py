@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from recog_jax import storage
 from recog_jax.engine.goodput import DeviceClock
+from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, is_remote, read_bytes, write_whole
 
 # Where a second of a run can go; what is in none of them is `other`.
@@ -224,13 +225,27 @@ class Logbook:
   def _flush(self) -> None:
     assert self._writer is not None
     self._writer.flush()
-    self.sync()
+    try:
+      self.sync()
+    except UserError as error:  # The next time makes up for it.
+      warn(str(error))
     self._flushed = time.perf_counter()
 
   def sync(self) -> None:
-    """Copies the logs to a bucket; on a disk they are there."""
-    if self._own and not self._quiet:
+    """Copies the logs to a bucket; on a disk they are there.
+
+    Raises:
+      UserError: the bucket could not be written.
+    """
+    if not self._own or self._quiet:
+      return
+    try:
       storage.copy_tree(Path(self._own.name), self._workdir)
+    except Exception as error:  # Each library of a bucket has its own.
+      raise UserError(
+        f'the log could not be written to {self._workdir} ({error}): run the '
+        'same command again, it continues'
+      ) from error
 
   def say(self, text: str) -> None:
     """One line on the terminal, beside a progress bar too."""
@@ -266,7 +281,7 @@ class Logbook:
         with contextlib.suppress(OSError):
           file.close()
     if self._own:
-      with contextlib.suppress(OSError):
+      with contextlib.suppress(UserError):
         self.sync()
       self._own.cleanup()
 

@@ -17,7 +17,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Programs
 from recog_jax.errors import UserError, warn
 from recog_jax.metrics import table
-from recog_jax.storage import AnyPath
+from recog_jax.storage import AnyPath, refresh
 
 _POLL_SECONDS = 5.0
 
@@ -154,6 +154,7 @@ class Trained:
 
   def _ended(self, done: set[int]) -> bool:
     path = self.workdir / 'summary.json'
+    refresh(path)
     if not path.exists():
       return False
     try:

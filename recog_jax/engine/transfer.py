@@ -14,7 +14,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
 from recog_jax.errors import UserError, listed
-from recog_jax.storage import AnyPath, path_of
+from recog_jax.storage import AnyPath, check_access, is_remote, path_of
 
 _TORCH = ('.pth', '.pt', '.bin', '.safetensors')
 _REPORT = 'init_from.json'
@@ -130,7 +130,13 @@ def read(
   if name.startswith('hf:'):
     file = registry.lookup('weights', 'hub')(name)
   path = path_of(file)
+  check_access(path)
   if path.is_file():
+    if is_remote(path):
+      raise UserError(
+        f'config.init_from.path={name}: copy the file here; on a bucket only '
+        'workdirs are read'
+      )
     if path.suffix not in _TORCH:
       raise UserError(
         f'config.init_from.path={name} is no torch file '

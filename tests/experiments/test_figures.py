@@ -1,6 +1,7 @@
 """The studies behind the figures, their rows and their pictures."""
 
 import csv
+import shutil
 
 import pytest
 from etils import epath
@@ -110,6 +111,31 @@ def test_what_was_not_trained(tmp_path, capsys):
   words = ['accuracy', '--draw', f'--workdir={tmp_path}']
   assert figures.main([*words, f'--output={tmp_path}']) == 1
   assert 'have no results' in capsys.readouterr().err
+
+
+def test_other_evaluations_are_not_on_the_figure(trained, tmp_path):
+  copy = tmp_path / trained[1].name
+  shutil.copytree(trained[1], copy)
+  entry, trial = _entry(copy, 'LSTM', 'tones')
+  before = figure_rows.wer([entry], [trial], epath.Path(tmp_path))
+  [path] = (copy / 'results').glob('test-*[0-9].json')
+  for name in ('test-1', f'{path.stem}-beam4'):
+    path.with_name(f'{name}.json').write_bytes(path.read_bytes())
+  assert figure_rows.wer([entry], [trial], epath.Path(tmp_path)) == before
+  path.with_name(f'{path.stem}-lm.json').write_bytes(path.read_bytes())
+  after = figure_rows.wer([entry], [trial], epath.Path(tmp_path))
+  assert [r['decoder'] for r in after if r not in before] == ['language model']
+
+
+def test_the_trainings_of_another_config_are_not_drawn(
+  trained, tmp_path, capsys
+):
+  entry = studies.entries('wer', 'tiny')[0]
+  name = sweep.make_trial(entry.trial).id
+  shutil.copytree(trained[1], tmp_path / name)
+  words = ['wer', '--draw', f'--workdir={tmp_path}', f'--output={tmp_path}/o']
+  assert figures.main(words) == 1
+  assert 'was trained with another' in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The report page: what it says, and how a browser shows it."""
 
 import re
+import shutil
 
 import pytest
 
@@ -58,13 +59,15 @@ def test_the_cards_are_of_the_run(trained):
   card = dict(cards.model_card(image))
   assert card['Parameters'] == f'{image.summary["parameters"]:,}'
   accuracy = image.metrics()['accuracy']
-  assert f'accuracy {accuracy:.2%}' in card['Metrics']
+  assert f'accuracy {100 * accuracy:.2f} %' in card['Metrics']
   assert 'recall' in card['By group']
   assert 'made-up data' in card['Limits']
   assert image.version in card['Code'] and image.version
   wer = speech.metrics()['wer']
+  card = dict(cards.data_card(image))
+  assert card['Used in training'][0].isdigit()
   card = dict(cards.model_card(speech))
-  assert f'wer {wer:.2%}' in card['Metrics']
+  assert f'wer {100 * wer:.2f} %' in card['Metrics']
   card = dict(cards.data_card(speech))
   assert card['Licence'] == cards.NOT_STATED
   assert card['Used in training'].startswith(
@@ -121,3 +124,21 @@ def test_no_workdir(tmp_path, capsys):
 def test_no_figures(trained, tmp_path, capsys):
   assert report.main([str(trained[0]), f'--figures={tmp_path}']) == 1
   assert 'experiments.figures' in capsys.readouterr().err
+
+
+def test_folders_of_one_name(trained):
+  one = runs.read(str(trained[0]))
+  made = page.build(runs.with_own_names([one, one]), [], 'x')
+  assert made.count(f'id="run-{one.name}"') == 1
+  assert f'id="run-{one.name} (2)"' in made
+
+
+def test_files_that_are_cut(trained, tmp_path):
+  copy = tmp_path / 'run'
+  shutil.copytree(trained[1], copy)
+  (copy / 'curves.png').write_bytes(b'x')
+  [path] = (copy / 'results').glob('test-*-transcripts.jsonl')
+  path.write_text(path.read_text()[:-20])
+  assert 'curves.png cannot be read' in page.build(
+    [runs.read(str(copy))], [], 'x'
+  )

@@ -1,0 +1,24 @@
+"""The trainings on CIFAR-10 of the figures at full size, for accelerators.
+
+  python -m launch --sweep=experiments/sweeps/paper_images.py \\
+      --backend=skypilot --workdir=gs://BUCKET/full
+  python -m experiments.figures accuracy tradeoff --budget=full \\
+      --workdir=gs://BUCKET/full
+
+Each machine downloads CIFAR-10 by itself.
+"""
+
+from experiments import studies
+
+
+def get_sweep():
+  """Those of `accuracy` and the shorter ones of `tradeoff`."""
+  return [dict(entry.trial) for entry in studies.entries('tradeoff', 'full')]
+
+
+def get_resources():
+  """What a trial needs; the flags of `launch` win."""
+  return {
+    'skypilot': {'accelerators': 'tpu-v5litepod-4', 'use_spot': True},
+    'slurm': {'time': 1440, 'gpus_per_node': 1},
+  }
