@@ -4,8 +4,8 @@
 
 The argument is one of vgg16, resnet50 (the default), inception_v3,
 mobilenet_v2, squeezenet, vit. Each is that of `X_cifar10` with fewer channels
-(SqueezeNet: version 1.1; Inception: no dropout), so that one epoch of all 49,000
-training images takes a few minutes; augmentation, optimizer and weight decay
+(SqueezeNet: version 1.1; Inception: no dropout), so that one epoch of all
+49,000 training images takes a few minutes; augmentation, optimizer and weight decay
 are that config's, too (ViT has its own: Adam, RandAugment, label smoothing).
 Batch and learning rate are half of it, for more steps; the rate warms up for a
 fifth of an epoch and falls to zero linearly. These are not the published
