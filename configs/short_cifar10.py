@@ -5,12 +5,12 @@
 The argument is one of vgg16, resnet50 (the default), inception_v3,
 mobilenet_v2, squeezenet, vit. Each is that of `X_cifar10` with fewer channels
 (SqueezeNet: version 1.1; Inception: no dropout), so that one epoch of all
-49,000 training images takes a few minutes; augmentation, optimizer and weight decay
-are that config's, too (ViT has its own: Adam, RandAugment, label smoothing).
-Batch and learning rate are half of it, for more steps; the rate warms up for a
-fifth of an epoch and falls to zero linearly. These are not the published
-networks: their order under such a budget says little about that of 200 epochs
-at full width.
+49,000 training images takes a few minutes. Augmentation, optimizer and weight
+decay are that config's, too: ViT has its own, Adam, RandAugment and label
+smoothing. Batch and learning rate are half of it, for more steps; the rate
+warms up for a fifth of an epoch and falls to zero linearly. These are not the
+published networks: their order under such a budget says little about that of
+200 epochs at full width.
 
 `digits_squeezenet` trains SqueezeNet 1.1 on scikit-learn's digits, embedded.
 

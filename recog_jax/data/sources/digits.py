@@ -1,7 +1,8 @@
 """The embedded data set: scikit-learn's 8x8 handwritten digits.
 
 1,797 digits of 13 writers, the test part of UCI's "Optical Recognition of
-Handwritten Digits" (Alpaydin and Kaynak, 1998); a part of every scikit-learn installation.
+Handwritten Digits" (Alpaydin and Kaynak, 1998); a part of every scikit-learn
+installation.
 """
 
 import functools
