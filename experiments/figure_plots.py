@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from experiments.figure_rows import Row, pareto
 from recog_jax.metrics.bootstrap import interval_of_mean
@@ -112,7 +113,7 @@ def tradeoff(stem: Path, rows: Sequence[Row], caption: str) -> None:
   """Accuracy over minutes, over FLOPs and over estimated TPU seconds."""
   costs: list[tuple[str, Callable[[Row], float | None]]] = [
     ('training, minutes here', lambda row: row['train_seconds'] / 60),
-    ('training, PFLOP', lambda row: row['train_pflop']),
+    ('training, TFLOP', lambda row: 1000 * row['train_pflop']),
     (
       f'training, seconds on one {rows[0]["tpu"].partition(":")[0]} chip: '
       'ESTIMATE',
@@ -147,10 +148,14 @@ def tradeoff(stem: Path, rows: Sequence[Row], caption: str) -> None:
       label='Pareto front',
     )
     axes.set_xscale('log')
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f'{x:g}'))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=label)
     axes.grid(alpha=0.3, which='both')
   panels[0].set(ylabel='test accuracy in %')
-  panels[-1].legend(fontsize=8, loc='lower right')
+  handles, labels = panels[0].get_legend_handles_labels()
+  figure.legend(handles, labels, fontsize=8, loc='outside right upper')
   figure.suptitle(f'Training cost against accuracy, {rows[0]["data"]}')
   _save(figure, stem, caption)
 
