@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from experiments.studies import Entry
 from launch import store
 from launch.sweep import Trial
+from recog_jax.metrics.figures import wall_minutes
 
 Row = dict[str, Any]
 # Ends the names of results that a language model had a part in.
@@ -125,28 +125,22 @@ def _measured(
   split: str,
   decoder: str,
 ) -> Row:
-  low, high = metrics.get('wer_ci95', (None, None))
-  return {
-    'split': split,
-    'decoder': decoder,
-    'step': at['step'],
-    'minutes': _minutes(logged, at['step']),
-    'wer': metrics['wer'],
-    'wer_low': low,
-    'wer_high': high,
-    'cer': metrics['cer'],
-  }
-
-
-def _minutes(logged: Sequence[Mapping[str, Any]], step: int) -> float:
-  """Wall minutes of a step, between those of the log lines around it."""
   clock = [
     (row['step'], row['time/seconds'])
     for row in logged
     if 'time/seconds' in row
   ]
-  at, seconds = np.array([(0, 0.0), *clock]).T
-  return float(np.interp(step, at, seconds) / 60)
+  low, high = metrics.get('wer_ci95', (None, None))
+  return {
+    'split': split,
+    'decoder': decoder,
+    'step': at['step'],
+    'minutes': float(wall_minutes(clock, at['step'])),
+    'wer': metrics['wer'],
+    'wer_low': low,
+    'wer_high': high,
+    'cer': metrics['cer'],
+  }
 
 
 def _results(workdir: epath.Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -29,6 +29,7 @@ from etils import epath
 
 from experiments import figure_plots, figure_rows, studies
 from experiments.figure_captions import caption
+from experiments.told import told
 from launch import devices, local, store
 from launch import sweep as sweep_lib
 from launch.backends import report
@@ -39,10 +40,6 @@ from recog_jax.errors import UserError
 # An exit code above it names a signal.
 _SIGNALLED = 128
 _ROOT = Path(__file__).resolve().parent.parent
-
-
-def _trials(entries: Sequence[studies.Entry]) -> list[Trial]:
-  return [sweep_lib.make_trial(entry.trial) for entry in entries]
 
 
 def _train(trials: Sequence[Trial], root: epath.Path, args) -> int:
@@ -108,7 +105,7 @@ def make(study: str, args) -> int:
   root = store.root(args.workdir or f'runs/studies/{args.budget}')
   store.check_access(root)
   entries = studies.entries(study, args.budget)
-  trials = _trials(entries)
+  trials = [sweep_lib.make_trial(entry.trial) for entry in entries]
   if not args.draw and (code := _train(trials, root, args)):
     print(f'{study}: not drawn, trainings are missing', file=sys.stderr)
     return code
@@ -135,6 +132,19 @@ def _beside(args) -> str:
   return f'{usual if remote else args.workdir or usual}/figures'
 
 
+def _make_all(args: argparse.Namespace) -> int:
+  """One figure after another; the exit code."""
+  args.output = args.output or _beside(args)
+  if '://' in args.output:
+    raise UserError(f'--output={args.output}: give a folder of this machine')
+  codes = []
+  for study in args.studies:
+    codes.append(make(study, args))
+    if codes[-1] > _SIGNALLED:  # A signal is meant for all of them.
+      break
+  return max(codes)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog='python -m experiments.figures',
@@ -158,21 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if value and '://' not in value:
       setattr(args, key, str(Path(value).absolute()))
   os.chdir(_ROOT)
-  codes: list[int] = []
   try:
-    args.output = args.output or _beside(args)
-    if '://' in args.output:
-      raise UserError(f'--output={args.output}: give a folder of this machine')
-    for study in args.studies:
-      codes.append(make(study, args))
-      if codes[-1] > _SIGNALLED:  # A signal is meant for all of them.
-        break
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
+    return told(lambda: _make_all(args))
   except KeyboardInterrupt:
     return _SIGNALLED + signal.SIGINT
-  return max(codes)
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from pathlib import Path
 from etils import epath
 
 from experiments.figure_rows import LM_TAG
+from experiments.told import told
 from launch import store
 from recog_jax import storage
 from recog_jax.errors import UserError
@@ -90,15 +91,14 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('workdirs', nargs='+', metavar='WORKDIR')
   parser.add_argument('--data_dir', help='folder of the data sets')
   args = parser.parse_args(argv)
-  try:
+
+  def run() -> None:
     for workdir in args.workdirs:
       path = store.root(workdir)
       store.check_access(path)
       decode(path, args.data_dir)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  return 0
+
+  return told(run)
 
 
 if __name__ == '__main__':

@@ -20,6 +20,7 @@ from etils import epath
 
 from experiments import studies
 from experiments.reporting import page, runs
+from experiments.told import told
 from launch import store
 from recog_jax.errors import UserError
 
@@ -39,6 +40,25 @@ def _workdirs(words: Sequence[str]) -> list[str]:
   return kept
 
 
+def _write(args: argparse.Namespace) -> None:
+  """Reads the workdirs and writes the page."""
+  found = [runs.read(w, args.data_dir) for w in _workdirs(args.workdirs)]
+  found = runs.with_own_names(found)
+  figures = []
+  if args.figures:
+    folder = epath.Path(args.figures)
+    figures = [folder / f'{study}.png' for study in studies.STUDIES]
+    figures = [path for path in figures if path.exists()]
+    if not figures:
+      raise UserError(
+        f'{folder} holds no figures: python -m experiments.figures makes them'
+      )
+  text = page.build(found, figures, args.title)
+  args.output.parent.mkdir(parents=True, exist_ok=True)
+  args.output.write_text(text, encoding='utf-8')
+  print(f'wrote {args.output}: {len(found)} trainings, {len(text) >> 10} KiB')
+
+
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(
     prog='python -m experiments.report',
@@ -51,29 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--output', default='report/index.html', type=Path)
   parser.add_argument('--title', default='Trainings')
   args = parser.parse_args(argv)
-  try:
-    found = [runs.read(w, args.data_dir) for w in _workdirs(args.workdirs)]
-    found = runs.with_own_names(found)
-    figures = []
-    if args.figures:
-      folder = epath.Path(args.figures)
-      figures = [folder / f'{study}.png' for study in studies.STUDIES]
-      figures = [path for path in figures if path.exists()]
-      if not figures:
-        raise UserError(
-          f'{folder} holds no figures: python -m experiments.figures makes them'
-        )
-    text = page.build(found, figures, args.title)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(text, encoding='utf-8')
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  except OSError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  print(f'wrote {args.output}: {len(found)} trainings, {len(text) >> 10} KiB')
-  return 0
+  return told(lambda: _write(args))
 
 
 if __name__ == '__main__':

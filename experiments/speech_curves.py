@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from experiments.told import told
 from recog_jax.engine import logbook
 from recog_jax.errors import UserError
 from recog_jax.metrics.figures import wer_curves
@@ -64,17 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--output', default='speech_curves.png', type=Path)
   parser.add_argument('--title', default='', help='stands above the curves')
   args = parser.parse_args(argv)
-  try:
+
+  def run() -> None:
     runs = read_runs(args.workdirs)
     wer_curves(args.output, runs, metrics=_RATES, title=args.title)
-  except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    return 1
-  except OSError as error:
-    print(f'error: {error.filename}: {error.strerror}', file=sys.stderr)
-    return 1
-  print(f'wrote {args.output}')
-  return 0
+    print(f'wrote {args.output}')
+
+  return told(run)
 
 
 if __name__ == '__main__':

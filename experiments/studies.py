@@ -14,28 +14,25 @@ from recog_jax.engine import config as config_lib
 BUDGETS = ('tiny', 'cpu', 'full')
 STUDIES = ('accuracy', 'wer', 'tradeoff')
 
-# Network -> what figures call it.
+# Network -> what figures call it, and its config of full size.
 _IMAGE = {
-  'vgg16': 'VGG-16',
-  'resnet50': 'ResNet-50',
-  'inception_v3': 'Inception v3',
-  'mobilenet_v2': 'MobileNetV2',
-  'squeezenet': 'SqueezeNet',
-  'vit': 'ViT',
-}
-_FULL_IMAGE = {
-  'vgg16': 'configs/vgg16_bn_cifar10.py',
-  'resnet50': 'configs/resnet50_cifar10.py',
-  'inception_v3': 'configs/inception_v3_cifar10.py',
-  'mobilenet_v2': 'configs/mobilenet_v2_cifar10.py',
-  'squeezenet': 'configs/squeezenet_cifar10.py',
-  'vit': 'configs/vit_cifar10.py',
+  'vgg16': ('VGG-16', 'vgg16_bn_cifar10'),
+  'resnet50': ('ResNet-50', 'resnet50_cifar10'),
+  'inception_v3': ('Inception v3', 'inception_v3_cifar10'),
+  'mobilenet_v2': ('MobileNetV2', 'mobilenet_v2_cifar10'),
+  'squeezenet': ('SqueezeNet', 'squeezenet_cifar10'),
+  'vit': ('ViT', 'vit_cifar10'),
 }
 _SPEECH = {
   'lstm': 'LSTM',
   'gru': 'GRU',
   'transformer': 'Transformer',
   'conformer': 'Conformer',
+}
+# What a trial of full size needs on other machines; `launch`'s flags win.
+FULL_RESOURCES = {
+  'skypilot': {'accelerators': 'tpu-v5litepod-4', 'use_spot': True},
+  'slurm': {'time': 1440, 'gpus_per_node': 1},
 }
 # Data whose checkpoints are decoded with a language model, too. A string of
 # digits has no grammar.
@@ -97,12 +94,9 @@ def _accuracy(budget: str) -> list[Entry]:
       ),
     ]
   found = []
-  for network, name in _IMAGE.items():
-    spec = (
-      f'configs/short_cifar10.py:{network}'
-      if budget == 'cpu'
-      else _FULL_IMAGE[network]
-    )
+  for network, (name, full) in _IMAGE.items():
+    config = f'short_cifar10.py:{network}' if budget == 'cpu' else f'{full}.py'
+    spec = f'configs/{config}'
     found += _images(spec, name, 'CIFAR-10', 3)
   return found
 

@@ -42,9 +42,9 @@ def read_rows(path: epath.Path) -> list[dict[str, Any]]:
 
 
 def write_json(path: epath.Path, value: Any) -> None:
-  """Writes a JSON file whole or not at all; an object store does so anyway."""
+  """Writes a JSON file whole or not at all, and its folder."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  storage.write_whole(path, json.dumps(value, indent=2) + '\n')
+  storage.write_json(path, value)
 
 
 def modified(path: epath.Path) -> float:

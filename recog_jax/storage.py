@@ -4,9 +4,11 @@ A bucket has no locks, no renames and no files that grow. So a file is written
 whole, and what grows is kept here and copied there.
 """
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import fsspec
 from etils import epath
@@ -84,18 +86,21 @@ def write_whole(path: AnyPath, content: str | bytes) -> None:
   fresh.replace(path)
 
 
-def copy_tree(source: Path, target: AnyPath) -> None:
-  """Copies every file of a local folder.
+def write_json(path: AnyPath, value: Any) -> None:
+  """Writes a JSON file whole or not at all; its folder is there."""
+  write_whole(path, json.dumps(value, indent=2) + '\n')
 
-  Args:
-    source: the folder.
-    target: what it becomes; made if absent.
-  """
-  for file in sorted(source.rglob('*')):
-    if file.is_file():
-      to = target / file.relative_to(source).as_posix()
-      to.parent.mkdir(parents=True, exist_ok=True)
-      to.write_bytes(file.read_bytes())
+
+def copy_tree(source: AnyPath, target: AnyPath) -> None:
+  """Copies every file of a folder; the target is made if absent."""
+  # Not by fsspec, where both are on a bucket: etils and it list from a cache
+  # each.
+  target.mkdir(parents=True, exist_ok=True)
+  for path in source.iterdir():
+    if path.is_dir():
+      copy_tree(path, target / path.name)
+    else:
+      (target / path.name).write_bytes(path.read_bytes())
 
 
 def move_folder(source: AnyPath, target: AnyPath) -> None:
@@ -106,17 +111,8 @@ def move_folder(source: AnyPath, target: AnyPath) -> None:
     return
   if target.exists():
     target.rmtree()
-  _copy_remote(source, target)
+  copy_tree(source, target)
   source.rmtree()
-
-
-def _copy_remote(source: epath.Path, target: epath.Path) -> None:
-  # Not fsspec's `mv`: etils and it list a folder from a cache each.
-  for path in source.iterdir():
-    if path.is_dir():
-      _copy_remote(path, target / path.name)
-    else:
-      (target / path.name).write_bytes(path.read_bytes())
 
 
 def read_bytes(path: AnyPath) -> bytes:

@@ -13,7 +13,7 @@ from etils import epath
 from experiments.reporting import cards
 from experiments.reporting.runs import Run, is_better_low, shown
 from launch import store
-from recog_jax.metrics import transcripts
+from recog_jax.metrics import transcripts, transcripts_pages
 
 _PICTURE_WIDTH = 1100
 _QUALITY = 82
@@ -35,7 +35,9 @@ def build(
   body += [_figure(path.stem, path) for path in figures]
   body += [_section(run) for run in runs]
   return _PAGE.format(
-    title=_text(title), style=_STYLE, body='\n'.join(filter(None, body))
+    title=_text(title),
+    style=transcripts_pages.CELLS_STYLE + _STYLE,
+    body='\n'.join(filter(None, body)),
   )
 
 
@@ -204,13 +206,8 @@ def _transcripts(path: epath.Path, unit: str) -> str:
 
 
 def _transcript(made: transcripts.Transcript) -> str:
-  cells = '\n'.join(
-    f'<span class="{kind}"><span>{_text(reference) or transcripts.GAP}</span>'
-    f'<span>{_text(hypothesis) or transcripts.GAP}</span></span>'
-    for kind, reference, hypothesis in made.cells()
-  )
   return (
-    f'<p class="words" dir="auto">{cells}</p>'
+    f'<p class="words" dir="auto">{transcripts_pages.cells(made)}</p>'
     f'<p class="small">{_text(made.id)}: {_text(made.caption)}</p>'
   )
 
@@ -259,11 +256,7 @@ def _picture(path: epath.Path, words: str) -> str:
 
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8885; --card: #8881;
-  --s: #b35900; --d: #c00020; --i: #0050c8; }
-@media (prefers-color-scheme: dark) {
-  :root { --s: #ffb060; --d: #ff7080; --i: #80b0ff; }
-}
+:root { --line: #8885; --card: #8881; }
 body { font: 16px/1.45 system-ui, sans-serif; margin: 0 auto; max-width: 70rem;
   padding: 0 1rem 4rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; } h2 { font-size: 1.2rem; margin: 2rem 0 .5rem; }
@@ -284,12 +277,6 @@ details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
 pre { overflow-x: auto; font-size: .8rem; overflow-wrap: normal; }
 .small { font-size: .8rem; opacity: .75; margin: 0 0 1rem; }
 .words { margin: .6rem 0 0; }
-.words > span { display: inline-block; margin-inline-end: .45em; }
-.words > span > span { display: block; }
-.equal > span + span { opacity: .6; }
-.substitute { color: var(--s); font-weight: bold; }
-.delete { color: var(--d); font-weight: bold; }
-.insert { color: var(--i); font-weight: bold; }
 @media (max-width: 40rem) { dl { grid-template-columns: 1fr; gap: 0; }
   dd { margin-bottom: .5rem; } }
 """

@@ -1,4 +1,4 @@
-"""Every training of the three figures at cpu size, for accelerators.
+"""Every training of the three figures at reduced size, for two CPU cores.
 
   python -m launch --sweep=experiments/sweeps/paper_cpu.py \\
       --workdir=runs/studies/cpu --data_dir=DIR
@@ -12,11 +12,3 @@ from experiments import studies
 def get_sweep():
   """Each training once, whichever figures it is in."""
   return studies.every('cpu')
-
-
-def get_resources():
-  """What a trial needs; the flags of `launch` win."""
-  return {
-    'skypilot': {'accelerators': 'tpu-v5litepod-4', 'use_spot': True},
-    'slurm': {'time': 1440, 'gpus_per_node': 1},
-  }

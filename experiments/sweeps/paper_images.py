@@ -17,8 +17,5 @@ def get_sweep():
 
 
 def get_resources():
-  """What a trial needs; the flags of `launch` win."""
-  return {
-    'skypilot': {'accelerators': 'tpu-v5litepod-4', 'use_spot': True},
-    'slurm': {'time': 1440, 'gpus_per_node': 1},
-  }
+  """What a trial needs on other machines."""
+  return studies.FULL_RESOURCES

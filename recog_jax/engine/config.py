@@ -11,7 +11,7 @@ from typing import Any
 from ml_collections import ConfigDict, config_dict
 
 from recog_jax.errors import UserError, unknown_name
-from recog_jax.storage import AnyPath, write_whole
+from recog_jax.storage import AnyPath, write_json
 
 # A run may go on with other values of these: they say how long it is and how
 # often it speaks, not what a step computes. The schedule's horizon may grow.
@@ -120,7 +120,7 @@ def keep(workdir: AnyPath, config: ConfigDict) -> None:
         '--workdir, or remove that one'
       )
   workdir.mkdir(parents=True, exist_ok=True)
-  write_whole(path, json.dumps(new, indent=2) + '\n')
+  write_json(path, new)
 
 
 def read_kept(workdir: AnyPath) -> ConfigDict:

@@ -1,6 +1,5 @@
 """Evaluates a split: every example exactly once, on whatever devices."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,7 +11,7 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.programs import Program
 from recog_jax.engine.stopping import StopRequest
-from recog_jax.storage import AnyPath, write_whole
+from recog_jax.storage import AnyPath, write_json
 
 
 def run(
@@ -155,7 +154,7 @@ def report(
     _agree(metrics, detailed)
     result['metrics'] = {**metrics, **detailed}
     result['seconds'] = round(time.perf_counter() - begin, 3)
-    write_whole(folder / f'{name}.json', json.dumps(result, indent=2) + '\n')
+    write_json(folder / f'{name}.json', result)
   return result
 
 

@@ -13,7 +13,7 @@ from recog_jax.engine.programs import Program
 from recog_jax.engine.step import TrainState
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.metrics import figures, table
-from recog_jax.storage import AnyPath, write_whole
+from recog_jax.storage import AnyPath, write_json
 
 # The splits that are reported at the end, each where the config names it.
 _REPORTED = ('val', 'test')
@@ -105,7 +105,7 @@ def finish(
     'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
   }
   if jax.process_index() == 0:
-    write_whole(path(workdir), json.dumps(summary, indent=2) + '\n')
+    write_json(path(workdir), summary)
   book.say('\n' + _text(summary, headline, workdir))
   return summary
 

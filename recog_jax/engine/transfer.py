@@ -1,7 +1,6 @@
 """Begins a run with weights that another one, or another program, trained."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,13 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
 from recog_jax.errors import UserError, listed
-from recog_jax.storage import AnyPath, check_access, is_remote, path_of
+from recog_jax.storage import (
+  AnyPath,
+  check_access,
+  is_remote,
+  path_of,
+  write_json,
+)
 
 _TORCH = ('.pth', '.pt', '.bin', '.safetensors')
 _REPORT = 'init_from.json'
@@ -88,7 +93,7 @@ def begin(
     ema=jax.tree.map(lambda x: x.copy(), ema),
   )
   if jax.process_index() == 0:
-    (workdir / _REPORT).write_text(json.dumps(report, indent=2) + '\n')
+    write_json(workdir / _REPORT, report)
   return state, _told(report, origin)
 
 

@@ -199,8 +199,7 @@ def wer_curves(
       steps.plot(step, 100 * rate, label=label, **style)
       clock = lines.get('time/seconds', {}).get('train')
       if clock:
-        at, seconds = np.array([(0, 0), *clock]).T
-        minutes.plot(np.interp(step, at, seconds) / 60, 100 * rate, **style)
+        minutes.plot(wall_minutes(clock, step), 100 * rate, **style)
     minutes.set(ylabel=f'{metric.upper()} in %', xlabel='wall minutes')
     steps.set(xlabel='step')
     steps.legend()
@@ -209,6 +208,19 @@ def wer_curves(
       axes.set_xlim(left=0)
       axes.grid(alpha=0.3)
   _save(figure, path)
+
+
+def wall_minutes(
+  clock: Sequence[tuple[int, float]], steps: np.ndarray | float
+) -> np.ndarray | float:
+  """Minutes of steps, between those that the log tells.
+
+  Args:
+    clock: (step, seconds since the begin) of log lines.
+    steps: whose minutes are asked for.
+  """
+  at, seconds = np.array([(0, 0.0), *clock]).T
+  return np.interp(steps, at, seconds) / 60
 
 
 def _figure(width: float, height: float) -> Figure:

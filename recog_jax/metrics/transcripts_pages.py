@@ -59,7 +59,7 @@ def write_html(
     count += f'; the first {len(shown)} are shown'
   page = _PAGE.format(
     title=html.escape(title),
-    style=_STYLE,
+    style=CELLS_STYLE + _STYLE,
     summary=f'<pre>{html.escape(summary)}</pre>' if summary else '',
     count=count,
     body='\n'.join(map(_article, shown)),
@@ -67,17 +67,21 @@ def write_html(
   path.write_text(page, encoding='utf-8')
 
 
-def _article(transcript: Transcript) -> str:
-  fields = ''.join(f'; {k}: {v}' for k, v in transcript.fields.items())
-  cells = '\n'.join(
+def cells(transcript: Transcript) -> str:
+  """Each reference above its hypothesis, for a paragraph of class `words`."""
+  return '\n'.join(
     f'<span class="{kind}"><span>{html.escape(reference) or GAP}</span>'
     f'<span>{html.escape(hypothesis) or GAP}</span></span>'
     for kind, reference, hypothesis in transcript.cells()
   )
+
+
+def _article(transcript: Transcript) -> str:
+  fields = ''.join(f'; {k}: {v}' for k, v in transcript.fields.items())
   return (
     f'<article><h2>{html.escape(transcript.id)} '
     f'<small>{html.escape(transcript.caption + fields)}</small></h2>\n'
-    f'<p dir="auto">{cells}</p></article>'
+    f'<p class="words" dir="auto">{cells(transcript)}</p></article>'
   )
 
 
@@ -164,24 +168,27 @@ def _drawable(text: str) -> bool:
   )
 
 
-_STYLE = """
+# Of `cells`: a page that has them has this.
+CELLS_STYLE = """
 :root { color-scheme: light dark; --s: #b35900; --d: #c00020; --i: #0050c8; }
 @media (prefers-color-scheme: dark) {
   :root { --s: #ffb060; --d: #ff7080; --i: #80b0ff; }
 }
+.words > span { display: inline-block; margin: 0 0 .3em;
+  margin-inline-end: .45em; text-align: start; }
+.words > span > span { display: block; }
+.equal > span + span { opacity: .6; }
+.substitute { color: var(--s); font-weight: bold; }
+.delete { color: var(--d); font-weight: bold; }
+.insert { color: var(--i); font-weight: bold; }
+"""
+_STYLE = """
 body { font: 16px/1.4 system-ui, sans-serif; margin: 2em auto; max-width: 70em;
   padding: 0 1em; }
 h2 { font-size: 1em; margin: 1.6em 0 .3em; }
 small { font-weight: normal; opacity: .75; }
 pre { overflow-x: auto; }
 p { margin: 0; }
-p > span { display: inline-block; margin: 0 0 .3em; margin-inline-end: .45em;
-  text-align: start; }
-p > span > span { display: block; }
-.equal > span + span { opacity: .6; }
-.substitute { color: var(--s); font-weight: bold; }
-.delete { color: var(--d); font-weight: bold; }
-.insert { color: var(--i); font-weight: bold; }
 """
 _PAGE = """<!DOCTYPE html>
 <html>
