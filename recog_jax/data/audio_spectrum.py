@@ -166,10 +166,11 @@ class SpecAugment:
     return out
 
   def _warp(self, frames, out, lens, draws: Draws) -> None:
-    """Writes warped utterances to `out`."""
+    """Writes warped utterances to `out`: all their views alike."""
     most = self._value('warp', 0)
     if not most:
       return
+    draws = dataclasses.replace(draws, view=0)
     inner = lens - 2 * most
     centre = most + np.floor(draws.uniform('warp_centre') * inner)
     shift = np.rint(draws.uniform('warp', (), -most, most))

@@ -56,6 +56,4 @@ class ScopedDraws(Draws):
 
 def scoped(draws: Draws, scope: str) -> ScopedDraws:
   """The same rows' draws under another scope."""
-  return ScopedDraws(
-    draws.seed, draws.epoch, draws.record, draws.progress, scope
-  )
+  return ScopedDraws(**{**vars(draws), 'scope': scope})

@@ -39,18 +39,22 @@ class Draws:
     epoch: int `b`, how often each row's record has been seen before.
     record: int `b`, each row's record number in its split.
     progress: how much of the run is done, in [0, 1).
+    view: of several augmentations of the same rows, which one.
   """
 
   seed: int
   epoch: np.ndarray
   record: np.ndarray
   progress: float = 0.0
+  view: int = 0
 
   def bits(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
     """uint64 `b *shape`: independent for each row, name and element."""
     state = _fold(np.uint64(0), self.seed)
     state = _fold(state, self.epoch)
     state = _fold(state, self.record)
+    if self.view:
+      state = _fold(state, self.view)
     state = _fold(state, zlib.crc32(name.encode()))
     count = int(np.prod(shape, dtype=np.int64))
     state = _fold(state[:, None], np.arange(count))

@@ -97,6 +97,7 @@ class MakeSpeechBatch:
     rows: {global rows of a batch: those that this process loads}.
     deliver: `features` or `waveform`.
     augment: on waveforms and features; None in evaluation.
+    views: 2: a second augmentation of the same rows is `second_view`.
     chunks: elements per step.
     start_step: the step of element 0.
     total_steps: the run's length.
@@ -112,6 +113,7 @@ class MakeSpeechBatch:
   rows: Mapping[int, np.ndarray]
   deliver: str
   augment: Any = None
+  views: int = 1
   chunks: int = 1
   start_step: int = 0
   total_steps: int = 1
@@ -137,14 +139,21 @@ class MakeSpeechBatch:
     step, chunk = divmod(int(element), self.chunks)
     step += self.start_step
     rows = self.plan.rows(step, self._chooser(chunk))
-    draws = Draws(self.seed, rows.epoch, rows.index, step / self.total_steps)
     waves = self._waves(rows)
-    if self.augment is not None:
-      waves = self.augment.on_waves(waves, draws)
-    inputs, lens = self._inputs(waves, rows, draws)
+    views = []
+    for view in range(self.views):
+      draws = Draws(
+        self.seed, rows.epoch, rows.index, step / self.total_steps, view
+      )
+      augmented = waves
+      if self.augment is not None:
+        augmented = self.augment.on_waves(waves, draws)
+      # Augmentation leaves lengths alone: they are those of every view.
+      inputs, lens = self._inputs(augmented, rows, draws)
+      views.append(inputs)
     targets, target_len = self._targets(rows)
     return {
-      'inputs': inputs,
+      **dict(zip(('inputs', 'second_view'), views, strict=False)),
       'input_len': lens,
       'targets': targets,
       'target_len': target_len,

@@ -72,6 +72,7 @@ class SpeechData:
     max_excluded_share: float = 0.05,
     cmvn: str | None = None,
     deliver: str = 'features',
+    views: int = 1,
     workers: int = 0,
     data_dir: Any = None,
   ):
@@ -96,6 +97,9 @@ class SpeechData:
       cmvn: file with the mean and standard deviation of each feature over the
         training split, as `prepare --cmvn` writes it.
       deliver: `features`, or `waveform`: then the task computes features.
+      views: 2 delivers two augmentations of each utterance of training, of one
+        speed and warp, for `task.consistency_weight`; a batch has twice the
+        frames then.
       workers: processes that decode, where the set does not fit into memory.
       data_dir: where relative file names of tokenizer and cmvn begin.
 
@@ -141,6 +145,9 @@ class SpeechData:
         "deliver 'features'"
       )
     self._deliver = deliver
+    if views not in (1, 2):
+      raise UserError(f'config.data.views is 1 or 2, not {views!r}')
+    self._views = views
     self._workers = workers
     self.info = SpeechTaskInfo(
       source.info.name, self._tokenizer, self._features, self._features.hop_s
@@ -316,6 +323,7 @@ class SpeechData:
     make = dataclasses.replace(
       self._make('train', self._plan, self.batch_sizes, local_rows),
       augment=self._augment,
+      views=self._views,
       start_step=start_step,
       total_steps=total_steps,
       seed=self._seed,

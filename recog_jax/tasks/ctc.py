@@ -80,12 +80,40 @@ def ctc_losses(logits: jax.Array, out_len: jax.Array, batch: Batch):
   )
 
 
+def consistency(logits: jax.Array, out_len: jax.Array) -> jax.Array:
+  """How far two views of an utterance are apart, `b`, in nats.
+
+  Each view is the other's fixed target at every frame: half the sum of the two
+  Kullback-Leibler divergences, over frames (Yao et al., 2025, "CR-CTC",
+  arXiv:2410.05101, equation 6).
+
+  Args:
+    logits: `(b 2) t v`, the views of an utterance in neighbouring rows.
+    out_len: int `b 2`, frames of each.
+  """
+  t, v = logits.shape[1:]
+  scores = jax.nn.log_softmax(at_least_float32(logits)).reshape(-1, 2, t, v)
+  fixed = jax.lax.stop_gradient(scores[:, ::-1])
+  divergence = (jnp.exp(fixed) * (fixed - scores)).sum((1, 3)) / 2
+  inside = jnp.arange(t) < out_len[::2, None]
+  return jnp.where(inside, divergence, 0).sum(1)
+
+
+def _each_view(batch: Batch, out_len: jax.Array) -> dict[str, jax.Array]:
+  """What the loss reads of a batch, a row for each row of the outputs."""
+  views = out_len.shape[0] // batch['valid'].shape[0]
+  names = ('targets', 'target_len', 'valid')
+  return {name: jnp.repeat(batch[name], views, axis=0) for name in names}
+
+
 @dataclasses.dataclass(frozen=True)
 class Ctc:
   """The task; `make_ctc` makes it from a config's keys.
 
   A batch holds `inputs` float32 `b t f` (or waveforms `b n`), `input_len`,
-  `targets` int32 `b u`, `target_len`, `index` and `valid`, each `b`.
+  `targets` int32 `b u`, `target_len`, `index` and `valid`, each `b`. One of
+  training may hold `second_view`, another augmentation of `inputs`; outputs
+  then have `2 b` rows, both views of the first utterance first.
 
   Attributes:
     tokenizer: of the targets.
@@ -93,6 +121,7 @@ class Ctc:
     hop_s: seconds between input frames.
     decoder: (logits `b t v`, lens `b`) -> `ids` `b u`, `num` `b`, `score` `b`.
     intermediate_weight: share of intermediate CTC in the loss.
+    consistency_weight: of `consistency` between two views, beside CTC's 1.
     unit: of the headline's error rate: 'word', 'character' or 'phone'.
     fold: text -> text before errors are counted; None for as it is.
     timestamps: whether evaluation aligns what it has recognised.
@@ -103,6 +132,7 @@ class Ctc:
   hop_s: float
   decoder: Callable[..., Mapping[str, jax.Array]]
   intermediate_weight: float
+  consistency_weight: float
   unit: str
   fold: Callable[[str], str] | None
   timestamps: bool
@@ -125,7 +155,11 @@ class Ctc:
   def coefficients(self) -> Mapping[str, float]:
     """Factors of the loss terms."""
     w = self.intermediate_weight
-    return {'ctc': 1 - w, 'intermediate': w}
+    return {
+      'ctc': 1 - w,
+      'intermediate': w,
+      'consistency': self.consistency_weight,
+    }
 
   # -- on the device ----------------------------------------------------------
 
@@ -136,9 +170,12 @@ class Ctc:
     del key, train
     batch = dict(batch)
     if batch['inputs'].ndim == 2:
-      batch['inputs'], batch['input_len'] = self.features(
-        batch['inputs'], batch['input_len'], xp=jnp
-      )
+      lens = batch['input_len']
+      for name in ('inputs', 'second_view'):
+        if name in batch:
+          batch[name], batch['input_len'] = self.features(
+            batch[name], lens, xp=jnp
+          )
     return batch
 
   def init(
@@ -160,10 +197,16 @@ class Ctc:
   ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Applies the model: `logits` `b t v`, `out_len` `b`, `taps`."""
     kept = [name for name in variables if name != 'params']
+    inputs, input_len = batch['inputs'], batch['input_len']
+    if train and 'second_view' in batch:
+      # Neighbours: where rows are divided over devices, so are pairs.
+      inputs = jnp.stack([inputs, batch['second_view']], axis=1)
+      inputs = inputs.reshape(-1, *inputs.shape[2:])
+      input_len = jnp.repeat(input_len, 2)
     result = module.apply(
       variables,
-      batch['inputs'],
-      batch['input_len'],
+      inputs,
+      input_len,
       train=train,
       rngs=dict(rngs),
       mutable=kept if train else False,
@@ -177,13 +220,19 @@ class Ctc:
     """CTC's negative log likelihood, by target token, in nats.
 
     Utterances with fewer frames than their text needs are left out of sum and
-    weight; `monitor` counts them.
+    weight; `monitor` counts them. Two views count as two utterances, their
+    consistency once.
+
+    Raises:
+      UserError: a term is asked for that model or data do not have.
     """
-    mask = feasible(batch, outputs['out_len'])
-    tokens = jnp.where(mask, batch['target_len'], 0).sum(dtype=jnp.float32)
+    out_len = outputs['out_len']
+    rows = _each_view(batch, out_len)
+    mask = feasible(rows, out_len)
+    tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.float32)
 
     def term(logits):
-      losses = ctc_losses(logits, outputs['out_len'], batch)
+      losses = ctc_losses(logits, out_len, rows)
       return jnp.where(mask, losses, 0).sum(), tokens
 
     terms = {'ctc': term(outputs['logits'])}
@@ -196,14 +245,24 @@ class Ctc:
         )
       sums = [term(logits)[0] for logits in middle]
       terms['intermediate'] = (sum(sums) / len(sums), tokens)
+    if self.consistency_weight:
+      if len(out_len) == len(batch['valid']):
+        raise UserError(
+          'task.consistency_weight is set, but the data deliver one view of '
+          'each utterance: set config.data.views=2, or the weight to 0'
+        )
+      apart = consistency(outputs['logits'], out_len)
+      apart = jnp.where(mask[::2], apart, 0).sum()
+      terms['consistency'] = (apart, tokens / 2)
     return terms
 
   def monitor(
     self, outputs: Outputs, batch: Batch
   ) -> dict[str, tuple[jax.Array, jax.Array]]:
     """Logged in training: the share of rows with too few frames."""
-    valid = batch['valid']
-    left_out = valid & ~feasible(batch, outputs['out_len'])
+    rows = _each_view(batch, outputs['out_len'])
+    valid = rows['valid']
+    left_out = valid & ~feasible(rows, outputs['out_len'])
     return {
       'infeasible': (
         left_out.sum(dtype=jnp.float32),
@@ -310,6 +369,7 @@ def make_ctc(
   info: Any,
   decoder: Mapping[str, Any] | None = None,
   intermediate_weight: float = 0.0,
+  consistency_weight: float = 0.0,
   unit: str = 'word',
   fold: str | None = None,
   timestamps: bool = False,
@@ -320,6 +380,8 @@ def make_ctc(
     info: of the data: its tokenizer and features.
     decoder: keys of `decode.decoder.make_decoder`; by default greedy.
     intermediate_weight: share of intermediate CTC in the loss, in [0, 1).
+    consistency_weight: of the divergence between two views of an utterance in
+      the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
     unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
     fold: 'timit39' or 'timit48': phones are folded before they are counted.
     timestamps: whether evaluation aligns what it has recognised.
@@ -331,6 +393,8 @@ def make_ctc(
     raise UserError(
       f'task.intermediate_weight={intermediate_weight} is not in [0, 1)'
     )
+  if consistency_weight < 0:
+    raise UserError(f'task.consistency_weight={consistency_weight} is below 0')
   if unit not in _UNITS:
     raise UserError(f"task.unit '{unit}': known: {', '.join(_UNITS)}")
   if fold is not None and fold not in _FOLDS:
@@ -341,6 +405,7 @@ def make_ctc(
     hop_s=info.hop_s,
     decoder=decoder_of(decoder, info.tokenizer),
     intermediate_weight=float(intermediate_weight),
+    consistency_weight=float(consistency_weight),
     unit=unit,
     fold=fold and functools.partial(timit.fold_text, size=_FOLDS[fold]),
     timestamps=timestamps,

@@ -91,6 +91,28 @@ def test_a_resumed_run_sees_the_batches_of_one_that_went_through():
       np.testing.assert_array_equal(value, b[name])
 
 
+def test_two_views_share_length_speed_and_warp_but_not_masks():
+  keys = {'speeds': (0.9, 1.1), 'buckets': {'count': 1, 'batch_size': 4}}
+  warp = {'name': 'spec_augment', 'warp': 5}
+  mask = {'name': 'spec_augment', 'freq_masks': 1, 'freq_width': 12}
+
+  def first(views, *augment):
+    return train_batches(make_data(**keys, views=views, augment=augment), 0, 1)[
+      0
+    ]
+
+  one, two = first(1, warp, mask), first(2, warp, mask)
+  for name, value in one.items():
+    np.testing.assert_array_equal(two[name], value)
+  assert two['second_view'].shape == two['inputs'].shape
+  assert (two['second_view'] != two['inputs']).any()
+  warped = first(2, warp)
+  np.testing.assert_array_equal(warped['second_view'], warped['inputs'])
+  assert (warped['inputs'] != first(1)['inputs']).any()
+  loud = first(2, {'name': 'gain', 'low_db': -6, 'high_db': 6})
+  assert (loud['second_view'] != loud['inputs']).any()
+
+
 def test_two_processes_load_the_rows_of_one():
   augment = ({'name': 'spec_augment', 'policy': 'SM'},)
   keys = {'speeds': (0.9, 1.1), 'augment': augment}
@@ -259,6 +281,7 @@ def test_an_empty_transcript_is_left_out_of_training_only(tmp_path):
     ({'lang': 'tlh'}, 'tlh'),
     ({'speeds': (0.0, 1.0)}, 'speeds must be positive'),
     ({'deliver': 'text'}, 'features or waveform'),
+    ({'views': 3}, 'views is 1 or 2, not 3'),
     (
       {
         'deliver': 'waveform',

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from recog_jax.errors import UserError
-from recog_jax.tasks.ctc import ctc_losses, feasible, make_ctc
+from recog_jax.tasks.ctc import consistency, ctc_losses, feasible, make_ctc
 from recog_jax.text.tokenizer import Characters
 
 
@@ -130,12 +130,84 @@ def test_intermediate_ctc_has_its_share():
   other = make_outputs(batch, seed=2)['logits']
   taps = {'intermediate_logits': (other, outputs['logits'])}
   task = make_task(intermediate_weight=0.3)
-  assert task.coefficients == {'ctc': 0.7, 'intermediate': 0.3}
+  assert task.coefficients['ctc'] == 0.7
+  assert task.coefficients['intermediate'] == 0.3
   terms = task.loss({**outputs, 'taps': taps}, batch)
   alone = make_task().loss({**outputs, 'logits': other}, batch)['ctc'][0]
   np.testing.assert_allclose(
     terms['intermediate'][0], (alone + terms['ctc'][0]) / 2, rtol=1e-6
   )
+
+
+class Doubled(nn.Module):
+  """Twice the input as logits, of rows whatever their number."""
+
+  @nn.compact
+  def __call__(self, frames, frame_len, *, train):
+    return 2 * frames, frame_len, {}
+
+
+def two_views(**keys):
+  batch = make_batch(['ab', 'aa', 'b'], [5, 2, 4], valid=[1, 1, 0])
+  rng = np.random.default_rng(7)
+  other = rng.normal(size=batch['inputs'].shape).astype(np.float32)
+  batch['second_view'] = other
+  task = make_task(**keys)
+  outputs, _ = task.forward(Doubled(), {}, batch, rngs={}, train=True)
+  return task, batch, outputs
+
+
+def test_two_views_count_as_two_utterances():
+  task, batch, outputs = two_views()
+  first = {**make_outputs(batch), 'logits': jnp.asarray(2 * batch['inputs'])}
+  second = {**first, 'logits': jnp.asarray(2 * batch['second_view'])}
+  terms = task.loss(outputs, batch)
+  each = [task.loss(o, batch)['ctc'] for o in (first, second)]
+  np.testing.assert_allclose(
+    terms['ctc'][0], each[0][0] + each[1][0], rtol=1e-6
+  )
+  assert terms['ctc'][1] == 2 * each[0][1]
+  assert task.monitor(outputs, batch)['infeasible'] == (2, 4)
+
+
+def test_consistency_is_the_mean_divergence_of_two_views():
+  # 'aa' needs three frames, and the last row is padding: one pair is left.
+  task, batch, outputs = two_views(consistency_weight=0.2)
+  assert task.coefficients['consistency'] == 0.2
+  total, weight = task.loss(outputs, batch)['consistency']
+  p, q = (
+    np.asarray(jax.nn.softmax(2 * batch[name][0, :5].astype(np.float64)))
+    for name in ('inputs', 'second_view')
+  )
+  expected = (p * np.log(p / q) + q * np.log(q / p)).sum() / 2
+  np.testing.assert_allclose(total, expected, rtol=1e-5)
+  assert weight == 2
+
+
+def test_each_view_is_drawn_to_the_other_held_fixed():
+  _, _, outputs = two_views()
+  logits, lens = outputs['logits'], outputs['out_len']
+  got = jax.grad(lambda x: consistency(x, lens).sum())(logits)
+  p = jax.nn.softmax(logits)
+  fixed = p.reshape(-1, 2, *p.shape[1:])[:, ::-1].reshape(p.shape)
+  # The gradient of a cross entropy with a fixed target.
+  inside = np.arange(p.shape[1]) < np.asarray(lens)[:, None]
+  expected = np.where(inside[..., None], (p - fixed) / 2, 0)
+  np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_evaluation_sees_one_view():
+  task, batch, _ = two_views()
+  outputs, _ = task.forward(Doubled(), {}, batch, rngs={}, train=False)
+  np.testing.assert_array_equal(outputs['logits'], 2 * batch['inputs'])
+
+
+def test_consistency_of_a_single_view_is_told():
+  batch = make_batch(['ab'], [5])
+  with pytest.raises(UserError, match='data.views=2'):
+    make_task(consistency_weight=0.2).loss(make_outputs(batch), batch)
+  with pytest.raises(UserError, match='below 0'):
+    make_task(consistency_weight=-1)
 
 
 def test_a_share_of_intermediate_ctc_that_no_layer_has_is_told():
