@@ -2,8 +2,8 @@
 
   python -m recog_jax.main --config=configs/transformer_ctc_sentences.py
 
-Data and protocol of `lstm_ctc_sentences`. Pre-norm (Xiong et al., 2020), rotary
-positions (Su et al., 2021), convolutions in front.
+Data and protocol of `conformer_ctc_sentences`. Pre-norm (Xiong et al., 2020),
+rotary positions (Su et al., 2021), convolutions in front.
 """
 
 from ml_collections import ConfigDict
@@ -13,7 +13,7 @@ from recog_jax.engine.config import inherit
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = inherit(__file__, 'lstm_ctc_sentences.py', arg)
+  config = inherit(__file__, 'conformer_ctc_sentences.py', arg)
   config.model = {
     'name': 'transformer_ctc',
     'dtype': 'float32',
@@ -31,7 +31,7 @@ def get_config(arg: str = '') -> ConfigDict:
     tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
     config.model.update(tiny)
     return config
-  config.data.buckets.count = 5
+  config.data.augment[0]['ramp'] = 0.0
   config.total_steps = 4500
   config.schedule.warmup_steps = 500
   config.evaluation.every_steps = 450
