@@ -26,12 +26,12 @@ def get_config(arg: str = '') -> ConfigDict:
     'name': 'lstm_ctc',
     'dtype': 'bfloat16',
     'layers': 2,
-    'hidden': 512,
+    'hidden': 320,
     'recurrent_init': 'uniform',
-    'dropout': 0.5,
+    'dropout': 0.4,
     'subsample': {'name': 'stack', 'factor': 3},
   }
-  config.optimizer.learning_rate = 1.6e-3
+  config.optimizer.learning_rate = 2e-3
   config.optimizer.weight_decay = 0.1
   if arg == 'tiny':
     config.model.hidden = 16
@@ -39,8 +39,8 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.buckets = {'count': 7, 'batch_seconds': 30.0}
   config.data.speeds = tuple((85 + 3 * i) / 100 for i in range(11))
   config.data.augment[0].update(time_masks=3, time_width=25)
-  config.total_steps = 2600
+  config.total_steps = 3100
   config.schedule.warmup_steps = 300
-  config.evaluation.every_steps = 650
-  config.checkpoint.every_steps = 650
+  config.evaluation.every_steps = 620
+  config.checkpoint.every_steps = 620
   return config
