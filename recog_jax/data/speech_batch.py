@@ -130,7 +130,7 @@ class MakeSpeechBatch:
   @property
   def step_bytes(self) -> int:
     """Of 40 s of audio a row, more than there is."""
-    return self.most_rows * 4000 * self.features.dim * 4
+    return self.most_rows * self.views * 4000 * self.features.dim * 4
 
   def _chooser(self, chunk: int) -> Callable[[int], np.ndarray]:
     return lambda b: np.array_split(self.rows[b], self.chunks)[chunk]
