@@ -53,7 +53,7 @@ class Draws:
     state = _fold(np.uint64(0), self.seed)
     state = _fold(state, self.epoch)
     state = _fold(state, self.record)
-    if self.view:
+    if self.view:  # The first one draws as where there is no other.
       state = _fold(state, self.view)
     state = _fold(state, zlib.crc32(name.encode()))
     count = int(np.prod(shape, dtype=np.int64))

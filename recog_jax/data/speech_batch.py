@@ -139,21 +139,15 @@ class MakeSpeechBatch:
     step, chunk = divmod(int(element), self.chunks)
     step += self.start_step
     rows = self.plan.rows(step, self._chooser(chunk))
-    waves = self._waves(rows)
-    views = []
-    for view in range(self.views):
-      draws = Draws(
-        self.seed, rows.epoch, rows.index, step / self.total_steps, view
-      )
-      augmented = waves
-      if self.augment is not None:
-        augmented = self.augment.on_waves(waves, draws)
-      # Augmentation leaves lengths alone: they are those of every view.
-      inputs, lens = self._inputs(augmented, rows, draws)
-      views.append(inputs)
+    progress = step / self.total_steps
+    draws = [
+      Draws(self.seed, rows.epoch, rows.index, progress, view)
+      for view in range(self.views)
+    ]
+    inputs, lens = self._inputs(self._waves(rows), rows, draws)
     targets, target_len = self._targets(rows)
     return {
-      **dict(zip(('inputs', 'second_view'), views, strict=False)),
+      **dict(zip(('inputs', 'second_view'), inputs, strict=False)),
       'input_len': lens,
       'targets': targets,
       'target_len': target_len,
@@ -180,25 +174,41 @@ class MakeSpeechBatch:
     return waves
 
   def _inputs(
-    self, waves: list[np.ndarray], rows: Rows, draws: Draws
-  ) -> tuple[np.ndarray, np.ndarray]:
+    self, waves: list[np.ndarray], rows: Rows, draws: Sequence[Draws]
+  ) -> tuple[list[np.ndarray], np.ndarray]:
+    """The inputs of each view, and their lengths, which are those of all."""
     lens = np.array([len(w) for w in waves], np.int64)
+    views = [waves]
+    if self.augment is not None and self.augment.wave_ops:
+      views = [self.augment.on_waves(waves, d) for d in draws]
     if self.deliver == 'waveform':
       width = self.features.hop_len * rows.bucket.frames
-      return _padded(waves, width + self.features.window_len), lens.astype(
-        np.int32
+      width += self.features.window_len
+      inputs = [_padded(view, width) for view in views]
+      return _each(inputs, len(draws)), lens.astype(np.int32)
+    # Views whose waves are the same have one computation of features.
+    computed = [self._frames(view, lens) for view in views]
+    frame_len = computed[0][1]
+    inputs = []
+    for (found, _), d in zip(_each(computed, len(draws)), draws, strict=True):
+      if self.augment is not None:
+        found = self.augment.on_frames(found, frame_len, d)
+      wide = np.zeros(
+        (len(waves), rows.bucket.frames, found.shape[2]), np.float32
       )
+      wide[:, : found.shape[1]] = found
+      inputs.append(wide)
+    return inputs, np.asarray(frame_len, np.int32)
+
+  def _frames(
+    self, waves: Sequence[np.ndarray], lens: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised features `b t f` and their lengths `b`."""
     found, frame_len = self.features(_padded(waves, int(lens.max())), lens)
     if self.normaliser is not None:
       mean, std = self.normaliser.mean, self.normaliser.std
       found = global_cmvn(found, frame_len, mean, std)
-    if self.augment is not None:
-      found = self.augment.on_frames(found, frame_len, draws)
-    inputs = np.zeros(
-      (len(waves), rows.bucket.frames, found.shape[2]), np.float32
-    )
-    inputs[:, : found.shape[1]] = found
-    return inputs, np.asarray(frame_len, np.int32)
+    return found, frame_len
 
   def _targets(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     found = [self.encoded.joined(row[row >= 0]) for row in rows.items.parts]
@@ -206,6 +216,11 @@ class MakeSpeechBatch:
     for row, ids in zip(targets, found, strict=True):
       row[: len(ids)] = ids
     return targets, np.array([len(ids) for ids in found], np.int32)
+
+
+def _each(shared: list, views: int) -> list:
+  """One for each view, where there is one or one for all."""
+  return shared if len(shared) == views else shared * views
 
 
 def _padded(waves: Sequence[np.ndarray], width: int) -> np.ndarray:

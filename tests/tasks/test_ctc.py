@@ -130,8 +130,11 @@ def test_intermediate_ctc_has_its_share():
   other = make_outputs(batch, seed=2)['logits']
   taps = {'intermediate_logits': (other, outputs['logits'])}
   task = make_task(intermediate_weight=0.3)
-  assert task.coefficients['ctc'] == 0.7
-  assert task.coefficients['intermediate'] == 0.3
+  assert task.coefficients == {
+    'ctc': 0.7,
+    'intermediate': 0.3,
+    'consistency': 0.0,
+  }
   terms = task.loss({**outputs, 'taps': taps}, batch)
   alone = make_task().loss({**outputs, 'logits': other}, batch)['ctc'][0]
   np.testing.assert_allclose(
