@@ -12,20 +12,14 @@ Reached 91.3 % (90.8 to 91.9) of 9,000 test images in 14 minutes on two cores,
 without test-time augmentation (experiments/RESULTS.md).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 8.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 20
+  config = base_config(total_epochs=8.0, log_every_steps=20)
 
   config.data = ConfigDict()
   config.data.name = 'images'

@@ -14,18 +14,12 @@ Reached: CER 32.7 % in 13 minutes (experiments/RESULTS.md).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny_speech, partitioning
+from recog_jax.engine.config import base_config, make_tiny_speech
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 7000
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_steps=7000)
 
   config.data = ConfigDict()
   config.data.name = 'speech'
@@ -50,6 +44,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'num_mels': 80,
     'normalise': 'mean_variance',
   }
+  config.data.cmvn = config_dict.placeholder(str)
   config.data.buckets = {'count': 5, 'batch_seconds': 20.0}
   config.data.eval_batch_size = 16
   config.data.speeds = (0.9, 1.0, 1.1)

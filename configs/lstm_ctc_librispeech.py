@@ -14,20 +14,14 @@ Target from the literature, not yet reproduced: 6.8 to 7.1 % WER on test-clean,
 greedy, in 48,000 steps on 8 V100 (AlgoPerf's logs).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny_speech, partitioning
+from recog_jax.engine.config import base_config, make_tiny_speech
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 48_000
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 100
+  config = base_config(total_steps=48_000, log_every_steps=100)
   config.accumulate_steps = 1
 
   config.data = ConfigDict()

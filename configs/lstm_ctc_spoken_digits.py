@@ -12,22 +12,16 @@ stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 Reached: WER 1.33 % in 14 minutes on two cores (experiments/RESULTS.md).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny_speech, partitioning
+from recog_jax.engine.config import base_config, make_tiny_speech
 
 _DIGITS = 'zero one two three four five six seven eight nine'
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 6500
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_steps=6500)
 
   config.data = ConfigDict()
   config.data.name = 'speech'

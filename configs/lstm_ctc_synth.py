@@ -10,10 +10,10 @@ speech is a formant synthesiser's, and the words of the test are those of
 training.
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
 from recog_jax.data.sources.synth_words import WORDS, alphabet
-from recog_jax.engine.config import make_tiny_speech, partitioning
+from recog_jax.engine.config import base_config, make_tiny_speech
 
 
 def get_config(arg: str = '') -> ConfigDict:
@@ -24,13 +24,7 @@ def get_config(arg: str = '') -> ConfigDict:
       a few steps on generated tones.
   """
   languages = (arg,) if arg in WORDS else tuple(WORDS)
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = config_dict.placeholder(float)
-  config.total_steps = 900
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_steps=900)
 
   config.data = ConfigDict()
   config.data.name = 'speech'

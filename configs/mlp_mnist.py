@@ -7,20 +7,14 @@ A feed-forward network of two hidden layers with dropout (Srivastava et al.,
 target from the literature).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 20.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_epochs=20.0)
 
   config.data = ConfigDict()
   config.data.name = 'images'

@@ -11,20 +11,14 @@ Target from the literature, not reproduced here: 91.25 % test accuracy (the
 paper's table 6).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 182.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_epochs=182.0)
 
   config.data = ConfigDict()
   config.data.name = 'images'

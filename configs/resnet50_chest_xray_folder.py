@@ -18,20 +18,14 @@ Not run on such a folder yet. Target from the literature, not reproduced: AUC
 0.968 for pneumonia (Kermany et al., a pretrained Inception v3).
 """
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps at 64 pixels on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 30.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 20
+  config = base_config(total_epochs=30.0, log_every_steps=20)
 
   config.data = ConfigDict()
   config.data.name = 'images'

@@ -13,18 +13,12 @@ last 1,000 choose the best checkpoint).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps of a ResNet-50 on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 200.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_epochs=200.0)
 
   config.data = ConfigDict()
   config.data.name = 'images'

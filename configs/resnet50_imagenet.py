@@ -15,18 +15,12 @@ flax examples/imagenet report 76.5 on a TPU v3-32 in 2.1 hours with a cosine).
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny, partitioning
+from recog_jax.engine.config import base_config, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps at 64 pixels on made-up images."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 90.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_epochs=90.0)
 
   config.data = ConfigDict()
   config.data.name = 'images'

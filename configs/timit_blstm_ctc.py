@@ -16,18 +16,12 @@ Target from the literature, not yet reproduced: 18.6 % PER for this network
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.engine.config import make_tiny_speech, partitioning
+from recog_jax.engine.config import base_config, make_tiny_speech
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = ConfigDict()
-  config.seed = 0
-  config.update(partitioning())
-  config.total_epochs = 60.0
-  config.total_steps = config_dict.placeholder(int)
-  config.stop_step = config_dict.placeholder(int)
-  config.log_every_steps = 50
+  config = base_config(total_epochs=60.0)
 
   config.data = ConfigDict()
   config.data.name = 'speech'

@@ -152,13 +152,33 @@ def inherit(file: str, sibling: str, argument: str = '') -> ConfigDict:
   return load(f'{path}:{argument}' if argument else str(path)).unlock()
 
 
-def partitioning() -> ConfigDict:
-  """How a run is divided over devices, as every config starts with it.
+def base_config(
+  *,
+  total_epochs: float | None = None,
+  total_steps: int | None = None,
+  log_every_steps: int = 50,
+) -> ConfigDict:
+  """What every config starts with: seed, duration, division over devices.
 
   See `engine.mesh`, `engine.sharding` and `engine.views`.
+
+  Args:
+    total_epochs: of the schedule; this or `total_steps`. The other one can be
+      given on the command line.
+    total_steps: of the schedule.
+    log_every_steps: how often training's metrics are logged.
   """
+  if total_epochs is None:
+    total_epochs = config_dict.placeholder(float)
+  if total_steps is None:
+    total_steps = config_dict.placeholder(int)
   return ConfigDict(
     {
+      'seed': 0,
+      'total_epochs': total_epochs,
+      'total_steps': total_steps,
+      'stop_step': config_dict.placeholder(int),
+      'log_every_steps': log_every_steps,
       'mesh': {'data': -1, 'fsdp': 1, 'tensor': 1},
       'sharding_rules': (),
       'parallelism': 'pjit',
