@@ -75,6 +75,7 @@ def test_a_broken_line_is_a_death_and_a_farewell_is_not(monkeypatch, capfd):
   ends[1]._lines[0].send({'left': True})
   ends[1]._lines[0]._socket.shutdown(2)
   assert not ended.wait(0.5)
+  ends[2].ending = 'it is dead'  # So it says nothing of its own line.
   ends[2]._lines[0]._socket.shutdown(2)
   assert ended.wait(5)
   assert 'process 2 is gone' in capfd.readouterr().err

@@ -5,7 +5,8 @@
 Keeps the promises that `launch` relies on: the lock, config.json,
 metrics.jsonl, summary.json last of all, a checkpoint on SIGTERM and after every
 step, continuing from it. A step only appends its number to `steps.txt`, so that
-one that is repeated or lost is seen. Seeds have meanings, see below.
+one that is repeated or lost is seen. Seeds have meanings, see below. A trial whose
+`hold` exists waits before its last step.
 """
 
 import json
@@ -58,7 +59,10 @@ def train(workdir: Path, config, stop: list[int]) -> bool:
   steps = workdir / 'steps.txt'
   rows = workdir / 'metrics.jsonl'
   done = len(steps.read_text().split()) if steps.exists() else 0
+  hold = workdir.parent / f'hold-{config.seed}'
   for step in range(done, config.total_steps):
+    while step == config.total_steps - 1 and hold.exists() and not stop:
+      time.sleep(STEP_SECONDS)
     if stop:
       time.sleep(60 if config.seed == SLOW_TO_STOP else 0)
       return False

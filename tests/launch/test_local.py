@@ -12,14 +12,19 @@ from recog_jax.errors import UserError
 from tests.launch import fake_main, fakes
 
 
-def run(trials, root, count=2, **options):
+def run(trials, root, count=2, hear=lambda said: None, **options):
   said = []
+
+  def say(line):
+    said.append(line)
+    hear(said)
+
   outcome = local.run(
     trials,
     store.root(str(root)),
     devices.slots(count),
     command=fakes.COMMAND,
-    say=said.append,
+    say=say,
     **options,
   )
   return outcome, said
@@ -98,6 +103,8 @@ def test_a_failure_is_retried_and_reported_and_others_go_on(tmp_path):
 def test_stopped_half_way_and_rerun(tmp_path, number):
   given = fakes.dicts(range(8), steps=8)
   trials = fakes.trials(range(8), steps=8)
+  hold = tmp_path / 'hold-3'
+  hold.touch()
   with fakes.launcher(tmp_path, 2, given) as process:
     fakes.wait_until(lambda: len(fakes.steps(tmp_path, trials[3])) > 2)
     process.send_signal(number)
@@ -112,6 +119,7 @@ def test_stopped_half_way_and_rerun(tmp_path, number):
   pids = [pid for t in trials for pid in fakes.starts(tmp_path, t)]
   assert not any(fakes.is_alive(pid) for pid in pids)
   finished = sum(n == 8 for n in done)
+  hold.unlink()
   outcome, said = run(trials, tmp_path)
   assert said[0] == f'{finished} of 8 trials have results already'
   assert len(outcome.ran) == 8 - finished
@@ -121,14 +129,25 @@ def test_stopped_half_way_and_rerun(tmp_path, number):
 def test_the_launcher_itself_killed_half_way_and_rerun(tmp_path):
   given = fakes.dicts(range(4), steps=20)
   trials = fakes.trials(range(4), steps=20)
+  holds = [tmp_path / 'hold-0', tmp_path / 'hold-1']
+  for hold in holds:
+    hold.touch()
   with fakes.launcher(tmp_path, 2, given) as process:
-    fakes.wait_until(lambda: len(fakes.steps(tmp_path, trials[1])) > 1)
+    fakes.wait_until(lambda: all(fakes.steps(tmp_path, t) for t in trials[:2]))
     process.send_signal(signal.SIGKILL)
     process.wait()
+
+  def waits(said):
+    return sum('trains elsewhere; waiting' in line for line in said)
+
+  def let_both_go(said):
+    if waits(said) == 2:
+      for hold in holds:
+        hold.unlink(missing_ok=True)
+
   # Its two trials go on; they are waited for, not started a second time.
-  outcome, said = run(trials, tmp_path)
-  waits = [line for line in said if 'trains elsewhere; waiting' in line]
-  assert len(waits) == 2
+  outcome, said = run(trials, tmp_path, hear=let_both_go)
+  assert waits(said) == 2
   assert len(outcome.finished) == 4
   assert len(outcome.ran) == 2
   assert_none_repeated_none_lost(tmp_path, trials, 20)

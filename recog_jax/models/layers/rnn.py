@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers.mask import length_mask
-from recog_jax.models.layers.rnn_scan import CELLS, recur
+from recog_jax.models.layers.rnn_scan import CELLS, recur, vary
 
 Initializer = nn.initializers.Initializer
 
@@ -180,20 +180,48 @@ def _turn(x):
   return jnp.stack([x[:, 0], x[::-1, 1]], axis=1)
 
 
+@jax.custom_vjp
+def _product(kernel, x):
+  """float32 `m f` times `b t f` in the type of x: `m t b`, at least float32.
+
+  The gradients are products in the type of x too. jax's own would be in
+  float32, as the output is, which costs half of a step in bfloat16.
+  """
+  # Not as columns `f (t b)`: where b is divided over devices, the frames of all
+  # of them would be gathered on each.
+  return _dot(kernel.astype(x.dtype), x.transpose(2, 1, 0), (1,), (0,))
+
+
+def _product_forward(kernel, x):
+  return _product(kernel, x), (kernel, x)
+
+
+def _product_backward(saved, grad):
+  kernel, x = saved
+  grad = grad.astype(x.dtype)
+  dkernel = _dot(grad, x, (1, 2), (1, 0))
+  dx = _dot(grad, kernel.astype(x.dtype), (0,), (0,)).transpose(1, 0, 2)
+  return dkernel.astype(kernel.dtype), dx.astype(x.dtype)
+
+
+_product.defvjp(_product_forward, _product_backward)
+
+
+def _dot(x, y, x_axes, y_axes):
+  return jax.lax.dot_general(
+    x,
+    y,
+    ((x_axes, y_axes), ((), ())),
+    preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+  )
+
+
 def _project_inputs(x, sides):
   """One product for all frames and directions: `b t f` to `t d g b`."""
   d, f, g = sides['input_kernel'].shape
   b, t, _ = x.shape
   kernel = sides['input_kernel'].transpose(0, 2, 1).reshape(d * g, f)
-  # Not as columns `f (t b)`: where b is divided over devices, the frames of all
-  # of them would be gathered on each.
-  y = jax.lax.dot_general(
-    kernel.astype(x.dtype),
-    x.transpose(2, 1, 0),
-    (((1,), (0,)), ((), ())),
-    preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
-  )
-  y = y.reshape(d, g, t, b)
+  y = _product(vary(kernel, x), x).reshape(d, g, t, b)
   if 'input_scale' in sides:
     mean = y.mean(1, keepdims=True)
     var = jnp.square(y - mean).mean(1, keepdims=True)

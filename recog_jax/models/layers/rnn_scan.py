@@ -113,10 +113,14 @@ def _product(matrix, x):
   )
 
 
-def _outer(x, y):
+def _outer(x, y, dtype):
   """Sum over t and b of `t d k b` times `t d m b`: `d k m`."""
-  y = y.astype(x.dtype)
-  return lax.dot_general(x, y, (((0, 3), (0, 3)), ((1,), (1,))))
+  return lax.dot_general(
+    x.astype(dtype),
+    y.astype(dtype),
+    (((0, 3), (0, 3)), ((1,), (1,))),
+    preferred_element_type=jnp.promote_types(dtype, jnp.float32),
+  )
 
 
 def _at(x, t):
@@ -137,10 +141,10 @@ def _small(weights):
 
 
 def _zeros(like, *shape):
-  return _vary(jnp.zeros(shape, like.dtype), like)
+  return vary(jnp.zeros(shape, like.dtype), like)
 
 
-def _vary(x, like):
+def vary(x, like):
   """x itself, which inside `shard_map` varies over the mesh axes of `like`.
 
   Loops and custom gradients want these types to agree. jax then adds up the
@@ -169,7 +173,7 @@ def recur(
   Returns:
     Outputs `t d r b`.
   """
-  weights = {name: _vary(leaf, inputs) for name, leaf in weights.items()}
+  weights = {name: vary(leaf, inputs) for name, leaf in weights.items()}
   return _recur(cell, inputs, valid, weights)
 
 
@@ -259,9 +263,10 @@ def _backward(cell, saved, grad):
     0, t_size, body, (grads, grads_small, stores)
   )
   dz = stores['recurrent']
-  dweights = {'hidden': _outer(outputs[:-1], dz[1:]), **grads_small}
+  kind = matrix.dtype
+  dweights = {'hidden': _outer(outputs[:-1], dz[1:], kind), **grads_small}
   if projection is not None:
-    dweights['projection'] = _outer(trace[0], stores['output'])
+    dweights['projection'] = _outer(trace[0], stores['output'], kind)
   dweights = {k: v.astype(weights[k].dtype) for k, v in dweights.items()}
   return dz if one_grad else stores['inputs'], None, dweights
 
