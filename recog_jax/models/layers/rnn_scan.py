@@ -30,23 +30,31 @@ class Cell:
   Attributes:
     gates: sizes of the products in units of h.
     states: number of states; the first is the output, which enters the product.
-    additive: whether only the sum of the two products matters.
-    step: `(recurrent d g b, inputs d g b, states, bias d h or None) -> states`;
-      an additive cell gets the sum, and None as inputs.
+    additive: whether only the sum of the two products matters. Such a cell has
+      the first three functions, another one has `step`.
+    squash: `sum d g b -> gates d g b`, elementwise.
+    slope: `gates -> derivative of squash` there, so that the gates are all that
+      a gradient needs of the products.
+    combine: `(gates, states) -> states`.
+    step: `(recurrent d g b, inputs d g b, states, bias d h) -> states`.
   """
 
   gates: int
   states: int
-  additive: bool
-  step: Callable[..., States]
+  squash: Callable[[jax.Array], jax.Array] | None = None
+  slope: Callable[[jax.Array], jax.Array] | None = None
+  combine: Callable[..., States] | None = None
+  step: Callable[..., States] | None = None
+
+  @property
+  def additive(self) -> bool:
+    return self.squash is not None
 
 
-def _rnn(activation):
-  def step(z, inputs, states, bias):
-    del inputs, states, bias
-    return (activation(z),)
-
-  return step
+def _halves(size, gates, dtype):
+  """0.5 for the units of each gate named 's' and 1 of each named 't': `g 1`."""
+  half = jnp.asarray([0.5 if g == 's' else 1.0 for g in gates], dtype)
+  return jnp.repeat(half, size // len(gates))[:, None]
 
 
 def _squash(z, gates):
@@ -56,33 +64,49 @@ def _squash(z, gates):
   over them free of branches. Without the barrier the compiler would compute it
   anew in everything that uses it.
   """
-  h = z.shape[1] // len(gates)
-  half = jnp.asarray([0.5 if g == 's' else 1.0 for g in gates], z.dtype)
-  half = jnp.repeat(half, h)[:, None]
-  squashed = lax.optimization_barrier(jnp.tanh(z * half) * half + (1 - half))
-  return jnp.split(squashed, len(gates), axis=1)
+  half = _halves(z.shape[1], gates, z.dtype)
+  return lax.optimization_barrier(jnp.tanh(z * half) * half + (1 - half))
 
 
-def _lstm(z, inputs, states, bias):
-  del inputs, bias
-  i, f, g, o = _squash(z, 'ssts')
+def _slope(y, gates):
+  """Derivative of `_squash` where that is y: y (1 - y) or 1 - y^2, alike."""
+  half = _halves(y.shape[1], gates, y.dtype)
+  return jnp.square(half) - jnp.square(y - (1 - half))
+
+
+def _lstm(gates, states):
+  i, f, g, o = jnp.split(gates, 4, axis=1)
   cell = f * states[1] + i * g
   return o * jnp.tanh(cell), cell
 
 
 def _gru(z, inputs, states, bias):
   h = z.shape[1] // 3
-  r, u = _squash(z[:, : 2 * h] + inputs[:, : 2 * h], 'ss')
+  both = _squash(z[:, : 2 * h] + inputs[:, : 2 * h], 'ss')
+  r, u = jnp.split(both, 2, axis=1)
   n = jnp.tanh(inputs[:, 2 * h :] + r * (z[:, 2 * h :] + bias[..., None]))
   return (n + u * (states[0] - n),)
 
 
+def _elman(gates, states):
+  del states
+  return (gates,)
+
+
 CELLS = {
-  'rnn_tanh': Cell(1, 1, True, _rnn(jnp.tanh)),
-  'rnn_relu': Cell(1, 1, True, _rnn(jax.nn.relu)),
+  'rnn_tanh': Cell(1, 1, jnp.tanh, lambda y: 1 - jnp.square(y), _elman),
+  'rnn_relu': Cell(
+    1, 1, jax.nn.relu, lambda y: (y > 0).astype(y.dtype), _elman
+  ),
   # Gates in the order i f g o, and r z n, as in torch.
-  'lstm': Cell(4, 2, True, _lstm),
-  'gru': Cell(3, 1, False, _gru),
+  'lstm': Cell(
+    4,
+    2,
+    functools.partial(_squash, gates='ssts'),
+    functools.partial(_slope, gates='ssts'),
+    _lstm,
+  ),
+  'gru': Cell(3, 1, step=_gru),
 }
 
 
@@ -98,8 +122,15 @@ def _advance(cell, z, inputs, states, small, valid):
   if 'norm_scale' in small:
     z = _normalise(z, small['norm_scale'])
   if cell.additive:
-    z, inputs = z + inputs, None
-  states = cell.step(z, inputs, states, small.get('bias'))
+    return _combine(cell, cell.squash(z + inputs), states, valid)
+  return _where(valid, cell.step(z, inputs, states, small['bias']))
+
+
+def _combine(cell, gates, states, valid):
+  return _where(valid, cell.combine(gates, states))
+
+
+def _where(valid, states):
   return tuple(jnp.where(valid, s, jnp.zeros((), s.dtype)) for s in states)
 
 
@@ -134,6 +165,11 @@ def _put(x, value, t):
 def _transposed(matrix):
   # Left to itself the compiler may undo this in the loop, where it is slow.
   return lax.optimization_barrier(jnp.swapaxes(matrix, 1, 2))
+
+
+def _plain(cell, weights):
+  """Whether the gates alone tell a gradient what the products were."""
+  return cell.additive and 'norm_scale' not in weights
 
 
 def _small(weights):
@@ -186,7 +222,7 @@ def _forward(cell, inputs, valid, weights):
   t_size, d, g, b = inputs.shape
   h, r = g // cell.gates, weights['hidden'].shape[1]
   matrix = _transposed(weights['hidden'])
-  small = _small(weights)
+  small, plain = _small(weights), _plain(cell, weights)
   projection = None
   if 'projection' in weights:
     projection = _transposed(weights['projection'])
@@ -195,7 +231,11 @@ def _forward(cell, inputs, valid, weights):
     states, products, trace = carry
     z = _product(matrix, states[0])
     # A cell's own first state is what was there before the projection.
-    new = _advance(cell, z, _at(inputs, t), states, small, _at(valid, t))
+    if plain:
+      z = cell.squash(z + _at(inputs, t))
+      new = _combine(cell, z, states, _at(valid, t))
+    else:
+      new = _advance(cell, z, _at(inputs, t), states, small, _at(valid, t))
     trace = tuple(_put(x, s, t) for x, s in zip(trace, new, strict=True))
     if projection is not None:
       new = (_product(projection, new[0]), *new[1:])
@@ -210,16 +250,16 @@ def _forward(cell, inputs, valid, weights):
   trace = tuple(_zeros(inputs, t_size, d, h, b) for _ in sizes)
   _, products, trace = lax.fori_loop(0, t_size, body, (states, products, trace))
   outputs = trace[0] if projection is None else products[1]
-  return outputs, (inputs, valid, weights, products[0], outputs, trace)
+  kept = None if plain else inputs
+  return outputs, (kept, valid, weights, products[0], outputs, trace)
 
 
 def _backward(cell, saved, grad):
   inputs, valid, weights, products, outputs, trace = saved
-  t_size = inputs.shape[0]
+  t_size = products.shape[0]
   matrix = lax.optimization_barrier(weights['hidden'])
   projection = weights.get('projection')
-  small = _small(weights)
-  one_grad = cell.additive and 'norm_scale' not in small
+  small, plain = _small(weights), _plain(cell, weights)
   before = (outputs, *trace[1:])
 
   def body(n, carry):
@@ -235,29 +275,37 @@ def _backward(cell, saved, grad):
       stores = {**stores, 'output': _put(stores['output'], out, t)}
       out = _product(projection, out)
 
+    def combine(gates, states):
+      return _combine(cell, gates, states, _at(valid, t))
+
     def advance(z, x, states, small):
       return _advance(cell, z, x, states, small, _at(valid, t))
 
-    z, x = _at(products, t), _at(inputs, t)
-    _, pull = jax.vjp(advance, z, x, states, small)
-    dz, dx, dstates, dsmall = pull((out, *grads[1:]))
+    z = _at(products, t)
+    if plain:
+      _, pull = jax.vjp(combine, z, states)
+      dgates, dstates = pull((out, *grads[1:]))
+      dz, dsmall = dgates * cell.slope(z), {}
+    else:
+      _, pull = jax.vjp(advance, z, _at(inputs, t), states, small)
+      dz, dx, dstates, dsmall = pull((out, *grads[1:]))
     # One buffer for all gates, computed once: it is stored and multiplied.
     dz = lax.optimization_barrier(dz)
     stores = {**stores, 'recurrent': _put(stores['recurrent'], dz, t)}
-    if not one_grad:
+    if not plain:
       stores = {**stores, 'inputs': _put(stores['inputs'], dx, t)}
     grads = (dstates[0] + _product(matrix, dz), *dstates[1:])
     return grads, jax.tree.map(jnp.add, grads_small, dsmall), stores
 
   def like(x):
-    return _zeros(inputs, *x.shape)
+    return _zeros(products, *x.shape)
 
-  stores = {'recurrent': like(inputs)}
-  if not one_grad:
-    stores['inputs'] = like(inputs)
+  stores = {'recurrent': like(products)}
+  if not plain:
+    stores['inputs'] = like(products)
   if projection is not None:
     stores['output'] = like(outputs)
-  grads = tuple(_zeros(inputs, *x.shape[1:]) for x in before)
+  grads = tuple(_zeros(products, *x.shape[1:]) for x in before)
   grads_small = jax.tree.map(like, small)
   _, grads_small, stores = lax.fori_loop(
     0, t_size, body, (grads, grads_small, stores)
@@ -268,7 +316,7 @@ def _backward(cell, saved, grad):
   if projection is not None:
     dweights['projection'] = _outer(trace[0], stores['output'], kind)
   dweights = {k: v.astype(weights[k].dtype) for k, v in dweights.items()}
-  return dz if one_grad else stores['inputs'], None, dweights
+  return dz if plain else stores['inputs'], None, dweights
 
 
 _recur.defvjp(_forward, _backward)
