@@ -29,6 +29,7 @@ _LARGE = (
   'transformer_ctc_librispeech',
   'transformer_ctc_sentences',
   'gru_ctc_spoken_digits',
+  'conformer_ctc_spoken_digits',
   'vgg16_bn_cifar10',
   'conformer_ctc_sentences',
 )

@@ -120,6 +120,7 @@ def test_training_continues_and_is_evaluated(tmp_path, server, bucket):
   assert 'training ended' in again
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_set_aside(tmp_path, server, bucket):
   config = f'--config={ROOT}/tests/commands/kill_config.py:mlp'
   words = (config, '--config.total_steps=24', '--workdir=gs://bucket/damaged')

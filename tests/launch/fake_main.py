@@ -5,8 +5,8 @@
 Keeps the promises that `launch` relies on: the lock, config.json,
 metrics.jsonl, summary.json last of all, a checkpoint on SIGTERM and after every
 step, continuing from it. A step only appends its number to `steps.txt`, so that
-one that is repeated or lost is seen. Seeds have meanings, see below. A trial whose
-`hold` exists waits before its last step.
+one that is repeated or lost is seen. Seeds have meanings, see below. While a
+file `hold-SEED` lies beside its workdir, a trial waits before its last step.
 """
 
 import json
