@@ -250,6 +250,7 @@ def _forward(cell, inputs, valid, weights):
   trace = tuple(_zeros(inputs, t_size, d, h, b) for _ in sizes)
   _, products, trace = lax.fori_loop(0, t_size, body, (states, products, trace))
   outputs = trace[0] if projection is None else products[1]
+  # The gates of a plain cell stand for products and inputs both.
   kept = None if plain else inputs
   return outputs, (kept, valid, weights, products[0], outputs, trace)
 

@@ -255,6 +255,43 @@ def test_bfloat16_products_keep_states_in_float32(cell):
   np.testing.assert_allclose(got.astype(jnp.float32), want, atol=0.06)
 
 
+@pytest.mark.parametrize(
+  'options',
+  [{'cell': 'rnn_tanh'}, {'cell': 'lstm', 'projection': 3}, {'cell': 'gru'}],
+  ids=lambda o: o['cell'],
+)
+def test_bfloat16_gradients_are_products_in_bfloat16(options):
+  """None is in float32, which would cost several times as much."""
+  layer = RecurrentLayer(**options, hidden=4)
+  params = _params(layer)
+
+  def grad(layer):
+    def loss(params, x):
+      y = layer.apply({'params': params}, x, jnp.array(LENGTHS))
+      return jnp.square(y.astype(jnp.float32)).sum()
+
+    return jax.grad(loss, argnums=(0, 1))
+
+  low = grad(layer.clone(dtype=jnp.bfloat16))
+  products = [
+    e
+    for e in _equations(jax.make_jaxpr(low)(params, _x()))
+    if e.primitive.name == 'dot_general'
+  ]
+  assert len(products) >= 6
+  assert {v.aval.dtype for e in products for v in e.invars} == {
+    jnp.dtype(jnp.bfloat16)
+  }
+  got, want = low(params, _x()), grad(layer)(params, _x())
+
+  def near(got, want):
+    assert got.dtype == want.dtype
+    largest = jnp.abs(want).max()
+    np.testing.assert_allclose(got / largest, want / largest, atol=0.06)
+
+  jax.tree.map(near, got, want)
+
+
 def test_initial_values():
   layer = RecurrentLayer('lstm', hidden=4)
   params = layer.init(jax.random.key(0), _x(), jnp.array(LENGTHS))['params']
