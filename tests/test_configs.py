@@ -9,8 +9,9 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import experiment, registry, train
 
 CONFIGS = sorted((Path(__file__).parent.parent / 'configs').glob('*.py'))
-# Their compilation takes half a minute and more on a busy machine.
-_LARGE = (
+# Their compilation takes half a minute and more on a busy machine, or they
+# differ little from another one.
+_SLOW = (
   'resnet50_cifar10',
   'resnet50_imagenet',
   'resnet50_chest_xray_folder',
@@ -30,6 +31,8 @@ _LARGE = (
   'transformer_ctc_sentences',
   'gru_ctc_spoken_digits',
   'conformer_ctc_spoken_digits',
+  'lstm_ctc_spoken_digits',
+  'resnet20_cifar10_vehicles',
   'vgg16_bn_cifar10',
   'conformer_ctc_sentences',
 )
@@ -64,7 +67,7 @@ def test_a_config_names_only_what_exists_and_survives_json(path):
 @pytest.mark.parametrize(
   'path',
   [
-    pytest.param(p, marks=[pytest.mark.slow] if p.stem in _LARGE else [])
+    pytest.param(p, marks=[pytest.mark.slow] if p.stem in _SLOW else [])
     for p in CONFIGS
   ],
   ids=lambda p: p.stem,

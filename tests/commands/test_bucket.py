@@ -87,6 +87,7 @@ def _numbers(rows):
   ]
 
 
+@pytest.mark.slow
 def test_training_continues_and_is_evaluated(tmp_path, server, bucket):
   here, there = tmp_path / 'here', 'gs://bucket/runs/there'
   _run(tmp_path, server, 'local', _CONFIG, f'--workdir={here}')

@@ -24,6 +24,7 @@ MODELS = {
 }
 
 
+SLOW = pytest.mark.slow  # A ViT and a Conformer have all that it has.
 # Fewer blocks than any model that a config can name, to compile sooner.
 FEWER = {'resnet': {'blocks': (1, 1)}}
 
@@ -50,7 +51,10 @@ def make_loss(family, remat):
   return jax.value_and_grad(loss, has_aux=True), variables['params']
 
 
-@pytest.mark.parametrize('family', MODELS)
+@pytest.mark.parametrize(
+  'family',
+  ['vit', 'resnet', 'conformer', pytest.param('transformer', marks=SLOW)],
+)
 def test_the_step_is_the_same(family):
   grad, params = make_loss(family, 'none')
   wanted = jax.jit(grad)(params)
