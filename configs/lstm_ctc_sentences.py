@@ -4,11 +4,11 @@
 
 Data and protocol of `conformer_ctc_sentences`. The network is that of Graves
 and Jaitly, "Towards end-to-end speech recognition with recurrent neural
-networks", ICML 2014, with three layers on stacked frames and CTC at each
-(Lee and Watanabe, 2021). What keeps it from
-learning the hour by heart: consistency of two views of every utterance (Yao et
-al., 2025, "CR-CTC", arXiv:2410.05101) and eleven speeds. bfloat16 pays where
-the processor multiplies it (AMX; accelerators), else take float32.
+networks", ICML 2014, with three layers on stacked frames and CTC at each (Lee
+and Watanabe, 2021). What keeps it from learning the hour by heart: consistency
+of two views of every utterance (Yao et al., 2025, "CR-CTC", arXiv:2410.05101)
+and eleven speeds. bfloat16 pays where the processor multiplies it (AMX;
+accelerators), else take float32.
 
 Reached: CER 31.6 % in 22 minutes on two cores (experiments/RESULTS.md).
 """

@@ -2,8 +2,34 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 
 def at_least_float32(x: jax.Array) -> jax.Array:
   """x in float32; in float64 if that is what it is in."""
   return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def dot(
+  x: jax.Array,
+  y: jax.Array,
+  axes: tuple,
+  dtype: DTypeLike,
+  *,
+  batch: tuple = ((), ()),
+) -> jax.Array:
+  """A product of x and y in `dtype`, summed and given in at least float32.
+
+  Args:
+    x: of any type.
+    y: of any type.
+    axes: those of x and of y that are summed over.
+    dtype: of the factors.
+    batch: axes of x and of y that belong together.
+  """
+  return jax.lax.dot_general(
+    x.astype(dtype),
+    y.astype(dtype),
+    (axes, batch),
+    preferred_element_type=jnp.promote_types(dtype, jnp.float32),
+  )

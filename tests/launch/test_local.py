@@ -172,22 +172,14 @@ def test_a_second_signal_is_abrupt(tmp_path):
 
 def test_a_trial_that_runs_elsewhere_is_waited_for(tmp_path):
   trial = fakes.trials([0])[0]
-  said = []
 
-  def say(line):
-    said.append(line)
-    if 'trains elsewhere' in line:
+  def hear(said):
+    if 'trains elsewhere' in said[-1]:
       lock.__exit__(None, None, None)  # It ends, without results.
 
   lock = locked(tmp_path / trial.id)
   lock.__enter__()
-  outcome = local.run(
-    [trial],
-    store.root(str(tmp_path)),
-    devices.slots(1),
-    command=fakes.COMMAND,
-    say=say,
-  )
+  outcome, said = run([trial], tmp_path, count=1, hear=hear)
   assert 'trains elsewhere' in said[0]
   assert outcome.ran == [trial.id]
 

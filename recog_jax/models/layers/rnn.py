@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers.mask import length_mask
 from recog_jax.models.layers.rnn_scan import CELLS, recur, vary
+from recog_jax.precision import dot
 
 Initializer = nn.initializers.Initializer
 
@@ -181,39 +182,29 @@ def _turn(x):
 
 
 @jax.custom_vjp
-def _product(kernel, x):
+def _project(kernel, x):
   """float32 `m f` times `b t f` in the type of x: `m t b`, at least float32.
 
   The gradients are products in the type of x too. jax's own would be in
-  float32, as the output is, which costs half of a step in bfloat16.
+  float32, as the output is, which is slower wherever bfloat16 pays.
   """
   # Not as columns `f (t b)`: where b is divided over devices, the frames of all
   # of them would be gathered on each.
-  return _dot(kernel.astype(x.dtype), x.transpose(2, 1, 0), (1,), (0,))
+  return dot(kernel, x.transpose(2, 1, 0), ((1,), (0,)), x.dtype)
 
 
-def _product_forward(kernel, x):
-  return _product(kernel, x), (kernel, x)
+def _project_forward(kernel, x):
+  return _project(kernel, x), (kernel, x)
 
 
-def _product_backward(saved, grad):
+def _project_backward(saved, grad):
   kernel, x = saved
-  grad = grad.astype(x.dtype)
-  dkernel = _dot(grad, x, (1, 2), (1, 0))
-  dx = _dot(grad, kernel.astype(x.dtype), (0,), (0,)).transpose(1, 0, 2)
+  dkernel = dot(grad, x, ((1, 2), (1, 0)), x.dtype)
+  dx = dot(grad, kernel, ((0,), (0,)), x.dtype).transpose(1, 0, 2)
   return dkernel.astype(kernel.dtype), dx.astype(x.dtype)
 
 
-_product.defvjp(_product_forward, _product_backward)
-
-
-def _dot(x, y, x_axes, y_axes):
-  return jax.lax.dot_general(
-    x,
-    y,
-    ((x_axes, y_axes), ((), ())),
-    preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
-  )
+_project.defvjp(_project_forward, _project_backward)
 
 
 def _project_inputs(x, sides):
@@ -221,7 +212,7 @@ def _project_inputs(x, sides):
   d, f, g = sides['input_kernel'].shape
   b, t, _ = x.shape
   kernel = sides['input_kernel'].transpose(0, 2, 1).reshape(d * g, f)
-  y = _product(vary(kernel, x), x).reshape(d, g, t, b)
+  y = _project(vary(kernel, x), x).reshape(d, g, t, b)
   if 'input_scale' in sides:
     mean = y.mean(1, keepdims=True)
     var = jnp.square(y - mean).mean(1, keepdims=True)

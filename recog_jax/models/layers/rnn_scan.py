@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.precision import dot
+
 # Leaves that belong to one direction each, stacked: `d ...`.
 Weights = Mapping[str, jax.Array]
 States = tuple[jax.Array, ...]
@@ -136,22 +138,12 @@ def _where(valid, states):
 
 def _product(matrix, x):
   """`d m k` times `d k b`, in the matrix's type, summed in at least float32."""
-  return lax.dot_general(
-    matrix,
-    x.astype(matrix.dtype),
-    (((2,), (1,)), ((0,), (0,))),
-    preferred_element_type=jnp.promote_types(matrix.dtype, jnp.float32),
-  )
+  return dot(matrix, x, ((2,), (1,)), matrix.dtype, batch=((0,), (0,)))
 
 
 def _outer(x, y, dtype):
   """Sum over t and b of `t d k b` times `t d m b`: `d k m`."""
-  return lax.dot_general(
-    x.astype(dtype),
-    y.astype(dtype),
-    (((0, 3), (0, 3)), ((1,), (1,))),
-    preferred_element_type=jnp.promote_types(dtype, jnp.float32),
-  )
+  return dot(x, y, ((0, 3), (0, 3)), dtype, batch=((1,), (1,)))
 
 
 def _at(x, t):
@@ -276,18 +268,14 @@ def _backward(cell, saved, grad):
       stores = {**stores, 'output': _put(stores['output'], out, t)}
       out = _product(projection, out)
 
-    def combine(gates, states):
-      return _combine(cell, gates, states, _at(valid, t))
-
-    def advance(z, x, states, small):
-      return _advance(cell, z, x, states, small, _at(valid, t))
-
-    z = _at(products, t)
+    z, now = _at(products, t), _at(valid, t)
     if plain:
+      combine = functools.partial(_combine, cell, valid=now)
       _, pull = jax.vjp(combine, z, states)
       dgates, dstates = pull((out, *grads[1:]))
       dz, dsmall = dgates * cell.slope(z), {}
     else:
+      advance = functools.partial(_advance, cell, valid=now)
       _, pull = jax.vjp(advance, z, _at(inputs, t), states, small)
       dz, dx, dstates, dsmall = pull((out, *grads[1:]))
     # One buffer for all gates, computed once: it is stored and multiplied.

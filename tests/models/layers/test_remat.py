@@ -53,7 +53,7 @@ def make_loss(family, remat):
 
 @pytest.mark.parametrize(
   'family',
-  ['vit', 'resnet', 'conformer', pytest.param('transformer', marks=SLOW)],
+  [pytest.param(f, marks=SLOW if f == 'transformer' else ()) for f in MODELS],
 )
 def test_the_step_is_the_same(family):
   grad, params = make_loss(family, 'none')
