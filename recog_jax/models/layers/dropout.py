@@ -33,19 +33,23 @@ class Dropout(nn.Module):
 
   Attributes:
     rate: share that is dropped; the rest is divided by what is kept of one.
-    per_row: drops whole rows of the leading axis: stochastic depth (Huang et
-      al., 2016, arXiv:1603.09382) when put on a residual branch.
+    broadcast_dims: axes along which all is dropped or nothing, as in flax's
+      Dropout. Those but the leading one, on a residual branch, are stochastic
+      depth (Huang et al., 2016, arXiv:1603.09382); that of time is the dropout
+      of Gal and Ghahramani (2016, arXiv:1512.05287).
   """
 
   rate: float
-  per_row: bool = False
+  broadcast_dims: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`x` itself unless `train`."""
     if not train or self.rate == 0:
       return x
-    shape = x.shape[:1] + (1,) * (x.ndim - 1) if self.per_row else x.shape
+    shape = tuple(
+      1 if axis in self.broadcast_dims else n for axis, n in enumerate(x.shape)
+    )
     bits = cheap_bits(self.make_rng('dropout'), shape)
     keep = bits >= jnp.uint32(round(self.rate * 2**32))
     return jnp.where(keep, x / (1 - self.rate), jnp.zeros((), x.dtype))

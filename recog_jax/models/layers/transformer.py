@@ -23,7 +23,7 @@ class Branch(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     x = Dropout(self.dropout, name='dropout')(x, train=train)
-    depth = Dropout(self.stochastic_depth, per_row=True, name='depth')
+    depth = Dropout(self.stochastic_depth, broadcast_dims=(1, 2), name='depth')
     return depth(x, train=train)
 
 

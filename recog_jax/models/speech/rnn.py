@@ -1,5 +1,6 @@
 """Recurrent encoders with a CTC head: RNN, LSTM, GRU."""
 
+import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -24,6 +25,7 @@ class RnnEncoder(nn.Module):
       recurrent_init: see `RecurrentLayer`.
     dropout: of the output of every layer, that of the last one too.
     input_dropout: of the first layer's input.
+    locked_dropout: whether what an utterance loses it loses at all frames.
     dtype: of the products.
   """
 
@@ -37,6 +39,7 @@ class RnnEncoder(nn.Module):
   recurrent_init: str
   dropout: float
   input_dropout: float
+  locked_dropout: bool
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -55,7 +58,10 @@ class RnnEncoder(nn.Module):
       output of every layer.
     """
     x, hidden_len = self.subsample(frames, frame_len)
-    x = Dropout(self.input_dropout, name='input_dropout')(x, train=train)
+    dropout = functools.partial(
+      Dropout, broadcast_dims=(1,) if self.locked_dropout else ()
+    )
+    x = dropout(self.input_dropout, name='input_dropout')(x, train=train)
     taps = {}
     for number in range(1, self.layers + 1):
       layer = RecurrentLayer(
@@ -69,7 +75,7 @@ class RnnEncoder(nn.Module):
         name=f'layer{number}',
       )
       x = layer(x, hidden_len)
-      x = Dropout(self.dropout, name=f'dropout{number}')(x, train=train)
+      x = dropout(self.dropout, name=f'dropout{number}')(x, train=train)
       taps[f'layer{number}'] = x
     return x, hidden_len, taps
 
@@ -100,6 +106,7 @@ def _rnn_ctc(
   recurrent_init,
   dropout,
   input_dropout,
+  locked_dropout,
   subsample,
   intermediate,
   dtype,
@@ -131,6 +138,7 @@ def _rnn_ctc(
     recurrent_init=recurrent_init,
     dropout=options.check_share('dropout', dropout),
     input_dropout=options.check_share('input_dropout', input_dropout),
+    locked_dropout=locked_dropout,
     dtype=dtype,
   )
   return CtcModel(
@@ -152,6 +160,7 @@ def lstm_ctc(
   recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
+  locked_dropout: bool = False,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
   intermediate: tuple[int, ...] = (),
   dtype: jnp.dtype = jnp.float32,
@@ -168,6 +177,8 @@ def lstm_ctc(
     recurrent_init: of the recurrent layers; see `RecurrentLayer`.
     dropout: of the output of every layer.
     input_dropout: of the first layer's input.
+    locked_dropout: drops the same units at all frames of an utterance (Gal and
+      Ghahramani, 2016, arXiv:1512.05287); False draws anew at each frame.
     subsample: see `make_subsample`; conv2d ends in a dense layer of `hidden`.
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     dtype: of the products; parameters, gates and logits are float32.
@@ -186,6 +197,7 @@ def lstm_ctc(
     recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
+    locked_dropout=locked_dropout,
     subsample=subsample,
     intermediate=intermediate,
     dtype=dtype,
@@ -202,6 +214,7 @@ def gru_ctc(
   recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
+  locked_dropout: bool = False,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
   intermediate: tuple[int, ...] = (),
   dtype: jnp.dtype = jnp.float32,
@@ -218,6 +231,7 @@ def gru_ctc(
     recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
+    locked_dropout=locked_dropout,
     subsample=subsample,
     intermediate=intermediate,
     dtype=dtype,
@@ -235,6 +249,7 @@ def rnn_ctc(
   recurrent_init: str = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
+  locked_dropout: bool = False,
   subsample: Mapping = {'name': 'stack', 'factor': 2},
   intermediate: tuple[int, ...] = (),
   dtype: jnp.dtype = jnp.float32,
@@ -255,6 +270,7 @@ def rnn_ctc(
     recurrent_init=recurrent_init,
     dropout=dropout,
     input_dropout=input_dropout,
+    locked_dropout=locked_dropout,
     subsample=subsample,
     intermediate=intermediate,
     dtype=dtype,

@@ -61,10 +61,18 @@ def test_every_bit_is_set_half_the_time():
 
 
 def test_rows_are_dropped_whole_for_stochastic_depth():
-  y = np.asarray(_drop(jnp.ones((400, 3, 2)), 0.25, per_row=True))
+  y = np.asarray(_drop(jnp.ones((400, 3, 2)), 0.25, broadcast_dims=(1, 2)))
   rows = y.reshape(400, -1)
   assert (rows == rows[:, :1]).all()
   assert 0.6 < (rows[:, 0] != 0).mean() < 0.9
+
+
+def test_one_draw_for_a_whole_axis():
+  y = np.asarray(_drop(jnp.ones((40, 7, 50)), 0.25, broadcast_dims=(1,)))
+  assert (y == y[:, :1]).all()
+  # 2,000 draws: five deviations are below 0.05.
+  assert abs((y[:, 0] != 0).mean() - 0.75) < 0.05
+  assert np.unique(y[:, 0], axis=0).shape[0] == 40
 
 
 def test_gradient_passes_where_values_do():

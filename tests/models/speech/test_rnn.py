@@ -91,6 +91,24 @@ def test_dropout_is_of_training_alone():
   np.testing.assert_array_equal(run(0, False), run(1, False))
 
 
+@pytest.mark.parametrize('locked', [False, True])
+def test_locked_dropout_loses_the_same_units_at_all_frames(locked):
+  model = lstm_ctc(**SMALL, dropout=0.5, locked_dropout=locked)
+  _, out_len, taps = model.apply(
+    encoders.variables_of(model),
+    encoders.frames(),
+    jnp.array(encoders.LENGTHS),
+    train=True,
+    rngs={'dropout': jax.random.key(0)},
+  )
+  rows = [
+    np.asarray(hidden[:n]) == 0
+    for hidden, n in zip(taps['hidden'], out_len, strict=True)
+  ]
+  assert all((row == row[0]).all() for row in rows) == locked
+  assert any((rows[0][0] != row[0]).any() for row in rows[1:])
+
+
 @pytest.mark.parametrize(
   ('make', 'options', 'message'),
   [
