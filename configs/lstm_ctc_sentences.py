@@ -11,7 +11,7 @@ dropout of the same units at all frames (Gal and Ghahramani, 2016) and eleven
 speeds. bfloat16 pays where the processor multiplies it (AVX512_BF16, AMX;
 accelerators), else take float32.
 
-Reached: CER 31.6 % in 22 minutes on two cores (experiments/RESULTS.md).
+Reached: CER 30.2 % in 19 minutes on two cores (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
