@@ -47,9 +47,9 @@ class Dropout(nn.Module):
     """`x` itself unless `train`."""
     if not train or self.rate == 0:
       return x
-    shape = tuple(
-      1 if axis in self.broadcast_dims else n for axis, n in enumerate(x.shape)
-    )
-    bits = cheap_bits(self.make_rng('dropout'), shape)
+    shape = list(x.shape)
+    for axis in self.broadcast_dims:
+      shape[axis] = 1
+    bits = cheap_bits(self.make_rng('dropout'), tuple(shape))
     keep = bits >= jnp.uint32(round(self.rate * 2**32))
     return jnp.where(keep, x / (1 - self.rate), jnp.zeros((), x.dtype))

@@ -22,6 +22,7 @@ class Branch(nn.Module):
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+    """`b t d` to the same."""
     x = Dropout(self.dropout, name='dropout')(x, train=train)
     depth = Dropout(self.stochastic_depth, broadcast_dims=(1, 2), name='depth')
     return depth(x, train=train)

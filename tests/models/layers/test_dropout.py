@@ -67,8 +67,9 @@ def test_rows_are_dropped_whole_for_stochastic_depth():
   assert 0.6 < (rows[:, 0] != 0).mean() < 0.9
 
 
-def test_one_draw_for_a_whole_axis():
-  y = np.asarray(_drop(jnp.ones((40, 7, 50)), 0.25, broadcast_dims=(1,)))
+@pytest.mark.parametrize('axis', [1, -2])
+def test_one_draw_for_a_whole_axis(axis):
+  y = np.asarray(_drop(jnp.ones((40, 7, 50)), 0.25, broadcast_dims=(axis,)))
   assert (y == y[:, :1]).all()
   # 2,000 draws: five deviations are below 0.05.
   assert abs((y[:, 0] != 0).mean() - 0.75) < 0.05
