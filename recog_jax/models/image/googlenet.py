@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import conv_norm_of
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
 from recog_jax.precision import at_least_float32
@@ -92,7 +93,7 @@ class AuxiliaryHead(nn.Module):
     x = adaptive_avg_pool(x, 4)
     x = self.layer(128, name='conv')(x, train=train, mask=mask)
     x = x.reshape(len(x), -1)
-    x = jax.nn.relu(nn.Dense(1024, dtype=self.dtype, name='fc1')(x))
+    x = jax.nn.relu(Dense(1024, dtype=self.dtype, name='fc1')(x))
     x = Dropout(self.dropout, name='dropout')(x, train=train)
     return nn.Dense(self.num_outputs, name='head')(at_least_float32(x))
 

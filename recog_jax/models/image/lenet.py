@@ -10,6 +10,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.pool import avg_pool, max_pool
 from recog_jax.precision import at_least_float32
 
@@ -73,7 +74,7 @@ class LeNet(nn.Module):
     x = x.reshape(x.shape[0], -1)
     for index, width in enumerate(self.hidden):
       name = f'dense{index + 1}'
-      x = nn.Dense(width, dtype=self.dtype, kernel_init=init, name=name)(x)
+      x = Dense(width, dtype=self.dtype, kernel_init=init, name=name)(x)
       drop = nn.Dropout(
         self.dropout, deterministic=not train, name=f'dropout{index + 1}'
       )

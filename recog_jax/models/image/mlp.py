@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
+from recog_jax.models.layers.dense import Dense
 from recog_jax.precision import at_least_float32
 
 
@@ -45,7 +46,7 @@ class MLP(nn.Module):
     act = activation_named(self.activation)
     x = x.reshape(x.shape[0], -1).astype(self.dtype)
     for index, width in enumerate(self.hidden):
-      x = nn.Dense(
+      x = Dense(
         width,
         dtype=self.dtype,
         kernel_init=kernel_init(self.activation),

@@ -13,6 +13,7 @@ from recog_jax.models.image.stages import by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv_norm import conv_norm_of
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.precision import at_least_float32
 
@@ -120,7 +121,7 @@ class MobileNetV3(nn.Module):
     x = x.mean((1, 2))
     init = nn.initializers.normal(0.01)
     hidden = round_channels(HIDDEN[self.size] * max(1.0, self.width))
-    x = nn.Dense(hidden, kernel_init=init, dtype=self.dtype, name='fc1')(x)
+    x = Dense(hidden, kernel_init=init, dtype=self.dtype, name='fc1')(x)
     features = at_least_float32(activation_named('hard_swish')(x))
     x = Dropout(self.dropout, name='dropout')(features, train=train)
     head = nn.Dense(self.num_outputs, kernel_init=init, name='head')

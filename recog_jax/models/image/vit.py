@@ -10,6 +10,7 @@ import numpy as np
 from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import sinusoids
+from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import call_block, check_policy
 from recog_jax.models.layers.transformer import TransformerBlock
@@ -99,7 +100,7 @@ class Vit(nn.Module):
     x = x.astype(self.dtype)
     x = x.reshape(b, rows, self.patch, columns, self.patch, c)
     x = x.transpose(0, 1, 3, 2, 4, 5).reshape(b, rows * columns, -1)
-    x = nn.Dense(self.dim, dtype=self.dtype, name='embedding')(x)
+    x = Dense(self.dim, dtype=self.dtype, name='embedding')(x)
     x = self._place(x, rows, columns)
     x = Dropout(self.dropout, name='input_dropout')(x, train=train)
     for number in range(1, self.layers + 1):
@@ -164,7 +165,7 @@ class Vit(nn.Module):
       init = nn.initializers.normal(0.02)
       shape = (rows * columns + token, self.dim)
       places = self.param('positions', init, shape, jnp.float32)
-    return x + places.astype(self.dtype)
+    return add_bias(x, places)
 
 
 def make(

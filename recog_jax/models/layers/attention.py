@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
 
+from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.precision import at_least_float32
 from recog_jax.tracing import split_tensor
 
@@ -88,10 +89,10 @@ class _Projections(nn.Module):
     init = nn.initializers.lecun_normal()
     kernel = self.param('kernel', init, (d, 3 * d), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (3 * d,), jnp.float32)
-    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+    x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
     shape = (3, self.heads, d // self.heads)
     y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
-    y = split_tensor(y + bias.reshape(shape), axis=3)
+    y = split_tensor(add_bias(y, bias.reshape(shape)), axis=3)
     return y[:, :, 0], y[:, :, 1], y[:, :, 2]
 
 
@@ -145,7 +146,7 @@ class SelfAttention(nn.Module):
     if mask is not None:
       mask = mask[:, None, None, :]
     y = jax.nn.dot_product_attention(q, k, v, bias, mask)
-    return nn.Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
+    return Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
 
   def _relative(self, q):
     """Queries for contents, and `b n t t` scores of the distances."""
@@ -156,8 +157,6 @@ class SelfAttention(nn.Module):
     dim = self.heads * head
     # The kernel of a dense layer from sinusoids of the distance.
     kernel = _Kernel(dim, name='position')().reshape(dim, *shape)
-    scores = relative_scores(
-      q + position.astype(self.dtype), kernel, self.dtype
-    )
+    scores = relative_scores(add_bias(q, position), kernel, self.dtype)
     # `dot_product_attention` scales what it computes, not the bias.
-    return q + content.astype(self.dtype), scores * head**-0.5
+    return add_bias(q, content), scores * head**-0.5

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.models.layers.dense import add_bias
 from recog_jax.models.layers.depthwise2d import depthwise_conv2d
 from recog_jax.models.layers.taps import taps
 from recog_jax.tracing import on_cpu
@@ -184,5 +185,5 @@ class Conv(nn.Module):
       bias = self.param(
         'bias', nn.initializers.zeros, (self.features,), jnp.float32
       )
-      y = y + bias.astype(self.dtype)
+      y = add_bias(y, bias)
     return y

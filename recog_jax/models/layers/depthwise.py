@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.models.layers.dense import add_bias
 from recog_jax.tracing import on_cpu
 
 
@@ -97,4 +98,4 @@ class DepthwiseConv(nn.Module):
     kernel = self.param('kernel', init, (self.taps, c), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (c,), jnp.float32)
     y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-    return y + bias.astype(self.dtype)
+    return add_bias(y, bias)

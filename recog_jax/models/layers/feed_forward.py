@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers.activation import activation
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.tracing import split_tensor
 
@@ -27,8 +28,8 @@ class FeedForward(nn.Module):
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
     """`... d` to `... d`."""
-    y = nn.Dense(self.inner, dtype=self.dtype, name='inner')(x)
+    y = Dense(self.inner, dtype=self.dtype, name='inner')(x)
     y = split_tensor(y, axis=y.ndim - 1)
     y = activation(self.activation)(y)
     y = Dropout(self.dropout, name='dropout')(y, train=train)
-    return nn.Dense(x.shape[-1], dtype=self.dtype, name='outer')(y)
+    return Dense(x.shape[-1], dtype=self.dtype, name='outer')(y)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import SelfAttention
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward
 from recog_jax.models.layers.mask import zero_padding
@@ -51,7 +52,7 @@ class ConvModule(nn.Module):
   ) -> jax.Array:
     """`b t d` with bool `b t`, the frames that count, to `b t d`."""
     d = x.shape[-1]
-    x = nn.Dense(2 * d, dtype=self.dtype, name='pointwise_in')(x)
+    x = Dense(2 * d, dtype=self.dtype, name='pointwise_in')(x)
     values, gates = jnp.split(x, 2, -1)
     x = zero_padding(values * jax.nn.sigmoid(gates), mask)
     x = DepthwiseConv(self.taps, self.dtype, name='depthwise')(x)
@@ -61,7 +62,7 @@ class ConvModule(nn.Module):
     else:
       x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
     x = jax.nn.silu(x)
-    return nn.Dense(d, dtype=self.dtype, name='pointwise_out')(x)
+    return Dense(d, dtype=self.dtype, name='pointwise_out')(x)
 
 
 class ConformerBlock(nn.Module):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
 
 _CONV_FACTORS = (2, 4)
@@ -40,7 +41,7 @@ class Stack(nn.Module):
     x = x.reshape(b, self.out_len(t), self.factor * f)
     if not self.dim:
       return x, self.out_len(frame_len)
-    x = nn.Dense(self.dim, dtype=self.dtype, name='projection')(x)
+    x = Dense(self.dim, dtype=self.dtype, name='projection')(x)
     return _cut(x, self.out_len(frame_len))
 
   def out_len(self, n):
@@ -94,7 +95,7 @@ class Conv2d(nn.Module):
       frame_len = _half(frame_len)
     x = x.reshape(*x.shape[:2], -1)
     if self.dim:
-      x = nn.Dense(self.dim, dtype=self.dtype, name='projection')(x)
+      x = Dense(self.dim, dtype=self.dtype, name='projection')(x)
     return _cut(x, frame_len)
 
   def out_len(self, n):
