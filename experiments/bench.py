@@ -18,8 +18,9 @@ Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
 import importlib
 import sys
 
+from experiments.told import told
 from recog_jax import backend
-from recog_jax.errors import UserError
+from recog_jax.errors import unknown_name
 
 _PARTS = {
   'input': 'experiments.bench_input',
@@ -35,16 +36,14 @@ def main(argv: list[str]) -> int:
   if len(argv) < 2 or argv[1] in ('-h', '--help'):
     print(__doc__.strip())
     return 0 if len(argv) > 1 else 1
-  if argv[1] not in _PARTS:
-    print(f"error: unknown benchmark '{argv[1]}': known: {', '.join(_PARTS)}")
-    return 1
-  backend.configure()
-  part = importlib.import_module(_PARTS[argv[1]])
-  try:
-    return part.main([argv[0], *argv[2:]]) or 0
-  except UserError as error:
-    print(f'error: {error}')
-    return 1
+
+  def run() -> int | None:
+    if argv[1] not in _PARTS:
+      raise unknown_name('benchmark', argv[1], _PARTS)
+    backend.configure()
+    return importlib.import_module(_PARTS[argv[1]]).main([argv[0], *argv[2:]])
+
+  return told(run)
 
 
 if __name__ == '__main__':

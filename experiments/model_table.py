@@ -33,6 +33,7 @@ import numpy as np
 
 from experiments import bench_programs, bench_step, model_rows
 from experiments.model_rows import Row
+from experiments.told import told
 from recog_jax import backend
 from recog_jax.errors import UserError
 
@@ -356,11 +357,11 @@ def main(argv: Sequence[str]) -> int:
   args = _parse(argv)
   backend.configure()
   reasons = Reasons()
-  try:
-    lines = run(args, reasons)
-  except UserError as error:
-    print(f'error: {error}')
-    return 1
+  return told(lambda: _show(args, reasons))
+
+
+def _show(args: argparse.Namespace, reasons: Reasons) -> int:
+  lines = run(args, reasons)
   notes = _notes(args)
   print('\n'.join([*lines, '', *notes]))
   if args.markdown:
@@ -368,8 +369,8 @@ def main(argv: Sequence[str]) -> int:
     title = '# Image models\n\n`python -m experiments.model_table`\n'
     args.markdown.write_text(f'{title}\n{written}\n')
   if reasons.wrong:
-    print(f"error: not the peer's: {', '.join(reasons.wrong)}")
-  return 1 if reasons.wrong else 0
+    raise UserError(f"not the peer's: {', '.join(reasons.wrong)}")
+  return 0
 
 
 if __name__ == '__main__':

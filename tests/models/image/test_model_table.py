@@ -71,7 +71,7 @@ def test_a_difference_is_an_error(capsys, monkeypatch, tmp_path):
   monkeypatch.setattr(model_table, 'TorchModels', Peer)
   monkeypatch.setattr(model_table.Ours, 'difference', lambda *_: 2e-4)
   assert model_table.main(['', '--models=squeezenet1_1']) == 1
-  last = capsys.readouterr().out.splitlines()[-1]
+  last = capsys.readouterr().err.splitlines()[-1]
   assert 'parameters of squeezenet1_1' in last
   assert 'logits of squeezenet1_1' in last
 

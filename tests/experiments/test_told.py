@@ -1,0 +1,36 @@
+"""Errors go to the error stream in a sentence, and the exit code says so."""
+
+import pytest
+
+from experiments import bench
+from experiments.told import told
+from recog_jax.errors import UserError
+
+
+def test_an_unknown_benchmark_is_told_with_its_near_matches(capsys):
+  assert bench.main(['bench', 'steps']) == 1
+  out, err = capsys.readouterr()
+  assert out == ''
+  assert "unknown benchmark 'steps': did you mean step?" in err
+  assert 'Traceback' not in err
+
+
+@pytest.mark.parametrize(
+  'error, sentence',
+  [
+    (UserError('give a number.'), 'error: give a number.\n'),
+    (FileNotFoundError(2, 'No such file', 'a.csv'), 'error: a.csv: No such'),
+    (OSError('the disk is full'), 'error: the disk is full\n'),
+  ],
+)
+def test_errors_become_sentences(error, sentence, capsys):
+  def fail():
+    raise error
+
+  assert told(fail) == 1
+  assert capsys.readouterr().err.startswith(sentence)
+
+
+def test_what_ends_well_keeps_its_code():
+  assert told(lambda: None) == 0
+  assert told(lambda: 3) == 3
