@@ -12,7 +12,8 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
 
-_CONV_FACTORS = (2, 4)
+# Strides of the convolutions over time; all halve the frequencies.
+_TIME_STRIDES = {2: (2,), 3: (1, 3), 4: (2, 2), 6: (2, 3)}
 
 
 class Stack(nn.Module):
@@ -46,7 +47,7 @@ class Stack(nn.Module):
 
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
-    return (n + self.factor - 1) // self.factor
+    return _ceil_div(n, self.factor)
 
   @property
   def lookahead(self) -> int:
@@ -55,15 +56,16 @@ class Stack(nn.Module):
 
 
 class Conv2d(nn.Module):
-  """3x3 convolutions of stride 2 with ReLU over time and frequency.
+  """3x3 convolutions with strides and ReLU over time and frequency.
 
   As in ESPnet and WeNet (`conv2d`), but with a row of zeros around the input of
-  each convolution, where those have none: half of n frames are then
-  ceil(n / 2), and no frame is lost at the ends. Frames behind a row's length
+  each convolution, where those have none: of n frames a stride of s leaves
+  ceil(n / s), and no frame is lost at the ends. Frames behind a row's length
   are zeroed before each convolution, so that they count as those zeros.
 
   Attributes:
-    factor: 2 (one convolution) or 4 (two).
+    factor: 2 (one convolution), 3, 4 or 6 (two). Each halves the frequencies;
+      over time the strides are 2; 1 and 3; 2 and 2; 2 and 3.
     channels: of each convolution.
     dim: size of the dense layer over channels and frequencies; 0 for none.
     dtype: of the computation.
@@ -80,19 +82,19 @@ class Conv2d(nn.Module):
   ) -> tuple[jax.Array, jax.Array]:
     """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`."""
     x = frames.astype(self.dtype)[..., None]
-    for number in range(1, self._convolutions + 1):
+    for number, stride in enumerate(_TIME_STRIDES[self.factor], 1):
       x = zero_padding(x, length_mask(frame_len, x.shape[1]))
       x = Conv(
         self.channels,
         (3, 3),
-        (2, 2),
+        (stride, 2),
         padding=1,
         use_bias=True,
         dtype=self.dtype,
         name=f'conv{number}',
       )(x)
       x = jax.nn.relu(x)
-      frame_len = _half(frame_len)
+      frame_len = _ceil_div(frame_len, stride)
     x = x.reshape(*x.shape[:2], -1)
     if self.dim:
       x = Dense(self.dim, dtype=self.dtype, name='projection')(x)
@@ -100,22 +102,21 @@ class Conv2d(nn.Module):
 
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
-    for _ in range(self._convolutions):
-      n = _half(n)
+    for stride in _TIME_STRIDES[self.factor]:
+      n = _ceil_div(n, stride)
     return n
-
-  @property
-  def _convolutions(self) -> int:
-    return self.factor.bit_length() - 1
 
   @property
   def lookahead(self) -> int:
     """Output i depends on inputs up to `i * factor + lookahead`."""
-    return self.factor - 1
+    frames = 0
+    for stride in reversed(_TIME_STRIDES[self.factor]):
+      frames = frames * stride + 1
+    return frames
 
 
-def _half(n):
-  return (n + 1) // 2
+def _ceil_div(n, stride):
+  return (n + stride - 1) // stride
 
 
 def _cut(x, frame_len):
@@ -140,10 +141,10 @@ def _stack(*, dim, dtype, factor):
 
 
 def _conv2d(*, dim, dtype, factor=4, channels=None):
-  if factor not in _CONV_FACTORS:
+  if factor not in _TIME_STRIDES:
     raise UserError(
-      f'config.model.subsample.factor is {factor!r}; conv2d takes 2 or 4 '
-      '(stack takes any).'
+      f'config.model.subsample.factor is {factor!r}; conv2d takes one of '
+      f'{", ".join(map(str, _TIME_STRIDES))} (stack takes any).'
     )
   if channels is None:
     channels = dim
@@ -167,7 +168,7 @@ def make_subsample(
 
   Args:
     keys: `name` and what that kind takes: `none`; `stack` with `factor`;
-      `conv2d` with `factor` 2 or 4 and `channels` (`dim` unless given).
+      `conv2d` with `factor` 2, 3, 4 or 6 and `channels` (`dim` unless given).
     dim: size of the dense layer at the end; 0 or None leaves it out.
     dtype: of the computation; parameters are float32.
 

@@ -13,9 +13,13 @@ KINDS = (
   {'name': 'none'},
   {'name': 'stack', 'factor': 3},
   {'name': 'conv2d', 'factor': 2, 'channels': 3},
+  {'name': 'conv2d', 'factor': 3, 'channels': 3},
   {'name': 'conv2d', 'factor': 4},
+  {'name': 'conv2d', 'factor': 6, 'channels': 3},
 )
-kinds = pytest.mark.parametrize('keys', KINDS, ids=lambda k: k['name'])
+kinds = pytest.mark.parametrize(
+  'keys', KINDS, ids=lambda k: f'{k["name"]}{k.get("factor", "")}'
+)
 
 
 def _frames(b, t, f=6):
@@ -96,16 +100,19 @@ def test_the_form_for_the_cpu_equals_the_plain_convolution():
   )
 
 
-def test_two_convolutions_equal_torch():
+@pytest.mark.parametrize('factor, strides', [(3, (1, 3)), (4, (2, 2))])
+def test_two_convolutions_equal_torch(factor, strides):
   torch = pytest.importorskip('torch')
-  module = make_subsample({'name': 'conv2d', 'factor': 4, 'channels': 3}, 0)
+  keys = {'name': 'conv2d', 'factor': factor, 'channels': 3}
+  module = make_subsample(keys, 0)
   x, lengths = _frames(2, 9), jnp.array([9, 9])
   variables = jax.jit(module.init)(jax.random.key(1), x, lengths)
   y = torch.tensor(np.array(x))[:, None]
-  for name in ('conv1', 'conv2'):
+  for name, stride in zip(('conv1', 'conv2'), strides, strict=True):
     kernel = np.array(variables['params'][name]['kernel'])
     weight = torch.tensor(kernel.transpose(3, 2, 0, 1))
-    y = torch.nn.functional.conv2d(y, weight, stride=2, padding=1).relu()
+    stride = (stride, 2)
+    y = torch.nn.functional.conv2d(y, weight, stride=stride, padding=1).relu()
   want = y.permute(0, 2, 3, 1).reshape(2, 3, -1).numpy()
   got, _ = module.apply(variables, x, lengths)
   np.testing.assert_allclose(got, want, atol=1e-5)
@@ -137,7 +144,7 @@ def test_explicit_names_and_float32_parameters():
     ({'name': 'conv'}, 'did you mean conv2d'),
     ({'name': 'stack'}, 'needs the key factor'),
     ({'name': 'stack', 'factor': 0}, 'at least 1'),
-    ({'name': 'conv2d', 'factor': 3}, '2 or 4'),
+    ({'name': 'conv2d', 'factor': 5}, 'one of 2, 3, 4, 6'),
     ({'name': 'conv2d', 'chanels': 3}, 'did you mean channels'),
   ],
 )
