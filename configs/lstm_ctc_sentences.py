@@ -54,8 +54,8 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.data.speeds = tuple((85 + 3 * i) / 100 for i in range(11))
   config.data.augment[0].update(freq_width=12, time_masks=3, time_width=20)
-  config.total_steps = 3000
+  config.total_steps = 2500
   config.schedule.warmup_steps = 200
-  config.evaluation.every_steps = 750
-  config.checkpoint.every_steps = 750
+  config.evaluation.every_steps = 625
+  config.checkpoint.every_steps = 625
   return config
