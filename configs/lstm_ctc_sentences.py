@@ -11,7 +11,7 @@ a slightly higher voice looks alike; consistency of two views of every utterance
 frames (Gal and Ghahramani, 2016); eleven speeds. bfloat16 pays where the
 processor multiplies it (AVX512_BF16, AMX; accelerators), else take float32.
 
-Reached: CER 30.2 % in 19 minutes on two cores (experiments/RESULTS.md).
+Reached: CER 26.9 % in 17 minutes on two cores (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
