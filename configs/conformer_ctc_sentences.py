@@ -9,7 +9,7 @@ speech recognition", Interspeech 2020, with four blocks, and intermediate CTC
 (Lee and Watanabe, 2021). `lstm_ctc_sentences` and `transformer_ctc_sentences`
 share its data.
 
-Reached: CER 32.7 % in 13 minutes (experiments/RESULTS.md).
+Reached: CER 32.4 % in 16 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
