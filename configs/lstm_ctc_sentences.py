@@ -3,13 +3,14 @@
   python -m recog_jax.main --config=configs/lstm_ctc_sentences.py
 
 Data and protocol of `conformer_ctc_sentences`. The network is that of Amodei et
-al., "Deep Speech 2", ICML 2016, in small: two convolutions over time and
-frequency, three recurrent layers, and CTC at each of these (Lee and Watanabe,
-2021). What keeps it from learning the hour by heart: the convolutions, to which
-a slightly higher voice looks alike; consistency of two views of every utterance
-(Yao et al., 2025, "CR-CTC", arXiv:2410.05101); dropout of the same units at all
-frames (Gal and Ghahramani, 2016); eleven speeds. bfloat16 pays where the
-processor multiplies it (AVX512_BF16, AMX; accelerators), else take float32.
+al., "Deep Speech 2", ICML 2016, in small, with LSTMs and without BatchNorm: two
+convolutions over time and frequency, three recurrent layers, and CTC at each of
+these (Lee and Watanabe, 2021). What keeps it from learning the hour by heart:
+the convolutions, to which a voice slightly higher looks the same; consistency
+of two views of every utterance (Yao et al., 2025, "CR-CTC", arXiv:2410.05101);
+dropout of the same units at all frames (Gal and Ghahramani, 2016); eleven
+speeds. bfloat16 pays where the processor multiplies it (AVX512_BF16, AMX;
+accelerators), else take float32.
 
 Reached: CER 26.9 % in 17 minutes on two cores (experiments/RESULTS.md).
 """

@@ -13,7 +13,8 @@ def told(function: Callable[[], int | None]) -> int:
   except UserError as error:
     text = str(error)
   except OSError as error:
-    named = error.strerror is not None
-    text = f'{error.filename}: {error.strerror}' if named else str(error)
+    text = error.strerror or str(error)
+    if error.filename is not None:
+      text = f'{error.filename}: {text}'
   print(f'error: {text}', file=sys.stderr)
   return 1

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers.activation import activation as activation_named
+from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.precision import at_least_float32
 
@@ -38,9 +39,7 @@ class DenseHead(nn.Module):
       drop = Dropout(self.dropout, name=f'dropout{number}')
       if self.dropout_first:
         x = drop(x, train=train)
-      dense = nn.Dense(
-        size, kernel_init=init, dtype=self.dtype, name=f'fc{number}'
-      )
+      dense = Dense(size, self.dtype, init, name=f'fc{number}')
       x = activation_named(self.activation)(dense(x))
       if not self.dropout_first:
         x = drop(x, train=train)

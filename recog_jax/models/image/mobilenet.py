@@ -11,7 +11,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
-from recog_jax.precision import at_least_float32
+from recog_jax.precision import at_least_float32, spread
 
 # Howard et al., "MobileNets: efficient convolutional neural networks for mobile
 # vision applications" (arXiv:1704.04861), table 1: channels and stride of each
@@ -71,7 +71,8 @@ class SqueezeExcite(nn.Module):
       Conv, kernel=(1, 1), use_bias=True, dtype=self.dtype
     )
     y = jax.nn.relu(layer(self.hidden, name='reduce')(y))
-    return x * jax.nn.hard_sigmoid(layer(x.shape[-1], name='expand')(y))
+    gate = jax.nn.hard_sigmoid(layer(x.shape[-1], name='expand')(y))
+    return x * spread(gate, x)
 
 
 class InvertedResidual(nn.Module):

@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.linen.dtypes import promote_dtype
 
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.precision import at_least_float32
@@ -89,7 +88,7 @@ class _Projections(nn.Module):
     init = nn.initializers.lecun_normal()
     kernel = self.param('kernel', init, (d, 3 * d), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (3 * d,), jnp.float32)
-    x, kernel = promote_dtype(x, kernel, dtype=self.dtype)
+    x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     shape = (3, self.heads, d // self.heads)
     y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
     y = split_tensor(add_bias(y, bias.reshape(shape)), axis=3)

@@ -1,23 +1,20 @@
-"""Dense layers whose gradients keep the bias in full."""
+"""Biases whose gradients are sums in float32, and a dense layer with one."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.precision import spread
+
 
 def add_bias(y: jax.Array, bias: jax.Array) -> jax.Array:
-  """y plus a bias of its last axes, in the type of y.
-
-  The bias is spread before it is rounded, so that its gradient, a sum over all
-  rows and places, is one in the bias's own type. The other way round it would
-  be one of bfloat16 numbers in bfloat16, which is less exact, and which XLA
-  sums on one thread of a CPU (5 to 10 times slower).
+  """y plus a bias of its last axes, in the type of y; see `spread`.
 
   Args:
-    y: `... c`, or `... b c` and so on, of any type.
-    bias: `c`, or `b c` and so on; float32 as a rule.
+    y: `... c`, or `... n h` and so on, of any type.
+    bias: `c`, or `n h` and so on; float32 as a rule.
   """
-  return y + jnp.broadcast_to(bias, y.shape).astype(y.dtype)
+  return y + spread(bias, y)
 
 
 class Dense(nn.Module):

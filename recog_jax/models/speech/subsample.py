@@ -13,7 +13,7 @@ from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
 
 # Strides of the convolutions over time; all halve the frequencies.
-_TIME_STRIDES = {2: (2,), 3: (1, 3), 4: (2, 2), 6: (2, 3)}
+_TIME_STRIDES = {2: (2,), 3: (1, 3), 4: (2, 2)}
 
 
 class Stack(nn.Module):
@@ -64,8 +64,8 @@ class Conv2d(nn.Module):
   are zeroed before each convolution, so that they count as those zeros.
 
   Attributes:
-    factor: 2 (one convolution), 3, 4 or 6 (two). Each halves the frequencies;
-      over time the strides are 2; 1 and 3; 2 and 2; 2 and 3.
+    factor: 2 (one convolution), 3 or 4 (two). Each halves the frequencies; over
+      time the strides are 2; 1 and 3; 2 and 2.
     channels: of each convolution.
     dim: size of the dense layer over channels and frequencies; 0 for none.
     dtype: of the computation.
@@ -141,7 +141,7 @@ def _stack(*, dim, dtype, factor):
 
 
 def _conv2d(*, dim, dtype, factor=4, channels=None):
-  if factor not in _TIME_STRIDES:
+  if _count('factor', factor) not in _TIME_STRIDES:
     raise UserError(
       f'config.model.subsample.factor is {factor!r}; conv2d takes one of '
       f'{", ".join(map(str, _TIME_STRIDES))} (stack takes any).'
@@ -168,7 +168,7 @@ def make_subsample(
 
   Args:
     keys: `name` and what that kind takes: `none`; `stack` with `factor`;
-      `conv2d` with `factor` 2, 3, 4 or 6 and `channels` (`dim` unless given).
+      `conv2d` with `factor` 2, 3 or 4 and `channels` (`dim` unless given).
     dim: size of the dense layer at the end; 0 or None leaves it out.
     dtype: of the computation; parameters are float32.
 

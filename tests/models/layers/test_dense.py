@@ -1,9 +1,13 @@
+import functools
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from recog_jax.engine import registry
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.depthwise import DepthwiseConv
@@ -28,8 +32,9 @@ def test_dense_has_the_parameters_and_outputs_of_flax(dtype):
   y = ours.apply(variables, x)
   assert y.dtype == dtype
   np.testing.assert_array_equal(y, flax.apply(variables, x))
+  near = 1e-6 if dtype == jnp.float32 else 1e-2
   jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-2, atol=5e-2),
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=near, atol=5 * near),
     _gradients(ours, variables, x),
     _gradients(flax, variables, x),
   )
@@ -38,9 +43,11 @@ def test_dense_has_the_parameters_and_outputs_of_flax(dtype):
 @pytest.mark.parametrize('shape', [(3,), (2, 3), (4, 2, 3)])
 def test_add_bias_spreads_over_leading_axes(shape):
   y = jnp.zeros((5, 4, 2, 3), jnp.bfloat16)
-  bias = jnp.arange(np.prod(shape), dtype=jnp.float32).reshape(shape)
+  bias = jnp.arange(np.prod(shape), dtype=jnp.float32).reshape(shape) / 3
+  got = add_bias(y, bias)
+  assert got.dtype == jnp.bfloat16
   expected = jnp.broadcast_to(bias, y.shape).astype(jnp.bfloat16)
-  np.testing.assert_array_equal(add_bias(y, bias), expected)
+  np.testing.assert_array_equal(got, expected)
 
 
 @pytest.mark.parametrize(
@@ -62,3 +69,45 @@ def test_the_bias_gradient_is_not_rounded_to_bfloat16(layer, shape):
   gradient = jax.grad(total)(variables)['params']['bias']
   # 4097 places with a gradient of 1 each; bfloat16 has 4096 and 4128.
   np.testing.assert_array_equal(gradient, np.full_like(gradient, 4097))
+
+
+IMAGES, FRAMES = (2, 32, 32, 3), (2, 24, 8)
+CONV = {'name': 'conv2d', 'factor': 3, 'channels': 2}
+SMALL = {'layers': 1, 'dim': 16, 'heads': 2}
+
+
+@pytest.mark.parametrize(
+  'keys, shape',
+  [
+    ({'name': 'vit_ti', 'patch': 8, **SMALL}, IMAGES),
+    ({'name': 'vgg11', 'hidden': (8, 8)}, IMAGES),
+    ({'name': 'mobilenet_v3_small', 'stem': 'cifar'}, IMAGES),
+    ({'name': 'conformer_ctc', 'kernel': 3, **SMALL}, FRAMES),
+    ({'name': 'lstm_ctc', 'hidden': 8, 'subsample': CONV}, FRAMES),
+  ],
+  ids=lambda x: x['name'] if isinstance(x, dict) else '',
+)
+def test_no_gradient_of_a_model_is_a_sum_in_bfloat16(keys, shape):
+  keys = {**keys, 'dtype': jnp.bfloat16}
+  module = registry.build('model', keys, num_outputs=5)
+  inputs = [jnp.zeros(shape)]
+  if shape == FRAMES:
+    inputs.append(jnp.array([24, 17]))
+  init = functools.partial(module.init, train=False)
+  variables = jax.eval_shape(init, jax.random.key(0), *inputs)
+
+  def loss(params):
+    outputs, _ = module.apply(
+      {**variables, 'params': params},
+      *inputs,
+      train=True,
+      mutable=['batch_stats'],
+      rngs={'dropout': jax.random.key(2)},
+    )
+    return outputs[0].sum()
+
+  variables = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), variables)
+  text = str(jax.make_jaxpr(jax.grad(loss))(variables['params']))
+  assert 'bf16[' in text and 'reduce_sum' in text
+  sums = re.findall(r'bf16\[[\d,]*\] = reduce_sum\[[^\]]*\]', text)
+  assert not sums, sums
