@@ -9,7 +9,7 @@ an example; the 500 test strings are fixed. Targets are the names' characters.
 The network is that of Graves and Jaitly, ICML 2014, with two layers on three
 stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 
-Reached: WER 1.33 % in 14 minutes on two cores (experiments/RESULTS.md).
+Reached: WER 1.26 % in 14 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
