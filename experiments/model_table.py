@@ -356,11 +356,11 @@ def main(argv: Sequence[str]) -> int:
   """Prints the table, and writes it where it is asked for."""
   args = _parse(argv)
   backend.configure()
+  return told(lambda: _show(args))
+
+
+def _show(args: argparse.Namespace) -> None:
   reasons = Reasons()
-  return told(lambda: _show(args, reasons))
-
-
-def _show(args: argparse.Namespace, reasons: Reasons) -> int:
   lines = run(args, reasons)
   notes = _notes(args)
   print('\n'.join([*lines, '', *notes]))
@@ -370,7 +370,6 @@ def _show(args: argparse.Namespace, reasons: Reasons) -> int:
     args.markdown.write_text(f'{title}\n{written}\n')
   if reasons.wrong:
     raise UserError(f"not the peer's: {', '.join(reasons.wrong)}")
-  return 0
 
 
 if __name__ == '__main__':

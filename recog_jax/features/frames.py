@@ -133,12 +133,6 @@ def pre_emphasis(signal, coefficient: float, xp=np):
 
   The sample before the first is taken to equal it, as in Kaldi.
   """
-  if xp is np:
-    out = np.empty_like(signal)
-    factor = -np.float32(coefficient)
-    np.multiply(signal[..., :1], factor, out=out[..., :1])
-    np.multiply(signal[..., :-1], factor, out=out[..., 1:])
-    return np.add(out, signal, out=out)
   before = xp.concatenate([signal[..., :1], signal[..., :-1]], axis=-1)
   return signal - np.float32(coefficient) * before
 
@@ -151,11 +145,6 @@ def power_spectrum(frames, num_fft: int, xp=np):
   Returns:
     `... num_fft // 2 + 1`, of the frames' type.
   """
-  if xp is np:
-    spectrum = scipy.fft.rfft(frames, n=num_fft)
-    # Real and imaginary parts in turn: squared where they lie.
-    parts = spectrum.view(spectrum.real.dtype)
-    np.square(parts, out=parts)
-    return parts[..., ::2] + parts[..., 1::2]
-  spectrum = xp.fft.rfft(frames, n=num_fft)
+  rfft = scipy.fft.rfft if xp is np else xp.fft.rfft
+  spectrum = rfft(frames, n=num_fft)
   return spectrum.real**2 + spectrum.imag**2

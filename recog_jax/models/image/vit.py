@@ -14,7 +14,7 @@ from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import call_block, check_policy
 from recog_jax.models.layers.transformer import TransformerBlock
-from recog_jax.precision import at_least_float32
+from recog_jax.precision import at_least_float32, spread
 
 # Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021
 # (arXiv:2010.11929), table 1; S and Ti of Touvron et al. (DeiT, 2021,
@@ -156,8 +156,7 @@ class Vit(nn.Module):
     if token:
       init = nn.initializers.normal(0.02)
       first = self.param('class_token', init, (1, 1, self.dim), jnp.float32)
-      first = jnp.broadcast_to(first, (len(x), 1, self.dim)).astype(self.dtype)
-      x = jnp.concatenate([first, x], 1)
+      x = jnp.concatenate([spread(first, x[:, :1]), x], 1)
     if self.positions == 'sincos2d':
       table = sincos2d(rows, columns, self.dim)
       places = jnp.asarray(np.pad(table, ((int(token), 0), (0, 0))))

@@ -1,3 +1,5 @@
+"""Dense layers and biases: flax's numbers, but gradients in full."""
+
 import functools
 import re
 
@@ -11,6 +13,10 @@ from recog_jax.engine import registry
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.depthwise import DepthwiseConv
+
+IMAGES, FRAMES = (2, 32, 32, 3), (2, 24, 8)
+CONV = {'name': 'conv2d', 'factor': 3, 'channels': 2}
+SMALL = {'layers': 1, 'dim': 16, 'heads': 2}
 
 
 def _gradients(layer, variables, x):
@@ -71,11 +77,6 @@ def test_the_bias_gradient_is_not_rounded_to_bfloat16(layer, shape):
   np.testing.assert_array_equal(gradient, np.full_like(gradient, 4097))
 
 
-IMAGES, FRAMES = (2, 32, 32, 3), (2, 24, 8)
-CONV = {'name': 'conv2d', 'factor': 3, 'channels': 2}
-SMALL = {'layers': 1, 'dim': 16, 'heads': 2}
-
-
 @pytest.mark.parametrize(
   'keys, shape',
   [
@@ -96,18 +97,18 @@ def test_no_gradient_of_a_model_is_a_sum_in_bfloat16(keys, shape):
   init = functools.partial(module.init, train=False)
   variables = jax.eval_shape(init, jax.random.key(0), *inputs)
 
-  def loss(params):
-    outputs, _ = module.apply(
-      {**variables, 'params': params},
-      *inputs,
-      train=True,
-      mutable=['batch_stats'],
-      rngs={'dropout': jax.random.key(2)},
-    )
+  apply = functools.partial(
+    module.apply,
+    train=True,
+    mutable=['batch_stats'],
+    rngs={'dropout': jax.random.key(2)},
+  )
+
+  def loss(variables):
+    outputs, _ = apply(variables, *inputs)
     return outputs[0].sum()
 
-  variables = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), variables)
-  text = str(jax.make_jaxpr(jax.grad(loss))(variables['params']))
+  text = str(jax.make_jaxpr(jax.grad(loss))(variables))
   assert 'bf16[' in text and 'reduce_sum' in text
   sums = re.findall(r'bf16\[[\d,]*\] = reduce_sum\[[^\]]*\]', text)
   assert not sums, sums
