@@ -14,7 +14,8 @@ published networks: their order under such a budget says little about that of
 
 `digits_squeezenet` trains SqueezeNet 1.1 on scikit-learn's digits, embedded.
 
-Results: experiments/accuracy.csv, by `python -m experiments.figures accuracy`.
+Results: experiments/figures/accuracy.csv, by
+`python -m experiments.figures accuracy`.
 """
 
 from ml_collections import ConfigDict

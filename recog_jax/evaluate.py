@@ -68,7 +68,8 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import compilation_cache, serving
+  from recog_jax.engine import compilation_cache
+  from recog_jax.engine import trained as trained_lib
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
@@ -79,7 +80,9 @@ def main() -> None:
   storage.check_access(workdir)
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   with cli.joined({'flags': cli.command_flags()}):
-    trained = serving.open_workdir(workdir, flags.FLAGS.data_dir, _task_keys())
+    trained = trained_lib.open_workdir(
+      workdir, flags.FLAGS.data_dir, _task_keys()
+    )
     if _WATCH.value:
       trained.watch(_SPLIT.value)
     else:

@@ -44,7 +44,7 @@ def main() -> None:
     train,
   )
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine.goodput import process_age
+  from recog_jax.engine.device_idle import process_age
   from recog_jax.engine.lock import locked
   from recog_jax.engine.profiling import Profile
   from recog_jax.errors import UserError

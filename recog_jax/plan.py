@@ -71,8 +71,8 @@ def _topologies() -> list[str]:
 
 
 def main() -> None:
-  from recog_jax.engine.planning import planner, topology
   from recog_jax.errors import UserError
+  from recog_jax.planning import planner, topology
 
   if _CONFIG.value is None:
     raise UserError(

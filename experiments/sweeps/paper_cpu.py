@@ -6,7 +6,7 @@
       --data_dir=DIR
 """
 
-from experiments import studies
+from experiments.figures import studies
 
 
 def get_sweep():

@@ -10,7 +10,7 @@ DIR holds LibriSpeech as array_record and the tokenizer of its configs (see
 which each machine downloads by itself.
 """
 
-from experiments import studies
+from experiments.figures import studies
 
 
 def get_sweep():

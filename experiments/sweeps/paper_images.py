@@ -8,7 +8,7 @@
 Each machine downloads CIFAR-10 by itself.
 """
 
-from experiments import studies
+from experiments.figures import studies
 
 
 def get_sweep():

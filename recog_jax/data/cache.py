@@ -21,8 +21,8 @@ from typing import Any, BinaryIO, ClassVar
 import numpy as np
 from absl import logging
 
-from recog_jax.data import decode
-from recog_jax.data.sources import base
+from recog_jax.data.image import codecs
+from recog_jax.data.image import records as base
 
 # Decoded bytes up to which a split is worth keeping whole.
 SIZE_LIMIT = 2 << 30
@@ -109,7 +109,7 @@ def decode_once(
   Raises:
     UserError: a record that cannot be read or decoded.
   """
-  folder = folder_for('decoded', name, split, f'{key}|{split}|{decode.VERSION}')
+  folder = folder_for('decoded', name, split, f'{key}|{split}|{codecs.VERSION}')
   found = _open(folder, len(records))
   if found is not None:
     return found

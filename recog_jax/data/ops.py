@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recog_jax.data.image_base import check
+from recog_jax.data.image.base import check
 from recog_jax.errors import UserError, unknown_name
 
 

@@ -23,10 +23,10 @@ import grain
 import numpy as np
 from grain.python import SharedMemoryArray
 
-from recog_jax.data.image import Chain
-from recog_jax.data.plan import EvalPlan, TrainPlan
-from recog_jax.data.random import Draws
-from recog_jax.data.sources.base import Records
+from recog_jax.data.draws import Draws
+from recog_jax.data.image.augment import Chain
+from recog_jax.data.image.order import EvalPlan, TrainPlan
+from recog_jax.data.image.records import Records
 from recog_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]

@@ -106,7 +106,7 @@ class Experiment:
 
   Attributes:
     settings: the config's top level.
-    data: see `recog_jax.data.image_data.ImageData`, `speech_data.SpeechData`.
+    data: see `data.base.Data`.
     task: see `recog_jax.tasks`.
     module: the Linen module.
     mesh: the devices.

@@ -16,7 +16,7 @@ from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
 from recog_jax import storage
-from recog_jax.engine.goodput import DeviceClock
+from recog_jax.engine.device_idle import DeviceClock
 from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, is_remote, read_bytes, write_whole
 

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from recog_jax.engine import provenance
-from recog_jax.engine.channel import Channel
+from recog_jax.engine.liveness import Channel
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError
 

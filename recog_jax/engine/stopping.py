@@ -10,7 +10,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-  from recog_jax.engine.channel import Channel
+  from recog_jax.engine.liveness import Channel
 
 # Launchers such as `timeout` signal a process and then its group: what comes
 # this soon after the first signal is the same request.

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine import evaluation, goodput
+from recog_jax.engine import device_idle, evaluation
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.logbook import PHASES, Logbook, read
 from recog_jax.engine.programs import Program
 from recog_jax.engine.step import TrainState
 from recog_jax.engine.stopping import StopRequest
-from recog_jax.metrics import figures, table
+from recog_jax.report import figures, table
 from recog_jax.storage import AnyPath, write_json
 
 # The splits that are reported at the end, each where the config names it.
@@ -127,6 +127,6 @@ def _text(summary: dict[str, Any], headline: str, workdir: AnyPath) -> str:
   return (
     f'{summary["parameters"]:,} parameters, step {summary["step"]}, {results}\n'
     f'{summary["seconds"]:.1f} s on {summary["devices"]}: {shares}\n'
-    f'{goodput.verdict(summary["starved_seconds"], training)}\n'
+    f'{device_idle.verdict(summary["starved_seconds"], training)}\n'
     f'results, curves.png and checkpoints are in {workdir}'
   )

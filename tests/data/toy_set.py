@@ -6,8 +6,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from recog_jax.data.image.records import Records
 from recog_jax.data.prepare import writer
-from recog_jax.data.sources.base import Records
 
 _RNG = np.random.default_rng(0)
 NAMES = ('ant', 'bee', 'cow')

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import probe, serving, train
+from recog_jax.engine import probe, train, trained
 from recog_jax.errors import UserError
 from tests.engine import toys
 
@@ -54,7 +54,7 @@ def test_the_head_is_that_of_scikit_learn(probed, root):
 
 def test_it_is_evaluated_like_any_checkpoint(probed):
   folder, summary = probed
-  report = serving.open_workdir(folder, None).report('test', 'latest')
+  report = trained.open_workdir(folder, None).report('test', 'latest')
   assert report['metrics']['accuracy'] == summary['accuracy']['test']
 
 

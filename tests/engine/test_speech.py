@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import evaluation, experiment, logbook, serving, train
+from recog_jax.engine import evaluation, experiment, logbook, train
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import trained as trained_lib
 from recog_jax.engine.programs import compile_program
 from recog_jax.metrics import wer
 
@@ -76,7 +77,7 @@ def test_jiwer_finds_the_same_rates_in_the_written_hypotheses(trained):
 
 def evaluate(workdir, mesh, batch_size):
   """Records of the test split on a mesh, with a batch size."""
-  opened = serving.open_workdir(workdir, None)
+  opened = trained_lib.open_workdir(workdir, None)
   ex = dataclasses.replace(opened.ex, mesh=mesh)
   ex.data.eval_batch_size = batch_size
   step, variables = opened.restore('latest')
@@ -143,7 +144,7 @@ def test_one_binary_decodes_one_checkpoint_in_several_ways(trained, tmp_path):
     ('beam', {'name': 'beam', 'width': 4}),
     ('lm', {'name': 'beam', 'width': 4, 'lm': str(arpa), 'alpha': 0.5}),
   ):
-    opened = serving.open_workdir(
+    opened = trained_lib.open_workdir(
       trained, None, {'decoder': keys, 'timestamps': True}
     )
     results[tag] = opened.report('test', 'latest', tag=tag)
@@ -153,7 +154,7 @@ def test_one_binary_decodes_one_checkpoint_in_several_ways(trained, tmp_path):
 
 
 def test_checkpoints_are_averaged(trained):
-  opened = serving.open_workdir(trained, None)
+  opened = trained_lib.open_workdir(trained, None)
   steps = opened.checkpoints.steps()
   assert steps == [3, 6]
   step, mean = opened.restore('latest', 2)

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import partition_parity as parity
+from experiments.tables import partition_parity as parity
 from recog_jax.engine import mesh, sharding
 from recog_jax.errors import UserError
 from tests.engine import toys
@@ -42,7 +42,7 @@ def test_the_table_in_float64_agrees_to_1e_9(root):
   import sys
 
   run = subprocess.run(
-    [sys.executable, '-m', 'experiments.partition_parity'],
+    [sys.executable, '-m', 'experiments.tables.partition_parity'],
     cwd=root,
     capture_output=True,
     text=True,

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recog_jax.data.plan import EvalPlan, TrainPlan
+from recog_jax.data.image.order import EvalPlan, TrainPlan
 
 BLANK, SYMBOLS, FRAMES, LONGEST = 0, 4, 12, 4
 

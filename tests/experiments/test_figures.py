@@ -6,8 +6,10 @@ import shutil
 import pytest
 from etils import epath
 
-from experiments import figure_plots, figure_rows, figures, studies
-from experiments.figure_captions import caption
+from experiments.figures import __main__ as figures
+from experiments.figures import plots, studies
+from experiments.figures import rows as rows_lib
+from experiments.figures.captions import caption
 from launch import sweep
 
 
@@ -51,15 +53,15 @@ def test_a_shorter_training_keeps_the_shape_of_its_schedule():
 
 def test_pareto():
   points = [(1, 0.5), (2, 0.4), (2, 0.7), (3, 0.7), (4, 0.9), (1, 0.3)]
-  assert figure_rows.pareto(points) == [(1, 0.5), (2, 0.7), (4, 0.9)]
+  assert rows_lib.pareto(points) == [(1, 0.5), (2, 0.7), (4, 0.9)]
 
 
 def test_cost():
   costs = {'c': {'step_flops': 2e12, 'tpu_step_seconds': 0.5, 'tpu': 'v5e:1x1'}}
-  [row] = figure_rows.with_cost([{'config': 'c', 'steps': 1000}], costs)
+  [row] = rows_lib.with_cost([{'config': 'c', 'steps': 1000}], costs)
   assert row['train_pflop'] == 2.0 and row['tpu_seconds_estimated'] == 500.0
   costs['c']['tpu_step_seconds'] = None
-  [row] = figure_rows.with_cost([{'config': 'c', 'steps': 1000}], costs)
+  [row] = rows_lib.with_cost([{'config': 'c', 'steps': 1000}], costs)
   assert row['tpu_seconds_estimated'] is None
 
 
@@ -74,20 +76,20 @@ def _entry(workdir, network, data):
 def test_rows_of_accuracy(trained, tmp_path):
   entry, trial = _entry(trained[0], 'ResNet-8', 'digits')
   root = epath.Path(trained[0].parent)
-  [row] = figure_rows.accuracy([entry], [trial], root)
+  [row] = rows_lib.accuracy([entry], [trial], root)
   assert row['steps'] > 0 and 0 <= row['accuracy'] <= 1
   assert 0 < row['train_seconds'] < row['total_seconds']
   text = caption('accuracy', 'tiny', [row, {**row, 'seed': 1}])
   assert 'Budget `tiny`' in text and '2 seeds' in text and 'digits' in text
-  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
+  plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
   first = (tmp_path / 'a.svg').read_bytes()
-  figure_plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
+  plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
   assert first == (tmp_path / 'a.svg').read_bytes()
   assert (tmp_path / 'a.png').read_bytes().startswith(b'\x89PNG')
   costs = {'step_flops': 1e9, 'tpu_step_seconds': None, 'tpu': 'v5e:1x1'}
-  rows = figure_rows.with_cost([row], {trial.spec: costs})
-  figure_plots.tradeoff(tmp_path / 't', rows, 'caption')
-  figure_rows.write_csv(epath.Path(tmp_path / 'a.csv'), rows)
+  rows = rows_lib.with_cost([row], {trial.spec: costs})
+  plots.tradeoff(tmp_path / 't', rows, 'caption')
+  rows_lib.write_csv(epath.Path(tmp_path / 'a.csv'), rows)
   with (tmp_path / 'a.csv').open() as file:
     [read] = csv.DictReader(file)
   assert float(read['accuracy']) == pytest.approx(row['accuracy'], rel=1e-5)
@@ -97,13 +99,13 @@ def test_rows_of_accuracy(trained, tmp_path):
 def test_rows_of_wer(trained, tmp_path):
   entry, trial = _entry(trained[1], 'LSTM', 'tones')
   root = epath.Path(trained[1].parent)
-  rows = figure_rows.wer([entry], [trial], root)
+  rows = rows_lib.wer([entry], [trial], root)
   assert {row['split'] for row in rows} == {'val', 'test'}
   assert {row['decoder'] for row in rows} == {'greedy'}
   assert all(row['minutes'] > 0 for row in rows)
   text = caption('wer', 'tiny', rows)
   assert f'LSTM {rows[0]["total_steps"]:,}' in text and 'Greedy' in text
-  figure_plots.wer(tmp_path / 'w', rows, text)
+  plots.wer(tmp_path / 'w', rows, text)
   assert (tmp_path / 'w.png').stat().st_size > 10_000
 
 
@@ -117,13 +119,13 @@ def test_other_evaluations_are_not_on_the_figure(trained, tmp_path):
   copy = tmp_path / trained[1].name
   shutil.copytree(trained[1], copy)
   entry, trial = _entry(copy, 'LSTM', 'tones')
-  before = figure_rows.wer([entry], [trial], epath.Path(tmp_path))
+  before = rows_lib.wer([entry], [trial], epath.Path(tmp_path))
   [path] = (copy / 'results').glob('test-*[0-9].json')
   for name in ('test-1', f'{path.stem}-beam4'):
     path.with_name(f'{name}.json').write_bytes(path.read_bytes())
-  assert figure_rows.wer([entry], [trial], epath.Path(tmp_path)) == before
+  assert rows_lib.wer([entry], [trial], epath.Path(tmp_path)) == before
   path.with_name(f'{path.stem}-lm.json').write_bytes(path.read_bytes())
-  after = figure_rows.wer([entry], [trial], epath.Path(tmp_path))
+  after = rows_lib.wer([entry], [trial], epath.Path(tmp_path))
   assert [r['decoder'] for r in after if r not in before] == ['language model']
 
 

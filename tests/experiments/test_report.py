@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from experiments import report
-from experiments.reporting import cards, page, runs
+from experiments.report import __main__ as report
+from experiments.report import cards, page, runs
 from tests.experiments import browser
 
 

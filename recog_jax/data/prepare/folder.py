@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import logging
 
-from recog_jax.data.decode import decode_image
+from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.prepare import sharded, writer
 from recog_jax.data.sources.image_folder import Listing, list_images
 from recog_jax.errors import UserError

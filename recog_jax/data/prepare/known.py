@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from absl import logging
 
+from recog_jax.data.draws import Draws
 from recog_jax.data.prepare import archives, download, writer
-from recog_jax.data.random import Draws
 from recog_jax.data.sources.tfds import (
   MissingDataError,
   default_data_dir,

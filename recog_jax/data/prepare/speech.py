@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets
 
-from recog_jax.data import bad_records
 from recog_jax.data.prepare import sharded, writer
-from recog_jax.data.sources import length_index, speech_files
+from recog_jax.data.sources import bad_records, corpora, length_index
 from recog_jax.data.sources.file_source import FileRecords, FileSource
-from recog_jax.data.sources.speech_base import Utterances
-from recog_jax.data.wave_cache import to_int16
+from recog_jax.data.speech.cache import to_int16
+from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError, unknown_name, warn
 
 _features = tensorflow_datasets.features
@@ -39,15 +38,15 @@ def _manifests(*, folder: Path, **keys) -> FileSource:
       'line.'
     )
   splits = {re.sub(r'\W', '_', f.stem): str(f.absolute()) for f in files}
-  return speech_files.manifest(splits=splits, **keys)
+  return corpora.manifest(splits=splits, **keys)
 
 
 LAYOUTS: dict[str, Callable[..., FileSource]] = {
   'manifest': _manifests,
-  'timit': speech_files.timit,
-  'timit_words': functools.partial(speech_files.timit, units='words'),
-  'librispeech': speech_files.librispeech_folder,
-  'common_voice': speech_files.common_voice,
+  'timit': corpora.timit,
+  'timit_words': functools.partial(corpora.timit, units='words'),
+  'librispeech': corpora.librispeech_folder,
+  'common_voice': corpora.common_voice,
 }
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.random import Draws
-from recog_jax.data.sources import base
+from recog_jax.data.draws import Draws
+from recog_jax.data.image import records
 from recog_jax.errors import unknown_name
 
 # In the order in which they are cut. The set has no official splits.
@@ -21,12 +21,12 @@ _SIZES = {'train': 1197, 'val': 200, 'test': 400}
 class Digits:
   """The digits as a source; see `base.Source`."""
 
-  info = base.Info('digits', (8, 8, 1), tuple(str(d) for d in range(10)))
+  info = records.Info('digits', (8, 8, 1), tuple(str(d) for d in range(10)))
 
   def sizes(self) -> dict[str, int]:
     return dict(_SIZES)
 
-  def records(self, split: str) -> base.ArrayRecords:
+  def records(self, split: str) -> records.ArrayRecords:
     if split not in _SIZES:
       raise unknown_name('split', split, _SIZES)
     return _splits()[split]
@@ -46,7 +46,7 @@ def digits(*, data_dir: Any = None) -> Digits:
 
 
 @functools.cache
-def _splits() -> dict[str, base.ArrayRecords]:
+def _splits() -> dict[str, records.ArrayRecords]:
   from sklearn import datasets  # Half a second that other sources do not need.
 
   bunch = datasets.load_digits()
@@ -71,6 +71,6 @@ def _splits() -> dict[str, base.ArrayRecords]:
   for split, size in _SIZES.items():
     ids = order[start : start + size]
     ids = ids[np.argsort(shuffle[ids], kind='stable')]
-    result[split] = base.ArrayRecords(image[ids], label[ids])
+    result[split] = records.ArrayRecords(image[ids], label[ids])
     start += size
   return result

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recog_jax.data.random import Draws
-from recog_jax.data.sources import base
+from recog_jax.data.draws import Draws
+from recog_jax.data.image import records
 from recog_jax.errors import UserError, unknown_name
 
 # A record's noise is the sum of two images of a bank of this size: two look-ups
@@ -30,7 +30,7 @@ class Fake:
     sizes: dict[str, int],
     seed: int,
   ):
-    self.info = base.Info(
+    self.info = records.Info(
       'fake', shape, tuple(f'class_{i}' for i in range(num_classes))
     )
     self._sizes = sizes

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recog_jax.data.random import Draws
-from recog_jax.data.sources import speech_base
+from recog_jax.data.draws import Draws
+from recog_jax.data.speech import records
 from recog_jax.errors import UserError, unknown_name
 
 # Number of words of an utterance: 1 to this.
@@ -33,7 +33,7 @@ _BANK = 1 << 18
 
 
 class FakeSpeech:
-  """Generated recordings as a source; see `speech_base.SpeechSource`."""
+  """Generated recordings as a source; see `speech.records.SpeechSource`."""
 
   def __init__(
     self,
@@ -42,7 +42,7 @@ class FakeSpeech:
     words: tuple[str, ...],
     seed: int,
   ):
-    self.info = speech_base.SpeechInfo('fake_speech', sample_rate)
+    self.info = records.SpeechInfo('fake_speech', sample_rate)
     self._sizes, self._words, self._seed = sizes, words, seed
 
   def sizes(self) -> dict[str, int]:
@@ -97,7 +97,7 @@ class FakeSpeechRecords:
     self._step = np.rint(sample_rate * _CHARACTER_S * tempo).astype(np.int64)
     # A character's length of silence before and after.
     length = np.array([len(t) + 2 for t in text], np.int64)
-    self.utterances = speech_base.Utterances(
+    self.utterances = records.Utterances(
       self._step * length,
       text,
       {

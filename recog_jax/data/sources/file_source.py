@@ -1,4 +1,4 @@
-"""Recordings in audio files, whatever lists them; see `speech_files`.
+"""Recordings in audio files, whatever lists them; see `corpora`.
 
 The lengths of a split come from the files' headers, once: they are kept in the
 cache until a file's size or time changes.
@@ -16,9 +16,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recog_jax.data import audio_decode, bad_records, cache, wave_cache
-from recog_jax.data.sources import speech_base
+from recog_jax.data import cache
+from recog_jax.data.sources import bad_records
 from recog_jax.data.sources.speech_listing import Entry, Listing
+from recog_jax.data.speech import codecs
+from recog_jax.data.speech import records as speech_records
+from recog_jax.data.speech.cache import (
+  cache_good_waves,
+  cache_waves,
+  is_small,
+)
 from recog_jax.errors import UserError, unknown_name, warn
 
 _CHUNK = 256
@@ -37,7 +44,7 @@ class FileRecords:
     sample_rate: in Hz, of what is handed out.
   """
 
-  utterances: speech_base.Utterances
+  utterances: speech_records.Utterances
   paths: Sequence[str]
   offsets: np.ndarray
   durations: np.ndarray
@@ -53,7 +60,7 @@ class FileRecords:
 
   def _one(self, number: int) -> np.ndarray:
     duration = float(self.durations[number])
-    audio = audio_decode.decode(
+    audio = codecs.decode(
       self.paths[number],
       self.sample_rate,
       offset=float(self.offsets[number]),
@@ -79,11 +86,11 @@ class FileRecords:
 
 
 class FileSource:
-  """Audio files as a source; see `speech_base.SpeechSource`.
+  """Audio files as a source; see `speech.records.SpeechSource`.
 
   Bad records (unreadable or empty audio, no transcript, a wrong line) are left
   out and listed up to `max_bad_share` of a split, and stop above it. Small
-  splits are decoded once and kept (see `wave_cache`); with a share, large ones
+  splits are decoded once and kept (`speech.cache`); with a share, large ones
   are decoded once to find the bad recordings, which a header does not show.
   """
 
@@ -112,10 +119,10 @@ class FileSource:
     for split, listing in splits.items():
       if not listing.entries and not listing.bad:
         raise UserError(f"split '{split}' of {name} holds no record.")
-    self.info = speech_base.SpeechInfo(name, sample_rate)
+    self.info = speech_records.SpeechInfo(name, sample_rate)
     self._splits, self._max_bad_share = dict(splits), max_bad_share
     self._listed: dict[str, tuple[FileRecords, list[str]]] = {}
-    self._opened: dict[str, speech_base.SpeechRecords] = {}
+    self._opened: dict[str, speech_records.SpeechRecords] = {}
     self._told: set[str] = set()
     self._stats: dict[str, tuple[int, int]] = {}
 
@@ -127,7 +134,7 @@ class FileSource:
     """Records of each split; a split is opened when its size is asked for."""
     return _Sizes(self)
 
-  def records(self, split: str) -> speech_base.SpeechRecords:
+  def records(self, split: str) -> speech_records.SpeechRecords:
     if split not in self._opened:
       self._opened[split] = self._open(split)
     return self._opened[split]
@@ -210,7 +217,7 @@ class FileSource:
       )
       self._told.add('channels')
 
-  def _open(self, split: str) -> speech_base.SpeechRecords:
+  def _open(self, split: str) -> speech_records.SpeechRecords:
     records, bad = self.listed(split)
     bad, key = list(bad), self._key(records)
     listing = cache.folder_for('bad', self.info.name, split, key)
@@ -231,11 +238,11 @@ class FileSource:
     result = records
     if not self._max_bad_share:
       try:
-        result = wave_cache.cache_waves(records, **options)
+        result = cache_waves(records, **options)
       except UserError as e:
         bad.append(str(e))
-    elif wave_cache.is_small(records.utterances):
-      result, found = wave_cache.cache_good_waves(records, **options)
+    elif is_small(records.utterances):
+      result, found = cache_good_waves(records, **options)
       bad += found.values()
     else:
       found = _find_bad(records, **options)
@@ -290,10 +297,10 @@ class _Sizes(Mapping[str, int]):
 
 def _utterances(
   entries: Sequence[Entry], lengths: Sequence[int]
-) -> speech_base.Utterances:
+) -> speech_records.Utterances:
   """Their index; a field that some have is empty for the others."""
   names = dict.fromkeys(name for e in entries for name in e.fields)
-  return speech_base.Utterances(
+  return speech_records.Utterances(
     np.array(lengths, np.int64),
     [e.text for e in entries],
     {name: [e.fields.get(name, '') for e in entries] for name in names},
@@ -308,10 +315,10 @@ def _samples(entry: Entry, frames: int, file_rate: int, rate: int) -> int:
   """
   if not entry.text:
     raise UserError(f'{entry.path} has an empty transcript.')
-  _, count = audio_decode.segment(
+  _, count = codecs.segment(
     entry.path, frames, file_rate, entry.offset, entry.duration
   )
-  samples = audio_decode.resampled_length(count, file_rate, rate)
+  samples = codecs.resampled_length(count, file_rate, rate)
   if not samples:
     raise UserError(f'{entry.path} holds no audio.')
   return samples
@@ -334,7 +341,7 @@ def _headers(
   headers = np.zeros((len(paths), 3), np.int64)
 
   def read(number: int):
-    headers[number] = dataclasses.astuple(audio_decode.read_info(paths[number]))
+    headers[number] = dataclasses.astuple(codecs.read_info(paths[number]))
 
   bad = _each(len(paths), read)
   _keep(

@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recog_jax.data import cache
-from recog_jax.data.decode import decode_image
-from recog_jax.data.encoded import Picture
-from recog_jax.data.sources import base
+from recog_jax.data.image import records as base
+from recog_jax.data.image.codecs import decode_image
+from recog_jax.data.image.picture import Picture
 from recog_jax.errors import UserError, unknown_name
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from recog_jax.data import cache
-from recog_jax.data.sources.speech_base import Utterances
+from recog_jax.data.speech.records import Utterances
 
 _BROKEN = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 

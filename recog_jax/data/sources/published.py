@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recog_jax.data.sources import base, speech_base
+from recog_jax.data.image import records
+from recog_jax.data.speech import records as speech_records
 from recog_jax.errors import unknown_name
 
 # (share of utterances, seconds that they do not exceed), linear between them:
@@ -102,12 +103,12 @@ class PublishedImages:
   def __init__(self, name: str):
     self._published = IMAGES[name]
     names = tuple(f'class_{i}' for i in range(self._published.classes))
-    self.info = base.Info(name, self._published.shape, names)
+    self.info = records.Info(name, self._published.shape, names)
 
   def sizes(self) -> dict[str, int]:
     return dict(self._published.sizes)
 
-  def records(self, split: str) -> base.Records:
+  def records(self, split: str) -> records.Records:
     sizes = self.sizes()
     if split not in sizes:
       raise unknown_name('split', split, sizes)
@@ -138,7 +139,7 @@ class _GreyRecords:
 
 
 class PublishedSpeech:
-  """A source of silence of published lengths; see `speech_base.SpeechSource`.
+  """Silence of published lengths as a source; see `speech.records`.
 
   Transcripts alternate between the first two characters of `alphabet`, one a
   token.
@@ -156,7 +157,7 @@ class PublishedSpeech:
     self._merge = {k: tuple(v) for k, v in merge.items()}
     self._per_second = self._published.tokens_per_second / characters_per_token
     self._alphabet = alphabet
-    self.info = speech_base.SpeechInfo(name, sample_rate)
+    self.info = speech_records.SpeechInfo(name, sample_rate)
 
   def sizes(self) -> dict[str, int]:
     sizes = dict(self._published.sizes)
@@ -164,7 +165,7 @@ class PublishedSpeech:
       sizes[name] = sum(self._published.sizes[part] for part in parts)
     return sizes
 
-  def records(self, split: str) -> speech_base.SpeechRecords:
+  def records(self, split: str) -> speech_records.SpeechRecords:
     sizes = self.sizes()
     if split not in sizes:
       raise unknown_name('split', split, sizes)
@@ -173,7 +174,7 @@ class PublishedSpeech:
     pair = self._alphabet[:2]
     longest = pair * (int(tokens.max()) // 2 + 1)
     ids = [str(i) for i in range(len(seconds))]
-    utterances = speech_base.Utterances(
+    utterances = speech_records.Utterances(
       np.rint(seconds * self.info.sample_rate).astype(np.int64),
       [longest[:n] for n in tokens],
       {'id': ids, 'speaker': ids},
@@ -186,7 +187,7 @@ class PublishedSpeech:
 
 @dataclasses.dataclass(frozen=True)
 class _SilentRecords:
-  utterances: speech_base.Utterances
+  utterances: speech_records.Utterances
 
   in_memory: ClassVar[bool] = True
 

@@ -21,10 +21,11 @@ import soxr
 from absl import logging
 
 from recog_jax.data import cache
-from recog_jax.data.random import Draws
-from recog_jax.data.sources import espeak, speech_base
+from recog_jax.data.draws import Draws
+from recog_jax.data.sources import espeak
 from recog_jax.data.sources.synth_words import WORDS
-from recog_jax.data.wave_cache import MappedWaves
+from recog_jax.data.speech import records
+from recog_jax.data.speech.cache import MappedWaves
 from recog_jax.errors import UserError, unknown_name
 
 # Utterances that one process speaks. The bytes depend on it, see `espeak`.
@@ -40,7 +41,7 @@ _GENDERED = re.compile(r'([fm])\d')
 
 
 class Synth:
-  """Synthetic speech as a source; see `speech_base.SpeechSource`."""
+  """Synthetic speech as a source; see `speech.records.SpeechSource`."""
 
   def __init__(
     self,
@@ -54,7 +55,7 @@ class Synth:
     pitches: tuple[int, int],
     seed: int,
   ):
-    self.info = speech_base.SpeechInfo('synth', sample_rate)
+    self.info = records.SpeechInfo('synth', sample_rate)
     self._sizes = sizes
     self._voices = {False: voices, True: test_voices}
     self._options = (languages, num_words, speeds, pitches, seed)
@@ -68,7 +69,7 @@ class Synth:
   def sizes(self) -> dict[str, int]:
     return dict(self._sizes)
 
-  def records(self, split: str) -> speech_base.SpeechRecords:
+  def records(self, split: str) -> records.SpeechRecords:
     if split not in self._sizes:
       raise unknown_name('split', split, self._sizes)
     requests = self._requests(split)
@@ -101,9 +102,7 @@ class Synth:
           'RECOG_JAX_CACHE names another folder for it.',
           e,
         )
-        return speech_base.WaveRecords(
-          _index(rows, arrays['lengths.npy']), waves
-        )
+        return records.WaveRecords(_index(rows, arrays['lengths.npy']), waves)
     lengths = np.load(folder / 'lengths.npy')
     starts = np.cumsum(lengths) - lengths
     return MappedWaves(_index(rows, lengths), folder / 'audio.npy', starts)
@@ -261,8 +260,8 @@ def _gender(voice: str) -> str:
 
 def _index(
   rows: Sequence[Mapping[str, Any]], lengths: np.ndarray
-) -> speech_base.Utterances:
-  return speech_base.make_utterances(
+) -> records.Utterances:
+  return records.make_utterances(
     [{**r, 'num_samples': n} for r, n in zip(rows, lengths, strict=True)]
   )
 

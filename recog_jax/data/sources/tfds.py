@@ -21,9 +21,9 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
-from recog_jax.data.decode import decode_image
-from recog_jax.data.encoded import Picture
-from recog_jax.data.sources import base
+from recog_jax.data.image import records as base
+from recog_jax.data.image.codecs import decode_image
+from recog_jax.data.image.picture import Picture
 from recog_jax.errors import UserError, unknown_name
 
 _Sequence = tensorflow_datasets.features.Sequence

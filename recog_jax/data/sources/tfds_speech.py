@@ -19,11 +19,12 @@ from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
-from recog_jax.data.audio_decode import resample, resampled_length
-from recog_jax.data.sources import length_index, speech_base
+from recog_jax.data.sources import length_index
 from recog_jax.data.sources.tfds import default_data_dir, find
 from recog_jax.data.sources.tfds_layout import Layout
-from recog_jax.data.wave_cache import cache_waves
+from recog_jax.data.speech import records as speech_records
+from recog_jax.data.speech.cache import cache_waves
+from recog_jax.data.speech.codecs import resample, resampled_length
 from recog_jax.errors import UserError, unknown_name
 
 # What data sets call the fields that are asked for by one name here.
@@ -171,7 +172,7 @@ class Decode:
     samples = self.samples(feature)
     if self.stored_rate == self.sample_rate:
       return samples
-    wave = speech_base.to_float(samples)
+    wave = speech_records.to_float(samples)
     return resample(wave, self.stored_rate, self.sample_rate)
 
   def row(self, number: int, feature: Any) -> dict[str, Any]:
@@ -215,7 +216,7 @@ class TfdsSpeechRecords:
   source: Any
   split: str
   decode: Decode
-  utterances: speech_base.Utterances
+  utterances: speech_records.Utterances
 
   in_memory: ClassVar[bool] = False
 
@@ -224,7 +225,7 @@ class TfdsSpeechRecords:
 
   def take(self, ids: np.ndarray) -> list[np.ndarray]:
     features = _read(self.source, self.split, self.decode, ids)
-    return [speech_base.to_float(self.decode.audio(f)) for f in features]
+    return [speech_records.to_float(self.decode.audio(f)) for f in features]
 
 
 def _read(
@@ -243,11 +244,11 @@ def _read(
 
 @dataclasses.dataclass(frozen=True)
 class _Chosen:
-  """Some records of a split; see `speech_base.SpeechRecords`."""
+  """Some records of a split; see `speech.records.SpeechRecords`."""
 
   base: Any
   ids: np.ndarray
-  utterances: speech_base.Utterances
+  utterances: speech_records.Utterances
 
   @property
   def in_memory(self) -> bool:
@@ -262,10 +263,10 @@ class _Chosen:
 
 @dataclasses.dataclass(frozen=True)
 class _Merged:
-  """Several splits in a row; see `speech_base.SpeechRecords`."""
+  """Several splits in a row; see `speech.records.SpeechRecords`."""
 
   parts: tuple[Any, ...]
-  utterances: speech_base.Utterances
+  utterances: speech_records.Utterances
 
   @property
   def in_memory(self) -> bool:
@@ -287,7 +288,7 @@ class _Merged:
 
 
 class TfdsSpeech:
-  """A TFDS data set as a source; see `speech_base.SpeechSource`."""
+  """A TFDS data set as a source; see `speech.records.SpeechSource`."""
 
   def __init__(
     self,
@@ -297,7 +298,9 @@ class TfdsSpeech:
     partition: dict[str, tuple[str, str, str]],
     merge: dict[str, Sequence[str]],
   ):
-    self.info = speech_base.SpeechInfo(layout.info['name'], decode.sample_rate)
+    self.info = speech_records.SpeechInfo(
+      layout.info['name'], decode.sample_rate
+    )
     self._dataset, self._layout, self._decode = dataset, layout, decode
     self._partition, self._merge = partition, merge
     self._opened: dict[str, Any] = {}
@@ -321,7 +324,7 @@ class TfdsSpeech:
   def records(self, split: str) -> Any:
     if split in self._merge:
       parts = tuple(self._official(name) for name in self._merge[split])
-      index = speech_base.concatenate([p.utterances for p in parts])
+      index = speech_records.concatenate([p.utterances for p in parts])
       return _Merged(parts, index)
     if not self._partition:
       return self._official(split)
@@ -356,7 +359,7 @@ class TfdsSpeech:
 
   def _index(
     self, split: str, source: Any, shards: list[Path]
-  ) -> speech_base.Utterances:
+  ) -> speech_records.Utterances:
     """The length index: from beside the shards, the cache, or all records."""
     decode = self._decode
     if not decode.label_texts and decode.pattern is None:
@@ -380,7 +383,7 @@ class TfdsSpeech:
 
     with concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
       parts = list(pool.map(rows, range(0, len(source), _CHUNK)))
-    index = speech_base.make_utterances([r for part in parts for r in part])
+    index = speech_records.make_utterances([r for part in parts for r in part])
     try:
       length_index.write(path, index)
     except OSError as error:

@@ -10,15 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.model_rows import ROWS, image_models, number
+from experiments.tables.model_rows import ROWS, image_models, number
 from recog_jax.engine import registry
-from recog_jax.engine.planning.flops import multiply_adds
 from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import conv2d
+from recog_jax.planning.flops import multiply_adds
 from tests.models.random_values import random_like
 
-# Parameters of the rows of `experiments.model_rows`. Those of torchvision and
-# timm are also what their models have (`experiments.model_table` compares).
+# Parameters of the rows of `experiments.tables.model_rows`. Those of
+# torchvision and timm are also what their models have
+# (`experiments.tables.models` compares).
 PARAMETERS = {
   'alexnet': 61_100_840,
   'vgg11': 132_863_336,

@@ -86,7 +86,7 @@ def make_peer(library, name):
 
 def torch_models():
   """Imports torch, which may be missing."""
-  return importlib.import_module('experiments.peers.torch_models')
+  return importlib.import_module('experiments.bench.peers.torch_models')
 
 
 def build(config, side):

@@ -1,0 +1,78 @@
+"""One page of a set of trainings: figures, tables, curves, mistakes, cards.
+
+Examples:
+  python -m experiments.report runs/digits_resnet8
+  python -m experiments.report runs/studies/cpu/* --figures=experiments \\
+      --data_dir=DIR --output=report/index.html
+
+Writes report/index.html, which needs no other file and no network. Each
+training has a model card and a data card, written from its workdir and from the
+data set's own description (in --data_dir); what those do not state, the cards
+call not stated.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from etils import epath
+
+from experiments.exit_code import exit_code_of
+from experiments.figures import studies
+from experiments.report import page, runs
+from launch import store
+from recog_jax.errors import UserError
+
+
+def _workdirs(words: Sequence[str]) -> list[str]:
+  """Without what a shell's * finds beside workdirs: files, other folders."""
+  if len(words) == 1:
+    return list(words)
+  for word in words:
+    store.check_access(store.root(word))
+  kept = [w for w in words if (store.root(w) / 'config.json').exists()]
+  for word in words:
+    if word not in kept:
+      print(f'{word} is left out: it holds no config.json')
+  if not kept:
+    raise UserError('none of them is the --workdir of a training')
+  return kept
+
+
+def _write(args: argparse.Namespace) -> None:
+  """Reads the workdirs and writes the page."""
+  found = [runs.read(w, args.data_dir) for w in _workdirs(args.workdirs)]
+  found = runs.with_own_names(found)
+  figures = []
+  if args.figures:
+    folder = epath.Path(args.figures)
+    figures = [folder / f'{study}.png' for study in studies.STUDIES]
+    figures = [path for path in figures if path.exists()]
+    if not figures:
+      raise UserError(
+        f'{folder} holds no figures: python -m experiments.figures makes them'
+      )
+  text = page.build(found, figures, args.title)
+  args.output.parent.mkdir(parents=True, exist_ok=True)
+  args.output.write_text(text, encoding='utf-8')
+  print(f'wrote {args.output}: {len(found)} trainings, {len(text) >> 10} KiB')
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(
+    prog='python -m experiments.report',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  parser.add_argument('workdirs', nargs='+', metavar='WORKDIR')
+  parser.add_argument('--figures', help='folder of accuracy.png, wer.png, ...')
+  parser.add_argument('--data_dir', help='folder of the data sets')
+  parser.add_argument('--output', default='report/index.html', type=Path)
+  parser.add_argument('--title', default='Trainings')
+  args = parser.parse_args(argv)
+  return exit_code_of(lambda: _write(args))
+
+
+if __name__ == '__main__':
+  sys.exit(main())

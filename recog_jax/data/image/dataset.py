@@ -1,0 +1,203 @@
+"""Image data of an experiment: splits, plans and augmentation of a source."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data import pipeline
+from recog_jax.data.draws import Draws
+from recog_jax.data.image.augment import make_augment
+from recog_jax.data.image.order import (
+  EvalPlan,
+  Slice,
+  TrainPlan,
+  check_splits,
+  split_bounds,
+)
+from recog_jax.data.image.records import Source
+from recog_jax.data.image.subset import choose, chosen_info
+from recog_jax.errors import unknown_name
+
+
+class ImageData:
+  """What the engine asks of data; speech offers the same.
+
+  Attributes:
+    info: what task and model need to know of the source.
+    batch_size: mean global rows of a training batch.
+    batch_sizes: all that occur.
+    eval_batch_size: global rows of an evaluation batch.
+    steps_per_epoch: not rounded.
+  """
+
+  def __init__(
+    self,
+    *,
+    source: Source,
+    seed: int,
+    splits: Mapping[str, str],
+    batch_size: int,
+    eval_batch_size: int,
+    augment: Sequence[Mapping[str, Any]] = (),
+    augment_eval: Sequence[Mapping[str, Any]] = (),
+    workers: int = 0,
+    classes: Sequence[str] | None = None,
+    per_class: Mapping[str, int] | None = None,
+    data_dir: Any = None,
+  ):
+    """The keys of `config.data`, with the source built.
+
+    Args:
+      source: where the records come from.
+      seed: of order and augmentation.
+      splits: TFDS notation for `train`, `val` and `test`.
+      batch_size: global rows of a training batch.
+      eval_batch_size: global rows of an evaluation batch.
+      augment: ops of training, in order: `dict(name=..., key=value)`.
+      augment_eval: ops of evaluation (resize and centre crop, for example).
+      workers: processes that decode, where the set does not fit into memory.
+      classes: label names; only images of these are there, and their labels
+        are numbered in this order. None: all.
+      per_class: {'train', 'val' or 'test': number}: the first so many images of
+        each class of that split.
+      data_dir: unused; images need no other file than their source's.
+
+    Raises:
+      UserError: a split that is not there or overlaps train, or a bad op.
+    """
+    del data_dir
+    self.info = dataclasses.replace(
+      chosen_info(source.info, classes), count_labels=self._count_labels
+    )
+    self._classes, self._per_class = classes, dict(per_class or {})
+    self._records = functools.cache(self._make_records)
+    self.batch_size = batch_size
+    self.batch_sizes = (batch_size,)
+    self.eval_batch_size = eval_batch_size
+    self._source = source
+    self._splits = dict(splits)
+    self._sizes = source.sizes()
+    check_splits(self._splits, self._sizes)
+    self._seed = seed
+    self._augment = make_augment(augment)
+    self._augment_eval = make_augment(augment_eval)
+    self._workers = workers
+    self._plan = TrainPlan(self.size('train'), batch_size, seed)
+    self.steps_per_epoch = self._plan.steps_per_epoch
+
+  @property
+  def splits(self) -> list[str]:
+    return list(self._splits)
+
+  def _bounds(self, split: str) -> tuple[str, int, int]:
+    if split not in self._splits:
+      raise unknown_name('split', split, self._splits)
+    return split_bounds(self._splits[split], self._sizes)
+
+  def size(self, split: str) -> int:
+    """Number of records."""
+    if self._classes is None and split not in self._per_class:
+      _, start, stop = self._bounds(split)
+      return stop - start
+    return len(self._records(split))
+
+  def _make_records(self, split: str) -> Any:
+    name, start, stop = self._bounds(split)
+    records = self._source.records(name)
+    whole = (start, stop) == (0, self._sizes[name])
+    return choose(
+      records if whole else Slice(records, start, stop),
+      self._source.info,
+      self._classes,
+      self._per_class.get(split),
+    )
+
+  def _count_labels(self) -> np.ndarray:
+    """Training examples of each class, int64 `v`; see `base.Info`."""
+    labels = self._records('train').labels()
+    if labels.ndim > 1:
+      return labels.sum(0).astype(np.int64)
+    # Where a label is not published, TFDS has -1.
+    return np.bincount(
+      labels[labels >= 0], minlength=len(self.info.label_names)
+    )
+
+  def batch_kinds(self) -> list[tuple[int, int, float]]:
+    """For each batch shape a step that has it, its rows, its steps an epoch."""
+    return [(0, self.batch_size, self.steps_per_epoch)]
+
+  def fingerprint(self) -> dict[str, Any]:
+    """What the order of training batches depends on; JSON."""
+    return {
+      'plan': self._plan.fingerprint(),
+      'source': self._source.fingerprint(),
+      'splits': self._splits,
+      **self._chosen(),
+    }
+
+  def _chosen(self) -> dict[str, Any]:
+    """What leaves records out; nothing where all are there."""
+    keys = {
+      'classes': self._classes and list(self._classes),
+      'per_class': self._per_class,
+    }
+    return {k: v for k, v in keys.items() if v}
+
+  def describe(self, workdir: Path) -> list[str]:
+    """Lines for the start of a training: nothing that the config lacks."""
+    del workdir
+    return []
+
+  @contextlib.contextmanager
+  def train(
+    self,
+    local_rows: pipeline.LocalRows,
+    *,
+    start_step: int,
+    stop_step: int,
+    total_steps: int,
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local training batches of steps [start_step, stop_step)."""
+    make = pipeline.MakeBatch(
+      records=self._records('train'),
+      plan=self._plan,
+      augment=self._augment,
+      rows=local_rows(self.batch_size),
+      start_step=start_step,
+      total_steps=total_steps,
+      seed=self._seed,
+    )
+    with pipeline.batches(make, stop_step, self._workers) as iterator:
+      yield iterator
+
+  @contextlib.contextmanager
+  def evaluation(
+    self, split: str, local_rows: pipeline.LocalRows, batch_size: int
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local batches that cover a split once; the last one is padded."""
+    plan = EvalPlan(self.size(split), batch_size)
+    make = pipeline.MakeBatch(
+      records=self._records(split),
+      plan=plan,
+      augment=self._augment_eval,
+      rows=local_rows(batch_size),
+    )
+    with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
+      yield iterator
+
+  def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
+    """ids -> `image` as evaluation sees it, and `label`; for reports."""
+    records, augment = self._records(split), self._augment_eval
+
+    def take(ids: np.ndarray) -> dict[str, Any]:
+      ids = np.asarray(ids, np.int64)
+      taken = pipeline.take_for(records, augment, ids)
+      draws = Draws(0, np.zeros_like(ids), ids)
+      return {**taken, 'image': augment(taken['image'], draws)}
+
+    return take

@@ -1,0 +1,98 @@
+"""Some classes of a data set, or some examples of each."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data.image.order import View
+from recog_jax.data.image.records import Info, Records
+from recog_jax.errors import UserError, unknown_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen(View):
+  """Some records of a split, with labels of their own.
+
+  Attributes:
+    ids: int64 `n`, record numbers in it.
+    new_label: int32 `v`: its label -> the label here.
+  """
+
+  ids: np.ndarray
+  new_label: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.ids)
+
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    return self.ids[ids]
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._renamed(super().take(ids))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._renamed(super().encoded(ids))
+
+  def _renamed(self, taken: dict[str, Any]) -> dict[str, Any]:
+    return {**taken, 'label': self.new_label[taken['label']]}
+
+  def labels(self) -> np.ndarray:
+    return self.new_label[self.base.labels()[self.ids]]
+
+
+def choose(
+  records: Records,
+  info: Info,
+  classes: Sequence[str] | None,
+  per_class: int | None,
+) -> Records:
+  """The records of some classes, or the first ones of each class.
+
+  Record numbers carry no meaning, so that the first ones are a fair sample.
+
+  Args:
+    records: a split, or a slice of one.
+    info: its source's.
+    classes: label names, numbered anew in this order; None: all.
+    per_class: so many records of each; None: all.
+
+  Raises:
+    UserError: a class that the data set has not, or too few examples of one.
+  """
+  if classes is None and per_class is None:
+    return records
+  names = info.label_names if classes is None else tuple(classes)
+  new_label = np.full(len(info.label_names), -1, np.int32)
+  for number, name in enumerate(names):
+    if name not in info.label_names:
+      raise unknown_name(f'class of {info.name}', name, info.label_names)
+    new_label[info.label_names.index(name)] = number
+  labels = records.labels()
+  if labels.ndim > 1:
+    raise UserError(
+      'config.data.classes and per_class need one label for each image, and '
+      f'{info.name} has several'
+    )
+  labels = np.where(labels < 0, -1, new_label[labels])
+  ids = np.flatnonzero(labels >= 0)
+  if per_class is not None:
+    kept = []
+    for number, name in enumerate(names):
+      here = np.flatnonzero(labels == number)
+      if len(here) < per_class:
+        raise UserError(
+          f'config.data.per_class asks for {per_class} examples of each class, '
+          f"and there are {len(here)} of '{name}'"
+        )
+      kept.append(here[:per_class])
+    ids = np.sort(np.concatenate(kept))
+  return Chosen(records, ids, new_label)
+
+
+def chosen_info(info: Info, classes: Sequence[str] | None) -> Info:
+  """What a source says of itself, with the classes that are left."""
+  if classes is None:
+    return info
+  return dataclasses.replace(info, label_names=tuple(classes))

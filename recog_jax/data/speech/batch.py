@@ -1,0 +1,230 @@
+"""Makes a batch of speech: audio, speed, features, augmentation, targets."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data.draws import Draws
+from recog_jax.data.pipeline import Batch
+from recog_jax.data.speech import augment as audio
+from recog_jax.data.speech.order import Rows
+from recog_jax.errors import UserError
+from recog_jax.features.cepstra import global_cmvn
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoded:
+  """Texts as token ids, one after another.
+
+  Attributes:
+    ids: int32, of all texts.
+    starts: int64 `n + 1`, where each begins; the last one is the end.
+    separator: ids between two joined texts.
+    repeats: int64 `n`, equal neighbours within each text.
+  """
+
+  ids: np.ndarray
+  starts: np.ndarray
+  separator: np.ndarray
+  repeats: np.ndarray
+
+  @staticmethod
+  def of(texts: Sequence[str], tokenizer: Any) -> 'Encoded':
+    rows = [np.array(tokenizer.encode(text), np.int32) for text in texts]
+    starts = np.cumsum([0, *(len(r) for r in rows)])
+    return Encoded(
+      np.concatenate([np.empty(0, np.int32), *rows]),
+      starts,
+      np.array(tokenizer.encode(' '), np.int32),
+      np.array([int((r[1:] == r[:-1]).sum()) for r in rows], np.int64),
+    )
+
+  @property
+  def lengths(self) -> np.ndarray:
+    return np.diff(self.starts)
+
+  def joined(self, parts: np.ndarray) -> np.ndarray:
+    """Ids of some texts in a row (record numbers int64 `j`)."""
+    pieces: list[np.ndarray] = []
+    for i in parts:
+      pieces += [self.separator, self.ids[self.starts[i] : self.starts[i + 1]]]
+    return np.concatenate(pieces[1:])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Normaliser:
+  """(frames - mean) / std with statistics of the corpus, float32 `f`."""
+
+  mean: np.ndarray
+  std: np.ndarray
+
+  @staticmethod
+  def read(path: str | None, data_dir: Any) -> 'Normaliser | None':
+    """Reads what `prepare --cmvn` has written; None for no path.
+
+    Raises:
+      UserError: no such file, or another content.
+    """
+    if path is None:
+      return None
+    file = Path(data_dir or '.').expanduser() / path
+    try:
+      found = json.loads(file.read_text())
+      mean, std = (np.array(found[k], np.float32) for k in ('mean', 'std'))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+      raise UserError(
+        f'config.data.cmvn: {file} holds no mean and std ({error!r}): make it '
+        'with `python -m recog_jax.prepare --cmvn`'
+      ) from error
+    return Normaliser(mean, std)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MakeSpeechBatch:
+  """A `pipeline.Maker` of speech; see there.
+
+  Attributes:
+    records: of the official split.
+    first: number of its record that is record 0 here.
+    plan: which items a step sees.
+    encoded: target tokens.
+    features: waveforms to frames.
+    normaliser: applied to features; None: they are as they are.
+    rows: {global rows of a batch: those that this process loads}.
+    deliver: `features` or `waveform`.
+    augment: on waveforms and features; None in evaluation.
+    views: 2: a second augmentation of the same rows is `second_view`.
+    chunks: elements per step.
+    start_step: the step of element 0.
+    total_steps: the run's length.
+    seed: of the augmentation's draws.
+  """
+
+  records: Any
+  first: int
+  plan: Any
+  encoded: Encoded
+  features: Any
+  normaliser: Normaliser | None
+  rows: Mapping[int, np.ndarray]
+  deliver: str
+  augment: Any = None
+  views: int = 1
+  chunks: int = 1
+  start_step: int = 0
+  total_steps: int = 1
+  seed: int = 0
+
+  @property
+  def in_memory(self) -> bool:
+    return self.records.in_memory
+
+  @property
+  def most_rows(self) -> int:
+    return max(len(r) for r in self.rows.values())
+
+  @property
+  def step_bytes(self) -> int:
+    """Of 40 s of audio a row, more than there is."""
+    return self.most_rows * self.views * 4000 * self.features.dim * 4
+
+  def _chooser(self, chunk: int) -> Callable[[int], np.ndarray]:
+    return lambda b: np.array_split(self.rows[b], self.chunks)[chunk]
+
+  def __call__(self, element: int) -> Batch:
+    step, chunk = divmod(int(element), self.chunks)
+    step += self.start_step
+    rows = self.plan.rows(step, self._chooser(chunk))
+    progress = step / self.total_steps
+    draws = [
+      Draws(self.seed, rows.epoch, rows.index, progress, view)
+      for view in range(self.views)
+    ]
+    inputs, lens = self._inputs(self._waves(rows), rows, draws)
+    targets, target_len = self._targets(rows)
+    return {
+      **dict(zip(('inputs', 'second_view'), inputs, strict=False)),
+      'input_len': lens,
+      'targets': targets,
+      'target_len': target_len,
+      'index': rows.index.astype(np.int32),
+      'valid': rows.valid,
+    }
+
+  def _waves(self, rows: Rows) -> list[np.ndarray]:
+    """float32 `n` of each item: its parts in a row, at its speed."""
+    parts = rows.items.parts
+    there = parts >= 0
+    taken = self.records.take(parts[there] + self.first)
+    ends = np.cumsum(there.sum(1))
+    waves = []
+    for end, count, factor in zip(
+      ends, there.sum(1), rows.items.factor, strict=True
+    ):
+      wave = (
+        taken[end - count]
+        if count == 1
+        else np.concatenate(taken[end - count : end])
+      )
+      waves.append(audio.perturb_speed(wave, float(factor)))
+    return waves
+
+  def _inputs(
+    self, waves: list[np.ndarray], rows: Rows, draws: Sequence[Draws]
+  ) -> tuple[list[np.ndarray], np.ndarray]:
+    """The inputs of each view, and their lengths, which are those of all."""
+    lens = np.array([len(w) for w in waves], np.int64)
+    views = [waves]
+    if self.augment is not None and self.augment.wave_ops:
+      views = [self.augment.on_waves(waves, d) for d in draws]
+    if self.deliver == 'waveform':
+      width = self.features.hop_len * rows.bucket.frames
+      width += self.features.window_len
+      inputs = [_padded(view, width) for view in views]
+      return _each(inputs, len(draws)), lens.astype(np.int32)
+    # Views whose waves are the same have one computation of features.
+    computed = [self._frames(view, lens) for view in views]
+    frame_len = computed[0][1]
+    inputs = []
+    for (found, _), d in zip(_each(computed, len(draws)), draws, strict=True):
+      if self.augment is not None:
+        found = self.augment.on_frames(found, frame_len, d)
+      wide = np.zeros(
+        (len(waves), rows.bucket.frames, found.shape[2]), np.float32
+      )
+      wide[:, : found.shape[1]] = found
+      inputs.append(wide)
+    return inputs, np.asarray(frame_len, np.int32)
+
+  def _frames(
+    self, waves: Sequence[np.ndarray], lens: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised features `b t f` and their lengths `b`."""
+    found, frame_len = self.features(_padded(waves, int(lens.max())), lens)
+    if self.normaliser is not None:
+      mean, std = self.normaliser.mean, self.normaliser.std
+      found = global_cmvn(found, frame_len, mean, std)
+    return found, frame_len
+
+  def _targets(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    found = [self.encoded.joined(row[row >= 0]) for row in rows.items.parts]
+    targets = np.zeros((len(found), rows.bucket.tokens), np.int32)
+    for row, ids in zip(targets, found, strict=True):
+      row[: len(ids)] = ids
+    return targets, np.array([len(ids) for ids in found], np.int32)
+
+
+def _each(shared: list, views: int) -> list:
+  """One for each view, where there is one or one for all."""
+  return shared if len(shared) == views else shared * views
+
+
+def _padded(waves: Sequence[np.ndarray], width: int) -> np.ndarray:
+  result = np.zeros((len(waves), width), np.float32)
+  for row, wave in zip(result, waves, strict=True):
+    row[: len(wave)] = wave
+  return result

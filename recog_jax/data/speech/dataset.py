@@ -1,0 +1,442 @@
+"""Speech data of an experiment: text, plans, features and augmentation."""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data import pipeline
+from recog_jax.data.image.order import check_splits, split_bounds
+from recog_jax.data.speech import augment as audio
+from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
+from recog_jax.data.speech.buckets import Bucketing
+from recog_jax.data.speech.items import (
+  Corpus,
+  Excluded,
+  Items,
+  Join,
+  eval_items,
+  exclude,
+)
+from recog_jax.data.speech.order import SpeechEvalPlan, SpeechTrainPlan
+from recog_jax.data.speech.records import SpeechSource
+from recog_jax.errors import UserError, unknown_name
+from recog_jax.features import extract
+from recog_jax.text.normalize import normalize
+from recog_jax.text.tokenizer import Tokenizer, make_tokenizer
+
+_LISTED = 20  # Unknown characters that are listed.
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechTaskInfo:
+  """What a task needs to know of speech data.
+
+  Attributes:
+    name: the data set's name.
+    tokenizer: between ids and text.
+    features: how features are computed, where the device does it.
+    hop_s: seconds between frames.
+  """
+
+  name: str
+  tokenizer: Tokenizer
+  features: Any
+  hop_s: float
+
+
+class SpeechData:
+  """What the engine asks of data; see `image.dataset.ImageData`."""
+
+  def __init__(
+    self,
+    *,
+    source: SpeechSource,
+    seed: int,
+    splits: Mapping[str, str],
+    tokenizer: Mapping[str, Any],
+    features: Mapping[str, Any],
+    buckets: Mapping[str, Any],
+    eval_batch_size: int,
+    lang: str = 'none',
+    case: str | None = None,
+    augment: Sequence[Mapping[str, Any]] = (),
+    speeds: Sequence[float] = (1.0,),
+    join: Mapping[str, Any] | None = None,
+    max_seconds: float | None = None,
+    max_excluded_share: float = 0.05,
+    cmvn: str | None = None,
+    deliver: str = 'features',
+    views: int = 1,
+    workers: int = 0,
+    data_dir: Any = None,
+  ):
+    """The keys of `config.data`, with the source built.
+
+    Args:
+      source: where the recordings come from.
+      seed: of order and augmentation.
+      splits: TFDS notation for `train`, `val` and `test`.
+      tokenizer: keys of `text.tokenizer.make_tokenizer`.
+      features: keys of `features.extract.make_features`.
+      buckets: keys of `buckets.Bucketing`.
+      eval_batch_size: global rows of an evaluation batch.
+      lang: of the text's normaliser; `none` leaves text alone, `field` takes
+        each utterance's field `lang`.
+      case: `lower`, `upper` or `keep` instead of the language's own.
+      augment: ops of training, in order, on waveforms and then on features.
+      speeds: factors of speed perturbation, equally probable (Ko et al. 2015).
+      join: keys of `speech.items.Join`.
+      max_seconds: longer utterances are left out of training.
+      max_excluded_share: of training utterances that may be left out.
+      cmvn: file with the mean and standard deviation of each feature over the
+        training split, as `prepare --cmvn` writes it.
+      deliver: `features`, or `waveform`: then the task computes features.
+      views: 2 delivers two augmentations of each utterance of training, of one
+        speed and warp, for `task.consistency_weight`; a batch has twice the
+        frames then.
+      workers: processes that decode, where the set does not fit into memory.
+      data_dir: where relative file names of tokenizer and cmvn begin.
+
+    Raises:
+      UserError: a bad value; a split that is not there or overlaps train.
+    """
+    self._source, self._seed, self._splits = source, seed, dict(splits)
+    self._sizes = source.sizes()
+    check_splits(self._splits, self._sizes)
+    self.eval_batch_size = eval_batch_size
+    try:
+      self._tokenizer = make_tokenizer(tokenizer, data_dir)
+      self._features = extract.make_features(
+        sample_rate=source.info.sample_rate, **features
+      )
+      normalize('', 'en' if lang == 'field' else lang, case=case)
+    except ValueError as error:
+      raise UserError(f'config.data: {error}') from error
+    self._lang, self._case = lang, case
+    self._buckets = Bucketing(**_checked(Bucketing, buckets, 'buckets'))
+    self._join = None
+    if join is not None:
+      self._join = Join(**_checked(Join, join, 'join'))
+    self._augment = audio.make_audio_augment(
+      augment, source.info.sample_rate, data_dir
+    )
+    self._speeds = tuple(float(s) for s in speeds)
+    if not self._speeds or min(self._speeds) <= 0:
+      raise UserError(f'config.data.speeds must be positive: {speeds}')
+    self._max_frames = None
+    if max_seconds is not None:
+      self._max_frames = round(max_seconds / self._features.hop_s)
+    self._max_excluded_share = max_excluded_share
+    self._normaliser = Normaliser.read(cmvn, data_dir)
+    if deliver not in ('features', 'waveform'):
+      raise UserError(
+        f"config.data.deliver is features or waveform, not '{deliver}'"
+      )
+    if deliver == 'waveform' and (self._augment.frame_ops or cmvn is not None):
+      raise UserError(
+        "config.data.deliver='waveform' leaves features to the device, which "
+        'neither masks them nor takes cmvn: remove spec_augment and cmvn, or '
+        "deliver 'features'"
+      )
+    self._deliver = deliver
+    if views not in (1, 2):
+      raise UserError(f'config.data.views is 1 or 2, not {views!r}')
+    self._views = views
+    self._workers = workers
+    self.info = SpeechTaskInfo(
+      source.info.name, self._tokenizer, self._features, self._features.hop_s
+    )
+    self._frames_out: Callable[[Any], Any] = lambda frames: frames
+
+  def for_model(self, out_len: Callable[[Any], Any]) -> 'SpeechData':
+    """The same data for a model that gives `out_len(frames)` outputs."""
+    self = _copy(self)
+    self._frames_out = out_len
+    return self
+
+  # -- records and their text -------------------------------------------------
+
+  @property
+  def splits(self) -> list[str]:
+    return list(self._splits)
+
+  def _bounds(self, split: str) -> tuple[str, int, int]:
+    if split not in self._splits:
+      raise unknown_name('split', split, self._splits)
+    return split_bounds(self._splits[split], self._sizes)
+
+  @functools.lru_cache(maxsize=4)  # noqa: B019 an experiment has few of these
+  def _opened(self, split: str) -> '_Split':
+    name, start, stop = self._bounds(split)
+    records = self._source.records(name)
+    utterances = records.utterances.take(np.arange(start, stop))
+    langs = utterances.fields.get('lang')
+    if self._lang == 'field' and langs is None:
+      raise UserError(
+        "config.data.lang='field', but the data set has no field `lang`: name "
+        'the language'
+      )
+    texts = [
+      normalize(
+        text, langs[i] if self._lang == 'field' else self._lang, case=self._case
+      )
+      for i, text in enumerate(utterances.text)
+    ]
+    encoded = Encoded.of(texts, self._tokenizer)
+    groups = utterances.fields.get(self._join.field) if self._join else None
+    if self._join and groups is None:
+      raise unknown_name(
+        'field of config.data.join', self._join.field, utterances.fields
+      )
+    corpus = Corpus(
+      num_samples=utterances.num_samples,
+      tokens=encoded.lengths,
+      group=np.unique(groups, return_inverse=True)[1]
+      if groups
+      else np.zeros(len(texts), np.int64),
+      separator=len(encoded.separator),
+      frames_of=self._features.num_frames,
+      length_at=audio.perturbed_len,
+    )
+    return _Split(records, start, utterances, texts, encoded, corpus)
+
+  @functools.cached_property
+  def excluded(self) -> Excluded:
+    """Training records that are left out.
+
+    Raises:
+      UserError: they are more than `max_excluded_share`, or all.
+    """
+    opened = self._opened('train')
+    found = exclude(
+      opened.corpus,
+      speeds=self._speeds,
+      max_frames=self._max_frames,
+      frames_out=self._frames_out,
+      repeats=opened.encoded.repeats,
+    )
+    count = len(opened.texts)
+    left_out = count - len(found.usable(count))
+    if left_out > self._max_excluded_share * count or left_out == count:
+      raise UserError(
+        f'{left_out} of {count} training utterances cannot be used '
+        f'({_reasons(found)}), more than config.data.max_excluded_share='
+        f'{self._max_excluded_share}: raise that, config.data.max_seconds, or '
+        'choose a model that subsamples less'
+      )
+    return found
+
+  @functools.cached_property
+  def _plan(self) -> SpeechTrainPlan:
+    corpus = self._opened('train').corpus
+    return SpeechTrainPlan(
+      corpus=corpus,
+      records=self.excluded.usable(len(corpus.num_samples)),
+      bucketing=self._buckets,
+      seed=self._seed,
+      frames_per_second=1 / self._features.hop_s,
+      speeds=self._speeds,
+      join=self._join,
+      max_frames=self._max_frames,
+    )
+
+  @functools.lru_cache(maxsize=4)  # noqa: B019
+  def _items(self, split: str) -> Items:
+    return eval_items(self._opened(split).corpus, self._join, split)
+
+  # -- what the engine asks ---------------------------------------------------
+
+  def size(self, split: str) -> int:
+    """Number of examples of a split in evaluation."""
+    return len(self._items(split))
+
+  @property
+  def batch_size(self) -> float:
+    """Mean rows of a training batch."""
+    return self._plan.batch_size
+
+  @property
+  def batch_sizes(self) -> tuple[int, ...]:
+    return tuple(sorted({b.rows for b in self._plan.buckets}))
+
+  @property
+  def steps_per_epoch(self) -> float:
+    return self._plan.steps_per_epoch
+
+  def batch_kinds(self) -> list[tuple[int, int, float]]:
+    """For each batch shape a step that has it, its rows, its steps an epoch."""
+    return self._plan.kinds()
+
+  def fingerprint(self) -> dict[str, Any]:
+    """What the order of training batches depends on; JSON."""
+    return {
+      'plan': self._plan.fingerprint(),
+      'source': self._source.fingerprint(),
+      'splits': self._splits,
+      'tokenizer': self._tokenizer.fingerprint(),
+    }
+
+  def describe(self, workdir: Path) -> list[str]:
+    """Lines that say what training sees; lists what it does not in a file."""
+    plan, opened = self._plan, self._opened('train')
+    shapes = ', '.join(f'{b.rows}x{b.frames}' for b in plan.buckets)
+    hours = int(opened.corpus.num_samples[plan.records].sum()) / (
+      self._source.info.sample_rate * 3600
+    )
+    lines = [
+      f'{len(plan.records)} utterances, {hours:.2f} h; {len(plan.buckets)} '
+      f'batch shapes (rows x frames) {shapes}; {plan.padding_share():.1%} of '
+      f'frames are padding; {plan.steps_per_epoch} steps an epoch'
+    ]
+    reasons = _reasons(self.excluded)
+    if reasons:
+      path = workdir / 'excluded.jsonl'
+      path.write_text(''.join(_excluded_lines(self.excluded, opened)))
+      lines.append(f'left out of training: {reasons}; listed in {path}')
+    unknown = collections.Counter(
+      u for text in opened.texts for u in self._tokenizer.unknown(text)
+    )
+    if unknown:
+      shown = ' '.join(f'{u!r} ({n})' for u, n in unknown.most_common(_LISTED))
+      lines.append(
+        f'{sum(unknown.values())} characters of the training text are outside '
+        f'the vocabulary: {shown}'
+      )
+    return lines
+
+  @contextlib.contextmanager
+  def train(
+    self,
+    local_rows: pipeline.LocalRows,
+    *,
+    start_step: int,
+    stop_step: int,
+    total_steps: int,
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local training batches of steps [start_step, stop_step)."""
+    make = dataclasses.replace(
+      self._make('train', self._plan, self.batch_sizes, local_rows),
+      augment=self._augment,
+      views=self._views,
+      start_step=start_step,
+      total_steps=total_steps,
+      seed=self._seed,
+    )
+    with pipeline.batches(make, stop_step, self._workers) as iterator:
+      yield iterator
+
+  @contextlib.contextmanager
+  def evaluation(
+    self, split: str, local_rows: pipeline.LocalRows, batch_size: int
+  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    """Local batches that cover a split once, by length."""
+    plan = SpeechEvalPlan(self._items(split), batch_size, self._buckets)
+    make = self._make(split, plan, (batch_size,), local_rows)
+    with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
+      yield iterator
+
+  def _make(
+    self,
+    split: str,
+    plan: Any,
+    sizes: Sequence[int],
+    local_rows: pipeline.LocalRows,
+  ) -> MakeSpeechBatch:
+    opened = self._opened(split)
+    return MakeSpeechBatch(
+      records=opened.records,
+      first=opened.start,
+      plan=plan,
+      encoded=opened.encoded,
+      features=self._features,
+      normaliser=self._normaliser,
+      rows={b: local_rows(b) for b in sizes},
+      deliver=self._deliver,
+    )
+
+  def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
+    """ids -> `text` (normalised) and `fields`, lists; for metrics."""
+    opened, items = self._opened(split), self._items(split)
+    fields = opened.utterances.fields
+
+    def take(ids: np.ndarray) -> dict[str, Any]:
+      parts = [row[row >= 0] for row in items.parts[np.asarray(ids)]]
+      return {
+        'text': [' '.join(opened.texts[i] for i in row) for row in parts],
+        'fields': {
+          k: [
+            '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
+            for row in parts
+          ]
+          for k, v in fields.items()
+        },
+      }
+
+    return take
+
+  def training_texts(self) -> list[str]:
+    """Transcripts of the training split, normalised."""
+    return list(self._opened('train').texts)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Split:
+  """A split as the config cuts it."""
+
+  records: Any
+  start: int
+  utterances: Any
+  texts: list[str]
+  encoded: Encoded
+  corpus: Corpus
+
+
+def _copy(data: SpeechData) -> SpeechData:
+  new = object.__new__(SpeechData)
+  cached = {'_plan', 'excluded'}
+  new.__dict__ = {k: v for k, v in data.__dict__.items() if k not in cached}
+  return new
+
+
+def _checked(kind: Any, keys: Mapping[str, Any], name: str) -> dict[str, Any]:
+  fields = dataclasses.fields(kind)
+  for key in keys:
+    if key not in {f.name for f in fields}:
+      known = [f.name for f in fields]
+      raise unknown_name(f'key of config.data.{name}', key, known)
+  missing = [
+    f.name
+    for f in fields
+    if f.default is dataclasses.MISSING and f.name not in keys
+  ]
+  if missing:
+    raise UserError(f'config.data.{name} needs the key {", ".join(missing)}')
+  return dict(keys)
+
+
+def _reasons(excluded: Excluded) -> str:
+  named = {
+    'too long': excluded.too_long,
+    'too short for their text': excluded.too_short,
+    'without text': excluded.empty,
+  }
+  return ', '.join(f'{len(v)} {k}' for k, v in named.items() if len(v))
+
+
+def _excluded_lines(excluded: Excluded, opened: _Split) -> Iterator[str]:
+  for field in dataclasses.fields(excluded):
+    for i in getattr(excluded, field.name):
+      row = {
+        'id': opened.utterances.fields['id'][i],
+        'reason': field.name,
+        'samples': int(opened.corpus.num_samples[i]),
+        'text': opened.texts[i],
+      }
+      yield json.dumps(row, ensure_ascii=False) + '\n'

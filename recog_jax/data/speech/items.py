@@ -1,0 +1,189 @@
+"""What is one example of speech: some records in a row, at one speed."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from recog_jax.data.draws import Draws
+from recog_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Items:
+  """Utterances as they are shown: some records in a row, at one speed.
+
+  Attributes:
+    parts: int64 `n j`, record numbers in order; -1 where there is none.
+    factor: float64 `n`, speed; 1.1 is faster and shorter.
+    frames: int64 `n`, feature frames.
+    tokens: int64 `n`, target tokens.
+  """
+
+  parts: np.ndarray
+  factor: np.ndarray
+  frames: np.ndarray
+  tokens: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.frames)
+
+  def take(self, ids: np.ndarray) -> 'Items':
+    return Items(*(getattr(self, f.name)[ids] for f in _ITEM_FIELDS))
+
+
+_ITEM_FIELDS = dataclasses.fields(Items)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Join:
+  """Several utterances of one speaker, one after another.
+
+  Attributes:
+    low: fewest utterances of an item.
+    high: most of them.
+    sizes: {split: number of items} for evaluation; the strings of a split do
+      not depend on the run's seed.
+    field: utterances are joined where this field is equal.
+  """
+
+  low: int
+  high: int
+  sizes: Mapping[str, int]
+  field: str = 'speaker'
+
+  def __post_init__(self):
+    if not 1 <= self.low <= self.high:
+      raise UserError(
+        f'config.data.join: low={self.low}, high={self.high}; 1 <= low <= high'
+      )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Corpus:
+  """What the plans know of a split's records: lengths, no audio.
+
+  Attributes:
+    num_samples: int64 `n`.
+    tokens: int64 `n`, target tokens of each record.
+    group: int64 `n`, records of one number may be joined.
+    separator: tokens between two joined records.
+    frames_of: samples -> feature frames, pure integer arithmetic.
+    length_at: (samples, factor) -> samples at that speed.
+  """
+
+  num_samples: np.ndarray
+  tokens: np.ndarray
+  group: np.ndarray
+  separator: int
+  frames_of: Callable[[np.ndarray], np.ndarray]
+  length_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+  def items(self, parts: np.ndarray, factor: np.ndarray) -> Items:
+    """Items of some records, with their lengths."""
+    there = parts >= 0
+    samples = np.where(there, self.num_samples[parts], 0).sum(1)
+    tokens = np.where(there, self.tokens[parts], 0).sum(1)
+    tokens += self.separator * (there.sum(1) - 1)
+    frames = self.frames_of(self.length_at(samples, factor))
+    return Items(parts, factor, np.asarray(frames, np.int64), tokens)
+
+
+def joined(
+  order: np.ndarray, group: np.ndarray, sizes: np.ndarray, high: int
+) -> np.ndarray:
+  """Cuts an order of records into strings of one group each.
+
+  Args:
+    order: int64 `n`, record numbers.
+    group: int64 `n`, by record number.
+    sizes: int64 `n`, wanted lengths of strings, by place in the order.
+    high: the longest of them.
+
+  Returns:
+    int64 `m high`, padded with -1; every record occurs once. The last string
+    of a group may be shorter than wanted.
+  """
+  result = []
+  groups = group[order]
+  for value in np.unique(groups):
+    place = np.flatnonzero(groups == value)
+    ends = np.cumsum(sizes[place])
+    ends = np.append(ends[ends < len(place)], len(place))
+    starts = np.append(0, ends[:-1])
+    columns = starts[:, None] + np.arange(high)
+    taken = order[place[np.minimum(columns, len(place) - 1)]]
+    result.append(np.where(columns < ends[:, None], taken, -1))
+  return np.concatenate(result)
+
+
+@dataclasses.dataclass(frozen=True)
+class Excluded:
+  """Records that training leaves out, by reason: int64 record numbers."""
+
+  too_long: np.ndarray
+  too_short: np.ndarray
+  empty: np.ndarray
+
+  def usable(self, count: int) -> np.ndarray:
+    """The other ones of `count` records."""
+    out = np.concatenate([self.too_long, self.too_short, self.empty])
+    return np.setdiff1d(np.arange(count), out)
+
+
+def exclude(
+  corpus: Corpus,
+  *,
+  speeds: tuple[float, ...],
+  max_frames: int | None,
+  frames_out: Callable[[np.ndarray], np.ndarray],
+  repeats: np.ndarray,
+) -> Excluded:
+  """Finds the records that cannot be trained on, each judged alone.
+
+  Args:
+    corpus: the records.
+    speeds: the speeds at which they are shown; the worst one counts.
+    max_frames: longer records are left out; None: nothing is too long.
+    frames_out: frames -> encoder frames.
+    repeats: int64 `n`, equal neighbours among each record's tokens: CTC needs
+      a blank between them, so tokens + repeats frames in all.
+  """
+  n = len(corpus.num_samples)
+  ids = np.arange(n)[:, None]
+  slow = corpus.items(ids, np.full(n, min(speeds)))
+  fast = corpus.items(ids, np.full(n, max(speeds)))
+  long = np.zeros(n, bool)
+  if max_frames is not None:
+    long = slow.frames > max_frames
+  empty = corpus.tokens == 0
+  short = np.asarray(frames_out(fast.frames)) < corpus.tokens + repeats
+  short &= ~empty & ~long
+  return Excluded(*(np.flatnonzero(m) for m in (long, short, empty)))
+
+
+def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:
+  """The items of an evaluation split: its records, or fixed strings of them.
+
+  Strings come from whole passes over the records, so that all occur about
+  equally often.
+
+  Raises:
+    UserError: the config does not say how many strings the split has.
+  """
+  n = len(corpus.num_samples)
+  if join is None:
+    return corpus.items(np.arange(n)[:, None], np.ones(n))
+  if split not in join.sizes:
+    raise UserError(f"config.data.join.sizes has no number for '{split}'")
+  number, parts, epoch = join.sizes[split], [], 0
+  while sum(map(len, parts)) < number:
+    draws = Draws(0, np.full(n, epoch), np.arange(n))
+    order = np.argsort(draws.bits('order'), kind='stable')
+    sizes = join.low + draws.integers('join', join.high - join.low + 1)
+    found = joined(order, corpus.group, sizes[order], join.high)
+    draws = Draws(0, np.full(len(found), epoch), found[:, 0])
+    parts.append(found[np.argsort(draws.bits('strings'), kind='stable')])
+    epoch += 1
+  parts = np.concatenate(parts)[:number]
+  return corpus.items(parts, np.ones(len(parts)))

@@ -1,0 +1,203 @@
+"""A finished or running training, opened from its workdir alone."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recog_jax.engine import config as config_lib
+from recog_jax.engine import evaluation, experiment
+from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.programs import Programs
+from recog_jax.errors import UserError, warn
+from recog_jax.report import table
+from recog_jax.storage import AnyPath, refresh
+
+_POLL_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+  """An experiment with its checkpoints; nothing in them is changed."""
+
+  ex: experiment.Experiment
+  programs: Programs
+  checkpoints: Checkpoints
+  workdir: AnyPath
+
+  def restore(self, checkpoint: str, average: int = 1) -> tuple[int, Any]:
+    """The step and the variables of `latest`, `best` or a step.
+
+    A damaged checkpoint is named; `latest` falls back to the one before.
+
+    Args:
+      checkpoint: which one.
+      average: the mean of so many is taken, of the best or of the latest ones
+        (Vaswani et al., 2017, section 6.1); the step is that of the last.
+
+    Raises:
+      UserError: no such checkpoint, or fewer, or it is damaged.
+    """
+    if average > 1:
+      steps = self._steps_of(checkpoint, average)
+      parts = [self.restore(str(step))[1] for step in steps]
+      return max(steps), _mean(parts)
+    if checkpoint == 'latest':
+      found = self.checkpoints.load_latest(self.programs.abstract)
+      if found is None:
+        raise UserError(f'{self.workdir} holds no checkpoint yet')
+      return found[1]['step'], found[0].evaluated()
+    step = self._step_of(checkpoint)
+    try:
+      state, _ = self.checkpoints.load(step, self.programs.abstract)
+    except ValueError as error:
+      others = [s for s in self.checkpoints.steps() if s != step]
+      if len(others) == len(self.checkpoints.steps()):
+        raise UserError('it was removed meanwhile') from error
+      raise UserError(
+        f'checkpoint {step} of {self.workdir} is damaged ({error}): take '
+        f'another with --checkpoint, there are {others}'
+      ) from error
+    return step, state.evaluated()
+
+  def _steps_of(self, checkpoint: str, count: int) -> list[int]:
+    steps = self.checkpoints.steps()
+    if checkpoint not in ('latest', 'best'):
+      raise UserError(
+        f'--average={count} goes with --checkpoint=latest or best, not with '
+        f'{checkpoint}'
+      )
+    if checkpoint == 'best':
+      steps = self.checkpoints.best_first(steps)[::-1]
+    if len(steps) < count:
+      raise UserError(
+        f'{self.workdir} holds {len(steps)} checkpoints to choose from, '
+        f'fewer than --average={count}: train with config.checkpoint.'
+        'keep_latest or keep_best as large'
+      )
+    return steps[-count:]
+
+  def _step_of(self, checkpoint: str) -> int:
+    steps = self.checkpoints.steps()
+    if checkpoint == 'best':
+      best = self.checkpoints.best_step()
+      if best is None:
+        raise UserError(
+          f'{self.workdir} holds no evaluated checkpoint: take '
+          '--checkpoint=latest'
+        )
+      return best
+    if not checkpoint.isdigit() or int(checkpoint) not in steps:
+      raise UserError(
+        f"there is no checkpoint '{checkpoint}' in {self.workdir}: take "
+        f'latest, best or one of {steps}'
+      )
+    return int(checkpoint)
+
+  def report(
+    self, split: str, checkpoint: str, *, average: int = 1, tag: str = ''
+  ) -> dict[str, Any]:
+    """Evaluates one checkpoint, writes its results and prints them.
+
+    Args:
+      split: of the config.
+      checkpoint: see `restore`.
+      average: see `restore`.
+      tag: ends the names of the files written.
+    """
+    if split not in self.ex.data.splits:
+      raise UserError(
+        f"the config has no split '{split}': it has "
+        f'{", ".join(self.ex.data.splits)}'
+      )
+    step, variables = self.restore(checkpoint, average)
+    name = '-'.join(filter(None, (split, str(step), tag)))
+    result = evaluation.report(
+      self.ex,
+      self.programs.at(0),
+      variables,
+      split,
+      step=step,
+      workdir=self.workdir,
+      checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
+      name=name,
+    )
+    print(f'{split}: {result["examples"]} examples at step {step}')
+    print(table.metrics_table(result['metrics']))
+    if groups := result['metrics'].get('groups'):
+      print('\n' + table.group_tables(groups))
+    print(f'written to {self.workdir}/results/{name}.json', flush=True)
+    return result
+
+  def watch(self, split: str) -> None:
+    """Evaluates each new checkpoint until the one of the last step."""
+    done: set[int] = set()
+    while True:
+      for step in self.checkpoints.steps():
+        if step in done:
+          continue
+        done.add(step)
+        try:
+          self.report(split, str(step))
+        except UserError as error:
+          # Training may have removed it meanwhile; the next one will come.
+          warn(f'checkpoint {step} was skipped: {error}')
+      if self._ended(done):
+        return
+      time.sleep(_POLL_SECONDS)
+
+  def _ended(self, done: set[int]) -> bool:
+    path = self.workdir / 'summary.json'
+    refresh(path)
+    if not path.exists():
+      return False
+    try:
+      return json.loads(path.read_text())['step'] in done
+    except (json.JSONDecodeError, KeyError):
+      return False
+
+
+def _mean(parts: list[Any]) -> Any:
+  """The mean of each floating leaf; of the others, that of the last part."""
+
+  def leaf(*xs: Any) -> Any:
+    if not jnp.issubdtype(xs[0].dtype, jnp.floating):
+      return xs[-1]
+    mean = np.mean([np.asarray(x, np.float64) for x in xs], 0)
+    return jax.device_put(mean.astype(xs[0].dtype), xs[0].sharding)
+
+  return jax.tree.map(leaf, *parts)
+
+
+def open_workdir(
+  workdir: AnyPath,
+  data_dir: str | None,
+  task: Mapping[str, Any] | None = None,
+) -> Trained:
+  """Builds what a workdir's config names.
+
+  Args:
+    workdir: of a training.
+    data_dir: where data sets are looked for on this machine.
+    task: keys of the task that replace the config's.
+
+  Raises:
+    UserError: not a workdir, or data that are not there.
+  """
+  config = config_lib.read_kept(workdir)
+  for key, value in (task or {}).items():
+    config.task[key] = value
+  ex = experiment.build(config, data_dir, train_batch=False)
+  rows = mesh_lib.rows_of(ex.mesh)
+  with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
+    programs = Programs(ex, next(batches))
+  checkpoints = Checkpoints(
+    workdir, higher_is_better=ex.task.higher_is_better, read_only=True
+  )
+  return Trained(ex, programs, checkpoints, workdir)

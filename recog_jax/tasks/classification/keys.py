@@ -1,0 +1,264 @@
+"""Checks of a config's keys of image classification, before anything runs."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from recog_jax.data.image.records import Info
+from recog_jax.errors import UserError, unknown_name, warn
+
+Weights = Callable[[], np.ndarray]
+
+
+def check_loss(
+  loss: str,
+  known: Sequence[str],
+  info: Info,
+  *,
+  multi_label: bool,
+  label_smoothing: float,
+) -> None:
+  """The loss is known, and fits the labels.
+
+  Raises:
+    UserError: it is not, or does not.
+  """
+  if loss not in known:
+    raise unknown_name('loss', loss, known)
+  if multi_label and loss != 'sigmoid':
+    raise UserError(
+      f"config.task.multi_label does not go with the loss '{loss}': set "
+      "config.task.loss to 'sigmoid'"
+    )
+  one_output = len(info.label_names) == 1
+  if one_output and loss != 'mse' and not multi_label:
+    raise UserError(
+      f"data set {info.name} has one class, which the loss '{loss}' cannot "
+      "learn: choose a data set with more, or config.task.loss='mse' if its "
+      'labels are numbers'
+    )
+  if one_output and loss == 'mse' and label_smoothing:
+    raise UserError(
+      'config.task.label_smoothing must be 0 where the target is a number'
+    )
+
+
+def check_ranges(
+  alphas: Mapping[str, float], shares: Mapping[str, float]
+) -> None:
+  """Alphas are not negative, and shares in 0..1.
+
+  Raises:
+    UserError: one of them is out of its range.
+  """
+  for name, alpha in alphas.items():
+    if alpha < 0:
+      raise UserError(
+        f'config.task.{name} is {alpha}: it must be positive, or 0 to turn it '
+        'off'
+      )
+  for name, share in shares.items():
+    if not 0 <= share <= 1:
+      raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
+
+
+def check_channels(info: Info, channels: int | None) -> int | None:
+  """The channels that the model gets; says so if those of grey are repeated.
+
+  Args:
+    info: of the images.
+    channels: as the config has them; None for those of the images.
+
+  Raises:
+    UserError: the images have others, and not one.
+  """
+  own = info.shape[-1]
+  if channels is None or own is None or channels == own:
+    return channels or own
+  if channels < 1:
+    raise UserError(f'config.task.channels is {channels}: it must be 1 or more')
+  if own != 1:
+    raise wrong_channels(info.name, own, channels)
+  warn(
+    f'the images of {info.name} are grey: their one channel is repeated '
+    f'{channels} times, as config.task.channels says'
+  )
+  return channels
+
+
+def wrong_channels(name: str, own: int, channels: int) -> UserError:
+  """The error for images of other channels than the model's."""
+  return UserError(
+    f'{name} has images of {own} channels, and config.task.channels={channels} '
+    f'can only repeat one: set it to {own}, or have the source read images of '
+    f'{channels}'
+  )
+
+
+def normalisation(
+  name: str,
+  values: float | Sequence[float],
+  info: Info,
+  channels: int | None,
+) -> tuple[float, ...]:
+  """The numbers of `mean` or `std`: one for all channels, or one for each.
+
+  Raises:
+    UserError: it has another number of them.
+  """
+  values = np.ravel(values).tolist()
+  if len(values) != 1 and channels is not None and len(values) != channels:
+    raise UserError(
+      f'config.task.{name} has {len(values)} numbers, the images of '
+      f'{info.name} have {channels} channels: give {channels}, or one for all'
+    )
+  if name == 'std' and min(values) <= 0:
+    raise UserError('config.task.std must be positive')
+  return tuple(map(float, values))
+
+
+def check_measures(
+  auc: bool | None,
+  headline: str | None,
+  *,
+  ordinal: bool,
+  multi_label: bool,
+  regression: bool,
+) -> None:
+  """Rankings and grades are asked only of what has them.
+
+  Raises:
+    UserError: a number has no ROC curve, several labels are no grades, or the
+      headline is a metric that is turned off.
+  """
+  if auc and regression:
+    raise UserError(
+      'config.task.auc needs classes, and the target is a number: leave it out'
+    )
+  if ordinal and (multi_label or regression):
+    raise UserError(
+      'config.task.ordinal needs one grade for each image, not several labels '
+      'or a number: leave it out'
+    )
+  if headline == 'quadratic_kappa' and not ordinal:
+    raise UserError(
+      "config.task.headline='quadratic_kappa' is of grades: set "
+      'config.task.ordinal=True if the classes are in order'
+    )
+  if headline == 'auc' and auc is False:
+    raise UserError(
+      "config.task.headline='auc' needs config.task.auc=True, or leave that out"
+    )
+
+
+def default_headline(*, multi_label: bool, regression: bool) -> str:
+  """The metric that chooses the best checkpoint, unless the config says."""
+  if regression:
+    return 'mse'
+  return 'f1_macro' if multi_label else 'accuracy'
+
+
+def positive_class(
+  given: str | int | None, names: Sequence[str], *, two_classes: bool
+) -> int | None:
+  """The number of the class that a test of two is for.
+
+  Args:
+    given: its name or number; None for the last one.
+    names: of the classes.
+    two_classes: there are two, and an image has one.
+
+  Returns:
+    0 or 1; None where there are not two classes.
+
+  Raises:
+    UserError: there is no such class, or there are not two.
+  """
+  if not two_classes:
+    if given is not None:
+      raise UserError(
+        f"config.task.positive_class is '{given}', but only a data set of two "
+        f'classes has one, and this has {len(names)}: leave it out'
+      )
+    return None
+  if given is None:
+    return 1
+  if isinstance(given, str):
+    if given not in names:
+      raise unknown_name('class in config.task.positive_class', given, names)
+    return list(names).index(given)
+  if given not in (0, 1):
+    raise UserError(
+      f'config.task.positive_class is {given}: give 0, 1 or the name of a '
+      f'class ({", ".join(names)})'
+    )
+  return int(given)
+
+
+def class_weights(
+  given: str | Sequence[float] | None, info: Info, *, softmax: bool
+) -> Weights | None:
+  """The weight of each class in the loss.
+
+  Args:
+    given: None, 'balanced' or one number a class.
+    info: its `count_labels` is called for balanced weights.
+    softmax: whether the loss is softmax cross-entropy.
+
+  Returns:
+    A function that gives float64 `v`, or None. Labels are only counted when it
+    is called, since evaluation needs no weights.
+
+  Raises:
+    UserError: it is none of these, or does not fit the data or the loss.
+  """
+  if given is None:
+    return None
+  if not softmax:
+    raise UserError(
+      "config.task.class_weights goes with config.task.loss='softmax' alone: "
+      'leave one of the two out'
+    )
+  v = len(info.label_names)
+  if isinstance(given, str):
+    if given != 'balanced':
+      raise unknown_name('config.task.class_weights', given, ['balanced'])
+    if info.count_labels is None:
+      raise UserError(
+        f'the source of {info.name} cannot count its labels: give {v} numbers '
+        "as config.task.class_weights in place of 'balanced'"
+      )
+    return functools.cache(lambda: balanced(info))
+  weights = np.ravel(given).astype(np.float64)
+  if len(weights) != v:
+    raise UserError(
+      f'config.task.class_weights has {len(weights)} numbers, and '
+      f'{info.name} has {v} classes ({", ".join(info.label_names[:8])}'
+      f'{", ..." if v > 8 else ""}): give one for each'
+    )
+  if not (np.isfinite(weights) & (weights >= 0)).all() or not weights.any():
+    raise UserError(
+      'config.task.class_weights must be 0 or more, and not all of them 0'
+    )
+  return lambda: weights
+
+
+def balanced(info: Info) -> np.ndarray:
+  """float64 `v`: n / (v n_c), by which all classes weigh the same in sum.
+
+  King and Zeng, "Logistic regression in rare events data", Political Analysis
+  2001, in scikit-learn's form.
+
+  Raises:
+    UserError: a class has no training example.
+  """
+  counts = np.asarray(info.count_labels(), np.float64)
+  if not counts.all():
+    name = info.label_names[int(counts.argmin())]
+    raise UserError(
+      f"class '{name}' of {info.name} has no training example, so that "
+      "config.task.class_weights='balanced' is not defined: give "
+      f'{len(counts)} numbers instead, or add examples'
+    )
+  return counts.sum() / (len(counts) * counts)
