@@ -15,6 +15,7 @@ that were interrupted. Ctrl-C lets them save; a second one kills them.
 
 from absl import flags
 
+from launch.job import Job
 from recog_jax import cli
 
 _SWEEP = flags.DEFINE_string('sweep', None, 'File with get_sweep().')
@@ -92,7 +93,7 @@ def main() -> int | None:
   if not _SWEEP.value:
     raise UserError('say which: --sweep=experiments/sweeps/digits_lr.py')
   sweep = sweep_lib.load(_SWEEP.value)
-  job = backends.Job(
+  job = Job(
     sweep,
     store.root(_WORKDIR.value or sweep.default_root()),
     data_dir=flags.FLAGS.data_dir,

@@ -1,47 +1,14 @@
 """Where the trials of a sweep run."""
 
-import dataclasses
 import shlex
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 from etils import epath
 
-from launch import devices, local, store, workdirs
-from launch.sweep import Sweep, Trial, keep, main_flags
-from recog_jax.errors import UserError, listed
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-  """A sweep, and how it is to be run.
-
-  Attributes:
-    sweep: its trials.
-    root: folder of the workdirs.
-    data_dir: for `recog_jax.main`.
-    max_parallel: trials at a time; None for the backend's default.
-    resources: what a trial needs, in the backend's own words.
-  """
-
-  sweep: Sweep
-  root: epath.Path
-  data_dir: str | None = None
-  max_parallel: int | None = None
-  resources: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-  def workdir(self, trial: Trial) -> str:
-    """As `recog_jax.main` gets it."""
-    return str(self.root / trial.id)
-
-  def unfinished(self) -> list[Trial]:
-    """The trials without results."""
-    return [
-      trial
-      for trial in self.sweep.trials
-      if not workdirs.is_finished(self.root / trial.id, trial)
-    ]
+from launch import devices, local, store
+from launch.job import Job
+from launch.sweep import keep, main_flags
+from recog_jax.errors import listed
 
 
 def start(backend: str, job: Job, *, dry_run: bool) -> int:
@@ -99,10 +66,3 @@ def report(outcome: local.Outcome, root: epath.Path, count: int) -> int:
       file=sys.stderr,
     )
   return outcome.exit_code()
-
-
-def missing(package: str, extra: str) -> UserError:
-  """The error for a backend whose package is not installed."""
-  return UserError(
-    f'this needs {package}, which is not installed: pip install -e ".[{extra}]"'
-  )

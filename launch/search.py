@@ -18,8 +18,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from launch import backends, devices, local, store
+from launch import devices, local, store
 from launch import sweep as sweep_lib
+from launch.job import Job, missing
 from launch.space import Choice, Distribution, LogUniform
 from recog_jax.errors import UserError, unknown_name
 
@@ -27,9 +28,7 @@ _KEYS = ('metric', 'direction', 'seed')
 _DIRECTIONS = ('maximize', 'minimize')
 
 
-def run(
-  job: backends.Job, count: int, command: tuple[str, ...] = local.MAIN
-) -> int:
+def run(job: Job, count: int, command: tuple[str, ...] = local.MAIN) -> int:
   """Runs trials one after another until the study has `count` results.
 
   Args:
@@ -163,9 +162,7 @@ def _plain(value: Any) -> Any:
   return tuple(value) if isinstance(value, list) else value
 
 
-def _value(
-  job: backends.Job, trial: sweep_lib.Trial, metric: str
-) -> float | None:
+def _value(job: Job, trial: sweep_lib.Trial, metric: str) -> float | None:
   """The validation metric at the end of a trial; None where it is NaN."""
   folder = job.root / trial.id
   step = store.read_json(folder / 'summary.json')['step']
@@ -182,7 +179,7 @@ def _value(
 
 
 def _report(
-  rows: list[dict[str, Any]], settings: Mapping[str, Any], job: backends.Job
+  rows: list[dict[str, Any]], settings: Mapping[str, Any], job: Job
 ) -> int:
   good = [row for row in rows if row.get('value') is not None]
   sign = 1 if settings['direction'] == 'maximize' else -1
@@ -203,5 +200,5 @@ def _import() -> Any:
   try:
     import optuna
   except ImportError as error:
-    raise backends.missing('Optuna', 'search') from error
+    raise missing('Optuna', 'search') from error
   return optuna

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from launch import backends, local, store
+from launch import local, store
+from launch.job import Job, missing
 from launch.sweep import Trial, main_flags
 from recog_jax.errors import UserError
 
@@ -48,7 +49,7 @@ _MANY_HOSTS = (
 )
 
 
-def start(job: backends.Job, *, dry_run: bool) -> int:
+def start(job: Job, *, dry_run: bool) -> int:
   """Submits a managed job for each trial, or prints their tasks.
 
   Trials with results are skipped, and so are those whose job waits or runs.
@@ -90,7 +91,7 @@ def start(job: backends.Job, *, dry_run: bool) -> int:
   return 0
 
 
-def task_config(trial: Trial, job: backends.Job) -> dict[str, Any]:
+def task_config(trial: Trial, job: Job) -> dict[str, Any]:
   """The task of one trial, as SkyPilot's YAML has it.
 
   Args:
@@ -150,7 +151,7 @@ def _accelerator(resources: Mapping[str, Any]) -> str:
   return found
 
 
-def _extras(accelerator: str, job: backends.Job) -> str:
+def _extras(accelerator: str, job: Job) -> str:
   """What of the package a machine needs beside its core."""
   scheme = str(job.root).partition('://')[0]
   extras = [scheme]
@@ -170,7 +171,7 @@ def _import() -> Any:
   try:
     import sky
   except ImportError as error:
-    raise backends.missing('SkyPilot', 'skypilot') from error
+    raise missing('SkyPilot', 'skypilot') from error
   return sky
 
 

@@ -6,7 +6,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from launch import backends, devices, local, store, workdirs
+from launch import devices, local, store, workdirs
+from launch.job import Job, missing
 from launch.sweep import Trial, keep, main_flags
 from recog_jax.errors import UserError, unknown_name
 
@@ -14,7 +15,7 @@ from recog_jax.errors import UserError, unknown_name
 _DEFAULTS = {'time': 60, 'nodes': 1, 'ntasks_per_node': 1}
 
 
-def start(job: backends.Job, *, dry_run: bool) -> int:
+def start(job: Job, *, dry_run: bool) -> int:
   """Submits the trials without results as one array, or prints its script.
 
   Trials whose job waits or runs already are left alone.
@@ -52,7 +53,7 @@ def start(job: backends.Job, *, dry_run: bool) -> int:
   return 0
 
 
-def script(job: backends.Job, count: int) -> str:
+def script(job: Job, count: int) -> str:
   """The batch script with which submitit submits so many trials."""
   from submitit.slurm import slurm as submitit_slurm
 
@@ -72,7 +73,7 @@ def script(job: backends.Job, count: int) -> str:
   )
 
 
-def _submit(job: backends.Job, trials: list[Trial]) -> None:
+def _submit(job: Job, trials: list[Trial]) -> None:
   import submitit
 
   from launch.slurm_job import TrainJob
@@ -91,7 +92,7 @@ def _submit(job: backends.Job, trials: list[Trial]) -> None:
   print(f'`squeue --me` lists them; logs are in {executor.folder}')
 
 
-def _set_parameters(executor: Any, job: backends.Job) -> None:
+def _set_parameters(executor: Any, job: Job) -> None:
   from submitit.slurm.slurm import SlurmExecutor
 
   given = {'job_name': job.sweep.name, **_DEFAULTS, **job.resources}
@@ -107,12 +108,12 @@ def _set_parameters(executor: Any, job: backends.Job) -> None:
   executor.update_parameters(**given)
 
 
-def _argv(job: backends.Job, trial: Trial) -> list[str]:
+def _argv(job: Job, trial: Trial) -> list[str]:
   words = main_flags(trial, job.workdir(trial), job.data_dir)
   return ['-m', 'recog_jax.main', *words]
 
 
-def _folder(job: backends.Job) -> Path:
+def _folder(job: Job) -> Path:
   """Of submitit's own files, on a disk that all machines see."""
   if store.is_remote(job.root):
     return Path('runs', 'slurm', job.root.name)
@@ -135,4 +136,4 @@ def _check_installed() -> None:
   try:
     import submitit  # noqa: F401
   except ImportError as error:
-    raise backends.missing('submitit', 'slurm') from error
+    raise missing('submitit', 'slurm') from error

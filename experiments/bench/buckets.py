@@ -10,7 +10,7 @@ Their mean is 12.7 s; the longest has 27.2 s.
 Both ways are the training plan's (`recog_jax/data/speech/order.py`): one batch
 shape of the longest's length, or several. A batch holds the same seconds of
 audio and padding in both. The train step of a small model is timed at every
-shape, in turns; an epoch takes as many steps of each as the plan has batches.
+shape, in turns; an epoch takes as many steps of each as the order has batches.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from experiments.bench import speech_step
 from recog_jax.data.sources.published import LIBRISPEECH_SECONDS, seconds_of
 from recog_jax.data.speech.buckets import Bucket, Bucketing
 from recog_jax.data.speech.items import Corpus
-from recog_jax.data.speech.order import SpeechTrainPlan
+from recog_jax.data.speech.order import SpeechTrainOrder
 
 _UTTERANCES = 28_539
 _FRAMES_PER_SECOND = 100
@@ -53,8 +53,8 @@ def durations(count: int = _UTTERANCES) -> np.ndarray:
   return seconds_of(LIBRISPEECH_SECONDS, count)
 
 
-def make_plan(seconds: np.ndarray, bucketing: Bucketing) -> SpeechTrainPlan:
-  """The training plan of utterances of these lengths."""
+def make_order(seconds: np.ndarray, bucketing: Bucketing) -> SpeechTrainOrder:
+  """The training order of utterances of these lengths."""
   # Audio at the rate of features: a sample is a frame.
   corpus = Corpus(
     num_samples=np.rint(seconds * _FRAMES_PER_SECOND).astype(np.int64),
@@ -64,7 +64,7 @@ def make_plan(seconds: np.ndarray, bucketing: Bucketing) -> SpeechTrainPlan:
     frames_of=lambda samples: samples,
     length_at=lambda samples, factor: np.rint(samples / factor).astype(int),
   )
-  return SpeechTrainPlan(
+  return SpeechTrainOrder(
     corpus=corpus,
     records=np.arange(len(seconds)),
     bucketing=bucketing,
@@ -73,12 +73,12 @@ def make_plan(seconds: np.ndarray, bucketing: Bucketing) -> SpeechTrainPlan:
   )
 
 
-def epoch_of(plan: SpeechTrainPlan) -> tuple[dict[Bucket, int], float]:
+def epoch_of(order: SpeechTrainOrder) -> tuple[dict[Bucket, int], float]:
   """An epoch's batches of every shape, and its seconds of audio."""
-  counts = dict.fromkeys(plan.buckets, 0)
+  counts = dict.fromkeys(order.buckets, 0)
   frames = 0
-  for step in range(plan.steps_per_epoch):
-    rows = plan.rows(step)
+  for step in range(order.steps_per_epoch):
+    rows = order.rows(step)
     counts[rows.bucket] += 1
     frames += int(rows.items.frames.sum())
   return counts, frames / _FRAMES_PER_SECOND
@@ -116,14 +116,14 @@ def main(argv: list[str]) -> None:
   ex = speech_step.make_experiment(model)
   epochs, steps = {}, {}
   for name, count in (('longest', 1), ('buckets', args.count)):
-    plan = make_plan(
+    order = make_order(
       seconds, Bucketing(count=count, batch_seconds=args.batch_seconds)
     )
-    counts, audio = epochs[name] = epoch_of(plan)
+    counts, audio = epochs[name] = epoch_of(order)
     shapes = ', '.join(f'{b.rows}x{b.frames}' for b in counts)
     print(
       f'{name}: {len(counts)} shapes (rows x frames) {shapes}; '
-      f'{plan.padding_share():.1%} padding, {plan.steps_per_epoch} steps an '
+      f'{order.padding_share():.1%} padding, {order.steps_per_epoch} steps an '
       'epoch',
       flush=True,
     )

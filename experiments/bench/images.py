@@ -20,7 +20,8 @@ from absl import flags
 from experiments.bench.torch_peer import Peer
 from recog_jax.data import pipeline
 from recog_jax.data.image.augment import make_augment
-from recog_jax.data.image.order import TrainPlan
+from recog_jax.data.image.batch import MakeBatch
+from recog_jax.data.image.order import TrainOrder
 from recog_jax.data.sources.image_folder import image_folder
 from recog_jax.errors import UserError
 
@@ -75,9 +76,9 @@ class Ours:
 
   def __init__(self, folder: Path, split: str, workers: int):
     records = image_folder(root=folder).records(split)
-    make = pipeline.MakeBatch(
+    make = MakeBatch(
       records=records,
-      plan=TrainPlan(len(records), _BATCH_SIZE, 0),
+      order=TrainOrder(len(records), _BATCH_SIZE, 0),
       augment=make_augment(_AUGMENT),
       rows=np.arange(_BATCH_SIZE),
     )

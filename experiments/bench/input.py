@@ -32,7 +32,8 @@ from experiments.bench import images as image_files
 from experiments.bench.torch_peer import Peer
 from recog_jax.data import pipeline
 from recog_jax.data.image.augment import make_augment
-from recog_jax.data.image.order import TrainPlan
+from recog_jax.data.image.batch import MakeBatch
+from recog_jax.data.image.order import TrainOrder
 from recog_jax.data.image.records import ArrayRecords, Info
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import registry
@@ -80,9 +81,9 @@ class Ours:
     self._preprocess = jax.jit(
       lambda batch: self._task.preprocess(batch, None, train=True)
     )
-    self._make = pipeline.MakeBatch(
+    self._make = MakeBatch(
       records=records,
-      plan=TrainPlan(len(records), _BATCH_SIZE, 0),
+      order=TrainOrder(len(records), _BATCH_SIZE, 0),
       augment=make_augment(_AUGMENT),
       rows=mesh_lib.local_rows(self._mesh, _BATCH_SIZE),
     )

@@ -48,7 +48,8 @@ def _show_images(
 
   from experiments.show_batch import images as sheet
   from recog_jax.data.image.augment import make_augment
-  from recog_jax.data.image.order import Slice, split_bounds
+  from recog_jax.data.image.subset import Slice
+  from recog_jax.data.splits import split_bounds
   from recog_jax.engine import registry
 
   source = registry.build('source', config.data.source, data_dir=data_dir)

@@ -305,8 +305,8 @@ def _probe(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _ShownPlan:
-  """The same utterances each epoch, which is one step; see `SpeechTrainPlan`.
+class _ShownOrder:
+  """The same utterances each epoch, which is one step; see `SpeechTrainOrder`.
 
   Speeds are drawn as training draws them.
   """
@@ -350,7 +350,7 @@ def config_rows(
   evaluation = _plain_batch(chosen, info, normaliser, min(*speeds, 1.0), seed)
   train = dataclasses.replace(
     evaluation,
-    plan=dataclasses.replace(evaluation.plan, speeds=speeds),
+    order=dataclasses.replace(evaluation.order, speeds=speeds),
     augment=augment.make_audio_augment(specs, rate, data_dir),
   )
   ops = [f'speed {", ".join(f"{s:g}" for s in speeds)}'] * (len(speeds) > 1)
@@ -375,7 +375,7 @@ def _plain_batch(
   return MakeSpeechBatch(
     records=chosen.records,
     first=0,
-    plan=_ShownPlan(chosen, (1.0,), seed, Bucket(b, frames, tokens)),
+    order=_ShownOrder(chosen, (1.0,), seed, Bucket(b, frames, tokens)),
     encoded=encoded,
     features=features,
     normaliser=normaliser,
@@ -398,7 +398,7 @@ def _seen(
   """
   batch = make(epoch)
   sounds = dataclasses.replace(make, deliver='waveform')(epoch)
-  shown = make.plan.rows(epoch, np.arange)
+  shown = make.order.rows(epoch, np.arange)
   draws = Draws(make.seed, shown.epoch, shown.index, epoch / make.total_steps)
   lens, inputs = batch['input_len'], batch['inputs']
   probes = _probe(specs, inputs.shape, lens, draws, make.features.hop_s)

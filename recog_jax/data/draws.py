@@ -83,3 +83,22 @@ class Draws:
     unit = self.uniform(name, (2, *shape)).astype(np.float64)
     radius = np.sqrt(-2.0 * np.log1p(-unit[:, 0]))
     return (radius * np.cos(2.0 * np.pi * unit[:, 1])).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class ScopedDraws(Draws):
+  """Draws of one op of a chain: independent of the other ops' draws.
+
+  Attributes:
+    scope: goes before the name of every draw.
+  """
+
+  scope: str = ''
+
+  def bits(self, name: str, shape: tuple[int, ...] = ()) -> np.ndarray:
+    return super().bits(f'{self.scope}/{name}', shape)
+
+
+def scoped(draws: Draws, scope: str) -> ScopedDraws:
+  """The same rows' draws under another scope."""
+  return ScopedDraws(**{**vars(draws), 'scope': scope})

@@ -4,7 +4,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recog_jax.data.image.base import check
 from recog_jax.errors import UserError, unknown_name
 
 
@@ -50,3 +49,9 @@ def make_op(
     return table[name](**keys, **more)
   except (TypeError, ValueError) as error:
     raise UserError(f'augmentation {name} with {keys}: {error}') from error
+
+
+def check(condition: bool, op: str, message: str) -> None:
+  """Raises a UserError that names the op unless the condition holds."""
+  if not condition:
+    raise UserError(f'augmentation {op}: {message}')

@@ -23,10 +23,6 @@ import grain
 import numpy as np
 from grain.python import SharedMemoryArray
 
-from recog_jax.data.draws import Draws
-from recog_jax.data.image.augment import Chain
-from recog_jax.data.image.order import EvalPlan, TrainPlan
-from recog_jax.data.image.records import Records
 from recog_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -62,16 +58,7 @@ class Maker(Protocol):
   def __call__(self, element: int) -> Batch: ...
 
 
-def take_for(
-  records: Records, augment: Chain, ids: np.ndarray
-) -> dict[str, Any]:
-  """Records for a chain of ops: as files, where it says what to decode."""
-  if augment.from_files and not records.in_memory:
-    return records.encoded(ids)
-  return records.take(ids)
-
-
-class _Shared:
+class Shared:
   """Makes arrays that grain hands to the main process without a copy."""
 
   def __init__(self):
@@ -87,75 +74,9 @@ class _Shared:
       array.shm.unlink()
 
 
-@dataclasses.dataclass(frozen=True)
-class MakeBatch:
-  """A `Maker` of images.
-
-  Attributes:
-    records: the split.
-    plan: which records a step sees.
-    augment: what is done to the images.
-    rows: int `k`, the rows of the global batch that this process loads.
-    chunks: elements per step.
-    start_step: the step of element 0.
-    total_steps: the run's length, for augmentation that depends on progress.
-    seed: of the augmentation's draws.
-  """
-
-  records: Records
-  plan: TrainPlan | EvalPlan
-  augment: Chain
-  rows: np.ndarray
-  chunks: int = 1
-  start_step: int = 0
-  total_steps: int = 1
-  seed: int = 0
-
-  @property
-  def in_memory(self) -> bool:
-    return self.records.in_memory
-
-  @property
-  def most_rows(self) -> int:
-    return len(self.rows)
-
-  @property
-  def step_bytes(self) -> int:
-    return len(self.rows) * 3 * 224 * 224  # A guess that is safe.
-
-  def __call__(self, element: int) -> Batch:
-    step, chunk = divmod(int(element), self.chunks)
-    step += self.start_step
-    rows = np.array_split(self.rows, self.chunks)[chunk]
-    plan = self.plan.rows(step, rows)
-    draws = Draws(self.seed, plan.epoch, plan.index, step / self.total_steps)
-    taken = take_for(self.records, self.augment, plan.index)
-    images = self._augmented(taken['image'], draws)
-    if isinstance(images, list):
-      shapes = sorted({image.shape for image in images})
-      if len(shapes) > 1:
-        raise UserError(
-          f'images of one batch have different shapes ({shapes[0]}, '
-          f'{shapes[1]}): put random_resized_crop into config.data.augment '
-          'and resize_center_crop into config.data.augment_eval'
-        )
-      images = np.stack(images)
-    return {
-      'inputs': images,
-      'targets': taken['label'],
-      'index': plan.index.astype(np.int32),
-      'valid': plan.valid,
-    }
-
-  def _augmented(self, images: Any, draws: Draws) -> Any:
-    if not _is_worker:
-      return self.augment(images, draws)
-    shared = _Shared()
-    try:
-      return self.augment(images, draws, shared)
-    except BaseException:
-      shared.drop()
-      raise
+def is_worker() -> bool:
+  """Whether this process decodes for another."""
+  return _is_worker
 
 
 def _join(parts: list[Batch]) -> Batch:

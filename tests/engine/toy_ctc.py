@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from recog_jax.data.image.order import EvalPlan, TrainPlan
+from recog_jax.data.image.order import EvalOrder, TrainOrder
 
 BLANK, SYMBOLS, FRAMES, LONGEST = 0, 4, 12, 4
 
@@ -30,15 +30,15 @@ class SequenceData:
   def __init__(self, batch_size=16, seed=0):
     self.batch_size, self.eval_batch_size = batch_size, 16
     self.batch_sizes = (batch_size,)
-    self._plan = TrainPlan(self.size('train'), batch_size, seed)
-    self.steps_per_epoch = self._plan.steps_per_epoch
+    self._order = TrainOrder(self.size('train'), batch_size, seed)
+    self.steps_per_epoch = self._order.steps_per_epoch
     self.arrays = {s: _make(self.size(s), i) for i, s in enumerate(self.splits)}
 
   def size(self, split):
     return {'train': 128, 'val': 24, 'test': 24}[split]
 
   def fingerprint(self):
-    return self._plan.fingerprint()
+    return self._order.fingerprint()
 
   def describe(self, workdir):
     del workdir
@@ -54,17 +54,17 @@ class SequenceData:
     del total_steps
     rows = local_rows(self.batch_size)
     yield (
-      self._batch('train', self._plan.rows(step, rows))
+      self._batch('train', self._order.rows(step, rows))
       for step in range(start_step, stop_step)
     )
 
   @contextlib.contextmanager
   def evaluation(self, split, local_rows, batch_size):
-    plan = EvalPlan(self.size(split), batch_size)
+    order = EvalOrder(self.size(split), batch_size)
     rows = local_rows(batch_size)
     yield (
-      self._batch(split, plan.rows(step, rows))
-      for step in range(plan.num_batches)
+      self._batch(split, order.rows(step, rows))
+      for step in range(order.num_batches)
     )
 
   def lookup(self, split):

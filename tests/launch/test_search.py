@@ -6,7 +6,8 @@ import types
 
 import pytest
 
-from launch import backends, local, search, space, store, sweep
+from launch import local, search, space, store, sweep
+from launch.job import Job
 from recog_jax.errors import UserError
 from tests.launch import fakes
 
@@ -30,7 +31,7 @@ def job(root, seed=0, **options):
   for name, value in options.items():
     setattr(module, name, value)
   found = sweep.Sweep('some', module, fakes.trials([0]))
-  return backends.Job(found, store.root(str(root)))
+  return Job(found, store.root(str(root)))
 
 
 def rows(root):

@@ -6,7 +6,8 @@ import types
 import pytest
 import yaml
 
-from launch import backends, skypilot, store, sweep
+from launch import skypilot, store, sweep
+from launch.job import Job
 from recog_jax.errors import UserError
 from tests.launch import fakes
 
@@ -26,7 +27,7 @@ def home(tmp_path, monkeypatch):
 def job(url='gs://bucket/lr', seeds=(0, 1), **options):
   module = types.ModuleType('some_sweep')
   found = sweep.Sweep('some', module, fakes.trials(seeds))
-  return backends.Job(found, store.root(url), **options)
+  return Job(found, store.root(url), **options)
 
 
 def test_a_pod_with_spot():

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from launch import backends, slurm, store, sweep
+from launch import slurm, store, sweep
+from launch.job import Job
 from recog_jax.errors import UserError
 from tests.launch import fakes
 
@@ -30,7 +31,7 @@ _NEEDS = {'partition': 'gpu', 'time': 240, 'gpus_per_node': 4}
 def job(root, seeds=range(3), **options):
   module = types.ModuleType('some_sweep')
   found = sweep.Sweep('some', module, fakes.trials(seeds))
-  return backends.Job(found, store.root(str(root)), **options)
+  return Job(found, store.root(str(root)), **options)
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ import functools
 import cv2
 import numpy as np
 
-from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import check, one_shape, planes, scoped
+from recog_jax.data.draws import Draws, scoped
+from recog_jax.data.image.base import one_shape, planes
+from recog_jax.data.ops import check
 
 _BORDERS = {
   'constant': cv2.BORDER_CONSTANT,

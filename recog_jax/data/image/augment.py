@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from recog_jax.data import ops
-from recog_jax.data.draws import Draws
+from recog_jax.data.draws import Draws, scoped
 from recog_jax.data.image.affine import (
   Move,
   Rotation,
@@ -22,7 +22,7 @@ from recog_jax.data.image.affine import (
   Translation,
   Warp,
 )
-from recog_jax.data.image.base import Images, scoped
+from recog_jax.data.image.base import Images
 from recog_jax.data.image.colour import ColourJitter
 from recog_jax.data.image.erase import RandomErasing
 from recog_jax.data.image.geometry import (

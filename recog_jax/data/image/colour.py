@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import check, one_shape
+from recog_jax.data.image.base import one_shape
+from recog_jax.data.ops import check
 
 _VALUES = np.arange(256, dtype=np.float64)
 # ITU-R 601-2, as PIL's and OpenCV's conversions to grey.

@@ -1,4 +1,4 @@
-"""Image data of an experiment: splits, plans and augmentation of a source."""
+"""Image data of an experiment: splits, orders and augmentation of a source."""
 
 import contextlib
 import dataclasses
@@ -12,15 +12,11 @@ import numpy as np
 from recog_jax.data import pipeline
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
-from recog_jax.data.image.order import (
-  EvalPlan,
-  Slice,
-  TrainPlan,
-  check_splits,
-  split_bounds,
-)
+from recog_jax.data.image.batch import MakeBatch, take_for
+from recog_jax.data.image.order import EvalOrder, TrainOrder
 from recog_jax.data.image.records import Source
-from recog_jax.data.image.subset import choose, chosen_info
+from recog_jax.data.image.subset import Slice, choose, chosen_info
+from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import unknown_name
 
 
@@ -87,8 +83,8 @@ class ImageData:
     self._augment = make_augment(augment)
     self._augment_eval = make_augment(augment_eval)
     self._workers = workers
-    self._plan = TrainPlan(self.size('train'), batch_size, seed)
-    self.steps_per_epoch = self._plan.steps_per_epoch
+    self._order = TrainOrder(self.size('train'), batch_size, seed)
+    self.steps_per_epoch = self._order.steps_per_epoch
 
   @property
   def splits(self) -> list[str]:
@@ -134,7 +130,7 @@ class ImageData:
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""
     return {
-      'plan': self._plan.fingerprint(),
+      'plan': self._order.fingerprint(),
       'source': self._source.fingerprint(),
       'splits': self._splits,
       **self._chosen(),
@@ -163,9 +159,9 @@ class ImageData:
     total_steps: int,
   ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
     """Local training batches of steps [start_step, stop_step)."""
-    make = pipeline.MakeBatch(
+    make = MakeBatch(
       records=self._records('train'),
-      plan=self._plan,
+      order=self._order,
       augment=self._augment,
       rows=local_rows(self.batch_size),
       start_step=start_step,
@@ -180,14 +176,14 @@ class ImageData:
     self, split: str, local_rows: pipeline.LocalRows, batch_size: int
   ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
     """Local batches that cover a split once; the last one is padded."""
-    plan = EvalPlan(self.size(split), batch_size)
-    make = pipeline.MakeBatch(
+    order = EvalOrder(self.size(split), batch_size)
+    make = MakeBatch(
       records=self._records(split),
-      plan=plan,
+      order=order,
       augment=self._augment_eval,
       rows=local_rows(batch_size),
     )
-    with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
+    with pipeline.batches(make, order.num_batches, self._workers) as iterator:
       yield iterator
 
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
@@ -196,7 +192,7 @@ class ImageData:
 
     def take(ids: np.ndarray) -> dict[str, Any]:
       ids = np.asarray(ids, np.int64)
-      taken = pipeline.take_for(records, augment, ids)
+      taken = take_for(records, augment, ids)
       draws = Draws(0, np.zeros_like(ids), ids)
       return {**taken, 'image': augment(taken['image'], draws)}
 

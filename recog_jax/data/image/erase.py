@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import check, one_shape
+from recog_jax.data.image.base import one_shape
+from recog_jax.data.ops import check
 
 # As torchvision: an image in which no rectangle fitted so often stays whole.
 _TRIES = 10

@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import Image, Images, check, one_shape, planes
+from recog_jax.data.image.base import Image, Images, one_shape, planes
 from recog_jax.data.image.picture import Box, part
 from recog_jax.data.image.resize import resized
+from recog_jax.data.ops import check
 
 # (shape, dtype) -> array, for the images of a batch.
 Empty = Callable[..., np.ndarray]

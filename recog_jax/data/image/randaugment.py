@@ -15,7 +15,8 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import colour
 from recog_jax.data.image.affine import warp
-from recog_jax.data.image.base import check, one_shape
+from recog_jax.data.image.base import one_shape
+from recog_jax.data.ops import check
 
 _VALUES = np.arange(256)
 # What lies outside a moved image.

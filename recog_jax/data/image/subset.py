@@ -1,4 +1,4 @@
-"""Some classes of a data set, or some examples of each."""
+"""Some records of a split: a slice, some classes, some examples of each."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,13 +6,58 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.image.order import View
 from recog_jax.data.image.records import Info, Records
 from recog_jax.errors import UserError, unknown_name
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen(View):
+class Subset:
+  """Some records of another split, numbered from 0.
+
+  Attributes:
+    base: the other split.
+  """
+
+  base: Records
+
+  @property
+  def in_memory(self) -> bool:
+    return self.base.in_memory
+
+  @property
+  def uniform(self) -> bool:
+    return self.base.uniform
+
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    """Where int64 `k` records are in `base`."""
+    raise NotImplementedError
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.take(self.numbers(np.asarray(ids, np.int64)))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.encoded(self.numbers(np.asarray(ids, np.int64)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Slice(Subset):
+  """Records `start` to `stop`."""
+
+  start: int
+  stop: int
+
+  def __len__(self) -> int:
+    return self.stop - self.start
+
+  def numbers(self, ids: np.ndarray) -> np.ndarray:
+    return ids + self.start
+
+  def labels(self) -> np.ndarray:
+    return self.base.labels()[self.start : self.stop]
+
+
+@dataclasses.dataclass(frozen=True)
+class Chosen(Subset):
   """Some records of a split, with labels of their own.
 
   Attributes:

@@ -15,9 +15,9 @@ import numpy as np
 import tqdm
 
 from recog_jax.data import cache
-from recog_jax.data.image.order import split_bounds
 from recog_jax.data.sources.speech_listing import read_lines
 from recog_jax.data.speech.records import SpeechRecords, SpeechSource
+from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
 from recog_jax.features import extract
 from recog_jax.text.normalize import normalize

@@ -17,6 +17,7 @@ import numpy as np
 
 from recog_jax.data import cache
 from recog_jax.data.image import records as base
+from recog_jax.data.image.cache import decode_once
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.image.picture import Picture
 from recog_jax.errors import UserError, unknown_name
@@ -112,7 +113,7 @@ class ImageFolder:
     times = [listing.path(i).stat().st_mtime_ns for i in range(len(listing))]
     times = hashlib.sha256(np.array(times).tobytes()).hexdigest()
     key = f'{listing.fingerprint()}|{self.info}|{times}'
-    return cache.decode_once(records, name=self.info.name, split=split, key=key)
+    return decode_once(records, name=self.info.name, split=split, key=key)
 
   def fingerprint(self) -> str:
     parts = [f'{k} {v.fingerprint()}' for k, v in sorted(self._splits.items())]

@@ -22,6 +22,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
 from recog_jax.data.image import records as base
+from recog_jax.data.image.cache import decode_once
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.image.picture import Picture
 from recog_jax.errors import UserError, unknown_name
@@ -124,7 +125,7 @@ class Tfds:
     if sizes[split] * math.prod(self.info.shape) > cache.SIZE_LIMIT:
       return records
     key = f'{self.fingerprint()}|{self._keys}|{times}'
-    return cache.decode_once(records, name=self.info.name, split=split, key=key)
+    return decode_once(records, name=self.info.name, split=split, key=key)
 
   def fingerprint(self) -> str:
     files = [(p.name, p.stat().st_size) for p in self._files(self.sizes())]

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import soxr
 
-from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import scoped
+from recog_jax.data.draws import Draws, scoped
 from recog_jax.data.ops import make_op
 from recog_jax.data.speech.codecs import resampled_length
 from recog_jax.data.speech.spec_augment import SpecAugment
@@ -70,7 +69,7 @@ def perturb_speed(wave: np.ndarray, factor: float) -> np.ndarray:
     raise UserError(f'a speed of {factor} is outside of [0.1, 10]')
   length = perturbed_len(len(wave), factor)
   out = soxr.resample(np.asarray(wave, np.float32), steps, _STEPS)
-  # soxr rounds as we do; were it otherwise, the data plan would be wrong.
+  # soxr rounds as we do; were it otherwise, the buckets would be wrong.
   return np.pad(out, (0, max(0, length - len(out))))[:length]
 
 

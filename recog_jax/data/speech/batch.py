@@ -90,7 +90,7 @@ class MakeSpeechBatch:
   Attributes:
     records: of the official split.
     first: number of its record that is record 0 here.
-    plan: which items a step sees.
+    order: which items a step sees.
     encoded: target tokens.
     features: waveforms to frames.
     normaliser: applied to features; None: they are as they are.
@@ -106,7 +106,7 @@ class MakeSpeechBatch:
 
   records: Any
   first: int
-  plan: Any
+  order: Any
   encoded: Encoded
   features: Any
   normaliser: Normaliser | None
@@ -138,7 +138,7 @@ class MakeSpeechBatch:
   def __call__(self, element: int) -> Batch:
     step, chunk = divmod(int(element), self.chunks)
     step += self.start_step
-    rows = self.plan.rows(step, self._chooser(chunk))
+    rows = self.order.rows(step, self._chooser(chunk))
     progress = step / self.total_steps
     draws = [
       Draws(self.seed, rows.epoch, rows.index, progress, view)

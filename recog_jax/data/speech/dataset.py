@@ -1,4 +1,4 @@
-"""Speech data of an experiment: text, plans, features and augmentation."""
+"""Speech data of an experiment: text, orders, features and augmentation."""
 
 import collections
 import contextlib
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data import pipeline
-from recog_jax.data.image.order import check_splits, split_bounds
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
 from recog_jax.data.speech.buckets import Bucketing
@@ -24,8 +23,9 @@ from recog_jax.data.speech.items import (
   eval_items,
   exclude,
 )
-from recog_jax.data.speech.order import SpeechEvalPlan, SpeechTrainPlan
+from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.records import SpeechSource
+from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
 from recog_jax.text.normalize import normalize
@@ -234,9 +234,9 @@ class SpeechData:
     return found
 
   @functools.cached_property
-  def _plan(self) -> SpeechTrainPlan:
+  def _order(self) -> SpeechTrainOrder:
     corpus = self._opened('train').corpus
-    return SpeechTrainPlan(
+    return SpeechTrainOrder(
       corpus=corpus,
       records=self.excluded.usable(len(corpus.num_samples)),
       bucketing=self._buckets,
@@ -260,24 +260,24 @@ class SpeechData:
   @property
   def batch_size(self) -> float:
     """Mean rows of a training batch."""
-    return self._plan.batch_size
+    return self._order.batch_size
 
   @property
   def batch_sizes(self) -> tuple[int, ...]:
-    return tuple(sorted({b.rows for b in self._plan.buckets}))
+    return tuple(sorted({b.rows for b in self._order.buckets}))
 
   @property
   def steps_per_epoch(self) -> float:
-    return self._plan.steps_per_epoch
+    return self._order.steps_per_epoch
 
   def batch_kinds(self) -> list[tuple[int, int, float]]:
     """For each batch shape a step that has it, its rows, its steps an epoch."""
-    return self._plan.kinds()
+    return self._order.kinds()
 
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""
     return {
-      'plan': self._plan.fingerprint(),
+      'plan': self._order.fingerprint(),
       'source': self._source.fingerprint(),
       'splits': self._splits,
       'tokenizer': self._tokenizer.fingerprint(),
@@ -285,15 +285,15 @@ class SpeechData:
 
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""
-    plan, opened = self._plan, self._opened('train')
-    shapes = ', '.join(f'{b.rows}x{b.frames}' for b in plan.buckets)
-    hours = int(opened.corpus.num_samples[plan.records].sum()) / (
+    order, opened = self._order, self._opened('train')
+    shapes = ', '.join(f'{b.rows}x{b.frames}' for b in order.buckets)
+    hours = int(opened.corpus.num_samples[order.records].sum()) / (
       self._source.info.sample_rate * 3600
     )
     lines = [
-      f'{len(plan.records)} utterances, {hours:.2f} h; {len(plan.buckets)} '
-      f'batch shapes (rows x frames) {shapes}; {plan.padding_share():.1%} of '
-      f'frames are padding; {plan.steps_per_epoch} steps an epoch'
+      f'{len(order.records)} utterances, {hours:.2f} h; {len(order.buckets)} '
+      f'batch shapes (rows x frames) {shapes}; {order.padding_share():.1%} of '
+      f'frames are padding; {order.steps_per_epoch} steps an epoch'
     ]
     reasons = _reasons(self.excluded)
     if reasons:
@@ -322,7 +322,7 @@ class SpeechData:
   ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
     """Local training batches of steps [start_step, stop_step)."""
     make = dataclasses.replace(
-      self._make('train', self._plan, self.batch_sizes, local_rows),
+      self._make('train', self._order, self.batch_sizes, local_rows),
       augment=self._augment,
       views=self._views,
       start_step=start_step,
@@ -337,15 +337,15 @@ class SpeechData:
     self, split: str, local_rows: pipeline.LocalRows, batch_size: int
   ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
     """Local batches that cover a split once, by length."""
-    plan = SpeechEvalPlan(self._items(split), batch_size, self._buckets)
-    make = self._make(split, plan, (batch_size,), local_rows)
-    with pipeline.batches(make, plan.num_batches, self._workers) as iterator:
+    order = SpeechEvalOrder(self._items(split), batch_size, self._buckets)
+    make = self._make(split, order, (batch_size,), local_rows)
+    with pipeline.batches(make, order.num_batches, self._workers) as iterator:
       yield iterator
 
   def _make(
     self,
     split: str,
-    plan: Any,
+    order: Any,
     sizes: Sequence[int],
     local_rows: pipeline.LocalRows,
   ) -> MakeSpeechBatch:
@@ -353,7 +353,7 @@ class SpeechData:
     return MakeSpeechBatch(
       records=opened.records,
       first=opened.start,
-      plan=plan,
+      order=order,
       encoded=opened.encoded,
       features=self._features,
       normaliser=self._normaliser,
@@ -400,7 +400,7 @@ class _Split:
 
 def _copy(data: SpeechData) -> SpeechData:
   new = object.__new__(SpeechData)
-  cached = {'_plan', 'excluded'}
+  cached = {'_order', 'excluded'}
   new.__dict__ = {k: v for k, v in data.__dict__.items() if k not in cached}
   return new
 

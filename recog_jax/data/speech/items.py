@@ -61,7 +61,7 @@ class Join:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
-  """What the plans know of a split's records: lengths, no audio.
+  """What an order knows of a split's records: lengths, no audio.
 
   Attributes:
     num_samples: int64 `n`.

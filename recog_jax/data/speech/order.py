@@ -42,7 +42,7 @@ class Rows:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SpeechTrainPlan:
+class SpeechTrainOrder:
   """Batches of training: every record about once an epoch.
 
   An epoch has a whole and constant number of steps. What does not fill a batch
@@ -240,7 +240,7 @@ class SpeechTrainPlan:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class SpeechEvalPlan:
+class SpeechEvalOrder:
   """Every item once, shortest first; a bucket's last batch is padded."""
 
   items: Items

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import check
+from recog_jax.data.ops import check
 
 # Table 1 of Park et al. 2019 (arXiv 1904.08779), and the policy of Park et al.
 # 2020 (arXiv 1912.05533) whose time masks follow the utterance's length.

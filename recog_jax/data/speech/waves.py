@@ -12,7 +12,7 @@ import numpy as np
 import scipy.signal
 
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.base import check
+from recog_jax.data.ops import check
 from recog_jax.data.speech import codecs
 from recog_jax.errors import UserError
 

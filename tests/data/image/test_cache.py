@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from recog_jax.data import cache
+from recog_jax.data.image import cache
 from recog_jax.data.sources.tfds import tfds
 from tests.data.toy_set import random_images, take_all, write_set
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recog_jax.data.image import dataset
-from recog_jax.data.image.order import Slice
+from recog_jax.data.image.subset import Slice
 from recog_jax.data.sources import image_folder as folder_lib
 from recog_jax.data.sources import tfds as tfds_lib
 from recog_jax.data.sources.digits import digits

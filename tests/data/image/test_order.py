@@ -3,25 +3,21 @@
 import numpy as np
 import pytest
 
-from recog_jax.data.image.order import (
-  EvalPlan,
-  TrainPlan,
-  check_splits,
-  split_bounds,
-)
+from recog_jax.data.image.order import EvalOrder, TrainOrder
+from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError
 
 SIZES = {'train': 1000, 'test': 100}
 
 
-def _stream(plan: TrainPlan, steps: int) -> np.ndarray:
-  rows = np.arange(plan.batch_size)
-  return np.concatenate([plan.rows(s, rows).index for s in range(steps)])
+def _stream(order: TrainOrder, steps: int) -> np.ndarray:
+  rows = np.arange(order.batch_size)
+  return np.concatenate([order.rows(s, rows).index for s in range(steps)])
 
 
 def test_every_record_once_an_epoch_across_batch_ends():
-  plan = TrainPlan(num_records=50, batch_size=16, seed=3)
-  index = _stream(plan, 25)  # 8 epochs, exactly
+  order = TrainOrder(num_records=50, batch_size=16, seed=3)
+  index = _stream(order, 25)  # 8 epochs, exactly
   epochs = index.reshape(8, 50)
   for epoch in epochs:
     assert sorted(epoch) == list(range(50))
@@ -29,34 +25,34 @@ def test_every_record_once_an_epoch_across_batch_ends():
 
 
 def test_epoch_counts_how_often_a_record_was_seen():
-  plan = TrainPlan(num_records=10, batch_size=4, seed=0)
-  rows = plan.rows(2, np.arange(4))  # positions 8..11
+  order = TrainOrder(num_records=10, batch_size=4, seed=0)
+  rows = order.rows(2, np.arange(4))  # positions 8..11
   np.testing.assert_array_equal(rows.epoch, [0, 0, 1, 1])
 
 
 def test_rows_of_processes_join_to_the_global_batch():
-  plan = TrainPlan(num_records=77, batch_size=8, seed=1)
-  whole = plan.rows(5, np.arange(8)).index
-  parts = [plan.rows(5, np.arange(i, 8, 2)).index for i in range(2)]
+  order = TrainOrder(num_records=77, batch_size=8, seed=1)
+  whole = order.rows(5, np.arange(8)).index
+  parts = [order.rows(5, np.arange(i, 8, 2)).index for i in range(2)]
   np.testing.assert_array_equal(whole[0::2], parts[0])
   np.testing.assert_array_equal(whole[1::2], parts[1])
 
 
 def test_seed_changes_the_order_and_repeats_it():
-  one = _stream(TrainPlan(500, 50, 1), 10)
-  np.testing.assert_array_equal(one, _stream(TrainPlan(500, 50, 1), 10))
-  assert (one != _stream(TrainPlan(500, 50, 2), 10)).mean() > 0.9
+  one = _stream(TrainOrder(500, 50, 1), 10)
+  np.testing.assert_array_equal(one, _stream(TrainOrder(500, 50, 1), 10))
+  assert (one != _stream(TrainOrder(500, 50, 2), 10)).mean() > 0.9
 
 
 def test_order_mixes_far_records():
-  index = _stream(TrainPlan(10_000, 100, 0), 1)
+  index = _stream(TrainOrder(10_000, 100, 0), 1)
   assert index.min() < 1000 < 9000 < index.max()
   assert abs(np.corrcoef(np.arange(100), index)[0, 1]) < 0.35
 
 
 def test_evaluation_covers_each_record_once_and_pads_the_last_batch():
-  plan = EvalPlan(num_records=10, batch_size=4)
-  rows = [plan.rows(s, np.arange(4)) for s in range(plan.num_batches)]
+  order = EvalOrder(num_records=10, batch_size=4)
+  rows = [order.rows(s, np.arange(4)) for s in range(order.num_batches)]
   index = np.concatenate([r.index[r.valid] for r in rows])
   np.testing.assert_array_equal(index, np.arange(10))
   assert [int(r.valid.sum()) for r in rows] == [4, 4, 2]

@@ -15,10 +15,12 @@ from recog_jax.data import pipeline
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import picture as picture_lib
 from recog_jax.data.image.augment import make_augment
+from recog_jax.data.image.batch import MakeBatch
 from recog_jax.data.image.codecs import decode_image, jpeg_size
-from recog_jax.data.image.order import Slice, TrainPlan
+from recog_jax.data.image.order import TrainOrder
 from recog_jax.data.image.picture import Picture, part, reduction
 from recog_jax.data.image.resize import resized
+from recog_jax.data.image.subset import Slice
 from recog_jax.data.prepare.folder import prepare_folder
 from recog_jax.data.sources.image_folder import image_folder
 from recog_jax.data.sources.tfds import tfds
@@ -395,9 +397,9 @@ def test_array_records_are_as_the_folder(photos, tmp_path, monkeypatch):
 def test_workers_and_resuming_change_nothing(photos):
   flags.FLAGS.mark_as_parsed()
   records = image_folder(root=photos).records('train')
-  make = pipeline.MakeBatch(
+  make = MakeBatch(
     records=records,
-    plan=TrainPlan(len(records), 10, 3),
+    order=TrainOrder(len(records), 10, 3),
     augment=make_augment([CROP, FLIP]),
     rows=np.arange(10),
     total_steps=6,

@@ -1,4 +1,4 @@
-"""Items, buckets and plans of speech: steps are pure in (seed, step)."""
+"""Items, buckets and orders of speech: steps are pure in (seed, step)."""
 
 import dataclasses
 import itertools
@@ -15,7 +15,7 @@ from recog_jax.data.speech.items import (
   exclude,
   joined,
 )
-from recog_jax.data.speech.order import SpeechEvalPlan, SpeechTrainPlan
+from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.errors import UserError
 
 
@@ -39,7 +39,7 @@ def make_corpus(n=200, seed=0):
   )
 
 
-def make_plan(corpus=None, **keys):
+def make_order(corpus=None, **keys):
   corpus = corpus or make_corpus()
   keys = {
     'records': np.arange(len(corpus.num_samples)),
@@ -48,7 +48,7 @@ def make_plan(corpus=None, **keys):
     'frames_per_second': 100.0,
     **keys,
   }
-  return SpeechTrainPlan(corpus=corpus, **keys)
+  return SpeechTrainOrder(corpus=corpus, **keys)
 
 
 @pytest.mark.parametrize('count', [1, 2, 3])
@@ -79,10 +79,10 @@ def test_many_lengths_still_give_widths_that_hold_the_longest():
 
 
 def test_an_epoch_shows_every_record_and_batches_are_full():
-  plan = make_plan()
+  order = make_order()
   seen = []
-  for step in range(plan.steps_per_epoch):
-    rows = plan.rows(step)
+  for step in range(order.steps_per_epoch):
+    rows = order.rows(step)
     assert len(rows.index) == rows.bucket.rows
     assert (rows.items.frames <= rows.bucket.frames).all()
     assert (rows.items.tokens <= rows.bucket.tokens).all()
@@ -94,22 +94,22 @@ def test_an_epoch_shows_every_record_and_batches_are_full():
 
 
 def test_epochs_differ_and_each_step_is_a_function_of_its_number():
-  plan, again = make_plan(), make_plan()
-  later = plan.rows(plan.steps_per_epoch)
-  assert not np.array_equal(plan.rows(0).index, later.index)
-  np.testing.assert_array_equal(again.rows(7).index, plan.rows(7).index)
+  order, again = make_order(), make_order()
+  later = order.rows(order.steps_per_epoch)
+  assert not np.array_equal(order.rows(0).index, later.index)
+  np.testing.assert_array_equal(again.rows(7).index, order.rows(7).index)
   assert not np.array_equal(
-    make_plan(seed=4).rows(7).index, again.rows(7).index
+    make_order(seed=4).rows(7).index, again.rows(7).index
   )
-  assert make_plan(seed=4).fingerprint() != plan.fingerprint()
+  assert make_order(seed=4).fingerprint() != order.fingerprint()
 
 
 def test_rows_of_two_processes_are_those_of_one():
-  plan = make_plan(bucketing=Bucketing(count=3, batch_seconds=20.0))
+  order = make_order(bucketing=Bucketing(count=3, batch_seconds=20.0))
   for step in range(5):
-    whole = plan.rows(step)
+    whole = order.rows(step)
     halves = [
-      plan.rows(step, lambda b, i=i: np.array_split(np.arange(b), 2)[i])
+      order.rows(step, lambda b, i=i: np.array_split(np.arange(b), 2)[i])
       for i in range(2)
     ]
     np.testing.assert_array_equal(
@@ -120,10 +120,10 @@ def test_rows_of_two_processes_are_those_of_one():
 def test_joins_are_of_one_speaker_and_use_every_record():
   corpus = make_corpus()
   join = Join(low=1, high=5, sizes={'test': 60})
-  plan = make_plan(corpus, join=join)
+  order = make_order(corpus, join=join)
   sizes, used = [], []
-  for step in range(plan.steps_per_epoch):
-    rows = plan.rows(step)
+  for step in range(order.steps_per_epoch):
+    rows = order.rows(step)
     for parts in rows.items.parts:
       parts = parts[parts >= 0]
       assert len(set(corpus.group[parts])) == 1
@@ -151,12 +151,12 @@ def test_items_have_the_length_of_their_parts_at_their_speed():
 
 def test_buckets_hold_whatever_later_epochs_draw():
   join = Join(low=1, high=4, sizes={})
-  plan = make_plan(join=join, speeds=(0.9, 1.0, 1.1))
-  for step in range(0, 40 * plan.steps_per_epoch, 3):
-    rows = plan.rows(step)
+  order = make_order(join=join, speeds=(0.9, 1.0, 1.1))
+  for step in range(0, 40 * order.steps_per_epoch, 3):
+    rows = order.rows(step)
     assert (rows.items.frames <= rows.bucket.frames).all()
     assert (rows.items.tokens <= rows.bucket.tokens).all()
-  assert {len(plan.buckets)} == {4}
+  assert {len(order.buckets)} == {4}
 
 
 def test_strings_longer_than_any_surveyed_do_not_fill_a_batch():
@@ -167,30 +167,30 @@ def test_strings_longer_than_any_surveyed_do_not_fill_a_batch():
     corpus, num_samples=lengths, group=np.zeros(23, np.int64)
   )
   join = Join(low=1, high=5, sizes={})
-  plan = make_plan(
+  order = make_order(
     corpus, join=join, bucketing=Bucketing(count=2, batch_size=8)
   )
   too_long = 0
   for epoch in range(100):
-    items, batches = plan._batches(epoch)
-    too_long += (items.frames > plan.buckets[-1].frames).sum()
+    items, batches = order._batches(epoch)
+    too_long += (items.frames > order.buckets[-1].frames).sum()
     for k, rows in batches:
-      assert (items.frames[rows] <= plan.buckets[k].frames).all()
+      assert (items.frames[rows] <= order.buckets[k].frames).all()
   assert too_long  # Else this test tells nothing.
 
 
 def test_a_batch_of_seconds_has_fewer_rows_where_they_are_longer():
   bucketing = Bucketing(count=4, batch_seconds=30.0, rows_multiple=2)
-  plan = make_plan(bucketing=bucketing)
-  rows = [b.rows for b in plan.buckets]
+  order = make_order(bucketing=bucketing)
+  rows = [b.rows for b in order.buckets]
   assert rows == sorted(rows, reverse=True)
   assert all(r % 2 == 0 for r in rows)
-  assert all(b.rows * b.frames <= 3000 for b in plan.buckets)
+  assert all(b.rows * b.frames <= 3000 for b in order.buckets)
 
 
 def test_more_buckets_pad_less():
   shares = [
-    make_plan(bucketing=Bucketing(count=c, batch_size=8)).padding_share()
+    make_order(bucketing=Bucketing(count=c, batch_size=8)).padding_share()
     for c in (1, 2, 4, 8)
   ]
   assert shares == sorted(shares, reverse=True)
@@ -232,10 +232,10 @@ def test_what_cannot_be_trained_on_is_found():
 def test_evaluation_covers_every_item_once_in_few_shapes(rows):
   corpus = make_corpus()
   items = eval_items(corpus, None, 'test')
-  plan = SpeechEvalPlan(items, rows, Bucketing(count=3, batch_size=8))
+  order = SpeechEvalOrder(items, rows, Bucketing(count=3, batch_size=8))
   seen, shapes = [], set()
-  for step in range(plan.num_batches):
-    batch = plan.rows(step)
+  for step in range(order.num_batches):
+    batch = order.rows(step)
     assert len(batch.index) == rows
     shapes.add((batch.bucket.frames, batch.bucket.tokens))
     assert (batch.items.frames <= batch.bucket.frames).all()
@@ -258,9 +258,9 @@ def test_the_strings_of_a_test_are_fixed_and_use_records_alike():
 
 
 def test_a_plan_pickles_without_what_it_has_cached():
-  plan = make_plan()
-  before = plan.rows(5)
-  again = pickle.loads(pickle.dumps(plan))
+  order = make_order()
+  before = order.rows(5)
+  again = pickle.loads(pickle.dumps(order))
   np.testing.assert_array_equal(again.rows(5).index, before.index)
 
 

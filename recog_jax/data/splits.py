@@ -1,0 +1,71 @@
+"""Splits in TFDS's notation: which records are train, val and test."""
+
+import re
+
+from recog_jax.errors import UserError
+
+# Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
+_SAME = {'val': 'validation', 'validation': 'val'}
+
+
+_SPLIT = re.compile(r'^(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$')
+
+
+def split_bounds(spec: str, sizes: dict[str, int]) -> tuple[str, int, int]:
+  """Reads a split in TFDS's notation: `test`, `train[:45000]`, `train[90%:]`.
+
+  Args:
+    spec: the split as the config names it.
+    sizes: number of records of each official split.
+
+  Returns:
+    The official split's name, and the first and last-but-one record number.
+
+  Raises:
+    UserError: not that notation, no such split, or nothing left of it.
+  """
+  match = _SPLIT.match(spec)
+  if not match:
+    raise UserError(
+      f"split '{spec}' is not understood: write it like 'test', "
+      "'train[:45000]' or 'train[90%:]'"
+    )
+  name, start, stop = match.groups()
+  if name not in sizes:
+    name = _SAME.get(name, name)
+  if name not in sizes:
+    known = ', '.join(sorted(sizes))
+    raise UserError(f"the data set has no split '{name}': it has {known}")
+  size = sizes[name]
+
+  def place(bound: str | None, default: int) -> int:
+    if bound is None:
+      return default
+    if bound.endswith('%'):
+      value = round(size * int(bound[:-1]) / 100)
+    else:
+      value = int(bound)
+    return min(max(value + size if bound[0] == '-' else value, 0), size)
+
+  first, last = place(start, 0), place(stop, size)
+  if first >= last:
+    raise UserError(
+      f"split '{spec}' holds no record: '{name}' has {size} of them"
+    )
+  return name, first, last
+
+
+def check_splits(splits: dict[str, str], sizes: dict[str, int]) -> None:
+  """Refuses training records that are also evaluated on.
+
+  Raises:
+    UserError: two of the splits overlap.
+  """
+  bounds = {k: split_bounds(v, sizes) for k, v in splits.items()}
+  name, first, last = bounds['train']
+  for other, (base, start, stop) in bounds.items():
+    if other != 'train' and base == name and start < last and first < stop:
+      raise UserError(
+        f"splits.train='{splits['train']}' and splits.{other}="
+        f"'{splits[other]}' share records: cut them apart"
+      )
