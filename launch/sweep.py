@@ -17,12 +17,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from absl import flags
 from etils import epath
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from launch import store
 from recog_jax.engine import config as config_lib
+from recog_jax.engine import config_keys
 from recog_jax.errors import UserError, unknown_name
 
 _BACKENDS = ('skypilot', 'slurm')
@@ -198,26 +198,11 @@ def _effective(
 ) -> ConfigDict:
   """The config with its overrides, parsed as `recog_jax.main` will do it."""
   try:
-    plain = _plain(spec)
-    for key in overrides:
-      config_lib.check_key(plain, key)
+    config = _plain(spec).copy_and_resolve_references()
+    texts = {key: _word(value) for key, value in overrides.items()}
+    config_keys.apply_texts(config, texts)
   except UserError as error:
     raise UserError(f'{where} of the sweep: {error}') from error
-  except Exception as error:
-    raise UserError(
-      f'{spec} fails with {type(error).__name__}: {error}'
-    ) from error
-  argv = ['main', *_flags(spec, overrides)]
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file(
-    'config', None, flag_values=values, sys_argv=argv
-  )
-  try:
-    values(argv)
-  except Exception as error:
-    reason = str(error).strip().splitlines()[-1]
-    raise UserError(f'{where} of the sweep: {reason}') from error
-  config = values.config
   for key, wanted in overrides.items():
     taken = _at(config, key)
     if not _same(wanted, taken):
@@ -234,8 +219,10 @@ def _same(wanted: Any, taken: Any) -> bool:
   return config_lib.canonical(wanted) == config_lib.canonical(taken)
 
 
-def _at(config: ConfigDict, key: str) -> Any:
-  for part in key.split('.'):
+def _at(config: Any, key: str) -> Any:
+  for part in config_keys.split_path(key):
+    if isinstance(part, str) and part not in config:
+      return None  # Cleared.
     config = config[part]
   return config
 

@@ -1,8 +1,10 @@
 """How every command starts: flags, `--help`, and errors told in a sentence."""
 
 import contextlib
+import dataclasses
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from logging import CRITICAL, getLogger
@@ -25,6 +27,39 @@ _DISK_ERRORS = (
 )
 
 flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
+
+
+@dataclasses.dataclass
+class Given:
+  """The experiment that a command was called with.
+
+  Attributes:
+    spec: path of the config file, with its argument; None: no `--config`.
+    texts: {path: text} of the keys that the command line sets.
+    config: the config with them.
+    overrides: {path: value}.
+  """
+
+  spec: str | None = None
+  texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  config: ConfigDict | None = None
+  overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+given = Given()
+
+
+def define_config() -> None:
+  """The flags that every command which takes an experiment has."""
+  flags.DEFINE_string(
+    'config',
+    None,
+    'Config file, with :argument where it takes one; --config.KEY=VALUE sets a '
+    'key of it.',
+  )
+  flags.DEFINE_bool(
+    'keys', False, 'Print every key of --config that can be set, and end.'
+  )
 
 
 def define_data_dir() -> None:
@@ -61,11 +96,11 @@ def joined(
   """
   from recog_jax.engine import processes
 
-  given = flags.FLAGS
+  values = flags.FLAGS
   found = processes.find(
-    given.coordinator, given.num_processes, given.process_id
+    values.coordinator, values.num_processes, values.process_id
   )
-  return processes.joined(found, facts, stop, given.start_seconds)
+  return processes.joined(found, facts, stop, values.start_seconds)
 
 
 def command_flags() -> dict[str, Any]:
@@ -154,54 +189,60 @@ def _call(main: Callable[[], int | None]) -> None:
 
 def _parse(argv: Sequence[str]) -> list[str]:
   """absl's parser, with each of its errors in one sentence."""
+  given.texts, rest = _split_config(argv)
   try:
-    rest = flags.FLAGS(list(argv))
+    rest = flags.FLAGS(rest)
   except flags.UnrecognizedFlagError as error:
-    if error.flagname.startswith('config.'):
-      raise _config_error(argv, error) from error
     raise unknown_name('flag', error.flagname, _own_flags()) from error
   except UserError:
     raise
-  except Exception as error:  # Config files run when the flag is parsed.
-    raise _config_error(argv, error) from error
-  _check_config_file()
+  except Exception as error:
+    raise UserError(str(error).strip().splitlines()[-1]) from error
   if len(rest) > 1:
     raise UserError(
       f"'{rest[1]}' is not a flag: write it as --name=value; --help lists them"
     )
+  _read_config()
   return rest
 
 
-def _check_config_file() -> None:
-  """ml_collections keeps the error of a config file until its value is used."""
+def _split_config(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+  """The words that set keys of the config, {path: text}, and the others."""
+  texts, rest = {}, []
+  words = iter(argv)
+  for word in words:
+    match = re.match(r'--?(no)?config\.([^=]+)(=(.*))?$', word, re.DOTALL)
+    if not match:
+      rest.append(word)
+      continue
+    negated, path, equals, text = match.groups()
+    if not equals:
+      following = None if negated else next(words, None)
+      if following is not None and following.startswith('--'):
+        raise UserError(f'--config.{path} lacks its value: --config.{path}=...')
+      text = 'False' if negated else 'True' if following is None else following
+    texts[path] = text
+  return texts, rest
+
+
+def _read_config() -> None:
+  """The config of `--config`, with the keys that the command line sets."""
   if 'config' not in flags.FLAGS:
-    return  # `evaluate` reads that of the workdir.
-  value = flags.FLAGS.get_flag_value('config', None)
-  if value is not None and not isinstance(value, ConfigDict):
-    raise _config_error(sys.argv, ValueError('the config cannot be read'))
+    if given.texts:
+      raise UserError(
+        f"--config.{next(iter(given.texts))}: this command takes the workdir's "
+        'config as it is; --help lists what can be set'
+      )
+    return
+  given.spec = flags.FLAGS['config'].value
+  if given.spec is None:
+    if given.texts:
+      raise UserError('say which experiment the keys are of: --config=FILE')
+    return
+  from recog_jax.engine import config, config_keys
 
-
-def _config_error(argv: Sequence[str], error: Exception) -> UserError:
-  """Finds the sentence for a config file or an override that failed."""
-  from recog_jax.engine import config
-
-  spec = None
-  for i, word in enumerate(argv):
-    if word.startswith('--config='):
-      spec = word.split('=', 1)[1]
-    elif word == '--config' and i + 1 < len(argv):
-      spec = argv[i + 1]
-  if spec is None and not any(w.startswith('--config.') for w in argv):
-    return UserError(str(error).strip().splitlines()[-1])
-  try:
-    loaded = config.load(spec or '')
-    for word in argv:
-      if word.startswith('--config.'):
-        config.check_key(loaded, word[len('--config.') :].split('=', 1)[0])
-  except UserError as found:
-    return found
-  except Exception as found:
-    if '--debug' in argv:
-      raise
-    return UserError(f'{spec} fails with {type(found).__name__}: {found}')
-  return UserError(str(error).strip().splitlines()[-1])
+  given.config = config.load(given.spec)
+  given.overrides = config_keys.apply_texts(given.config, given.texts)
+  if flags.FLAGS.keys:
+    print(config_keys.listing(given.config))
+    sys.exit(0)

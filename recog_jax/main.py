@@ -7,18 +7,15 @@ Examples:
   python -m recog_jax.main --config=configs/resnet18_cifar10.py:tiny
 
 The same command again continues from the last checkpoint. SIGTERM and Ctrl-C
-save and exit. Every key of the config can be set: --config.optimizer.name=adam.
+save and exit. Every key of the config can be set, for example
+--config.optimizer.name=adam; --keys lists them, with what they mean.
 """
 
 from absl import flags
-from ml_collections import config_flags
 
 from recog_jax import cli, storage
 from recog_jax.engine import stopping
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config file, with :argument where it takes one.'
-)
 _WORKDIR = flags.DEFINE_string(
   'workdir',
   None,
@@ -27,6 +24,7 @@ _WORKDIR = flags.DEFINE_string(
 _PROFILE = flags.DEFINE_string(
   'profile', None, 'START:STOP: write an XProf trace of these steps.'
 )
+cli.define_config()
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()
@@ -49,17 +47,15 @@ def main() -> None:
   from recog_jax.engine.profiling import Profile
   from recog_jax.errors import UserError
 
-  config = _CONFIG.value
+  config = cli.given.config
   if config is None:
     raise UserError(
       'say which experiment: --config=configs/digits_resnet8.py runs on '
       'embedded data'
     )
-  flag = flags.FLAGS['config']
-  spec = config_flags.get_config_filename(flag)
-  overrides = config_flags.get_override_values(flag)
   workdir = storage.path_of(
-    _WORKDIR.value or config_lib.default_workdir(spec, overrides)
+    _WORKDIR.value
+    or config_lib.default_workdir(cli.given.spec, cli.given.overrides)
   )
   storage.check_access(workdir)
   data_dir = flags.FLAGS.data_dir
@@ -68,11 +64,8 @@ def main() -> None:
   canonical = config_lib.canonical(config)
   facts = {'config': canonical, '--workdir': str(workdir)}
   with cli.joined(facts, stop):
-    source = config.data.source
-    if source.name == 'tfds':
-      from recog_jax.data.prepare import ensure  # Half a second.
-
-      processes.one_first(lambda: ensure(source.dataset, data_dir))
+    if make := experiment.prepare(config, data_dir):
+      processes.one_first(make)
     ex = experiment.build(config, data_dir)
     with locked(workdir, held=processes.is_first()):
       if processes.is_first():

@@ -17,13 +17,9 @@ Examples:
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from recog_jax import cli
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config file, with :argument where it takes one.'
-)
 _TOPOLOGY = flags.DEFINE_multi_string(
   'topology', [], 'For example v5e:16x16, or cpu:8; several, one flag each.'
 )
@@ -48,6 +44,7 @@ _HBM = flags.DEFINE_float(
 _SAVE = flags.DEFINE_string(
   'save', None, 'Folder for the compiled programs (HLO) and their numbers.'
 )
+cli.define_config()
 cli.define_data_dir()
 
 
@@ -74,15 +71,15 @@ def main() -> None:
   from recog_jax.errors import UserError
   from recog_jax.planning import planner, topology
 
-  if _CONFIG.value is None:
+  if cli.given.config is None:
     raise UserError(
       'say which experiment: --config=configs/resnet50_imagenet.py'
     )
   names = _topologies()
   topology.simulate(names)
-  spec = config_flags.get_config_filename(flags.FLAGS['config'])
+  spec = cli.given.spec
   request = planner.Request(
-    config=_CONFIG.value,
+    config=cli.given.config,
     name=Path(spec.partition(':')[0]).stem,
     data_dir=flags.FLAGS.data_dir,
     batch_per_chip=_BATCH.value,

@@ -23,15 +23,14 @@ n-gram language model, the mean and deviation of each feature:
 from pathlib import Path
 
 from absl import flags
-from ml_collections import config_flags
 
 from recog_jax import cli
 from recog_jax.data import prepare
 from recog_jax.data.sources.tfds import default_data_dir
 from recog_jax.errors import UserError
 
+cli.define_config()
 cli.define_data_dir()
-_CONFIG = config_flags.DEFINE_config_file('config', None, 'An experiment.')
 _DATASET = flags.DEFINE_string('dataset', '', "The data set's name.")
 _ARCHIVE = flags.DEFINE_multi_string(
   'archive', [], 'An official archive, or a folder of them; also repeatedly.'
@@ -90,10 +89,10 @@ def main() -> None:
     print(f'{_DATASET.value} is in {folder}')
     return
 
-  from recog_jax.engine import registry
+  from recog_jax import registry
 
   material = prepare.open_material(
-    _CONFIG.value,
+    cli.given.config,
     lambda keys, **context: registry.build('source', keys, **context),
     flags.FLAGS.data_dir,
     _TEXT_FROM.value,

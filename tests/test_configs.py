@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from recog_jax import registry
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import experiment, registry, train
+from recog_jax.engine import experiment, train
+from recog_jax.engine.settings import Settings
 
 CONFIGS = sorted((Path(__file__).parent.parent / 'configs').glob('*.py'))
 # Their compilation takes half a minute and more on a busy machine, or they
@@ -55,7 +57,7 @@ def test_a_config_names_only_what_exists_and_survives_json(path):
   assert config_lib.canonical(config) == config_lib.canonical(
     json.loads(json.dumps(config_lib.canonical(config)))
   )
-  settings = registry.call(experiment.Settings, config.to_dict(), path.name)
+  settings = registry.call(Settings, config.to_dict(), path.name)
   for kind, keys in (
     ('task', settings.task),
     ('model', settings.model),

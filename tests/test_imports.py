@@ -21,6 +21,8 @@ COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features'}
+# How parts are found by name; it imports none of them.
+NAMES = {'registry', 'plugins', 'signatures'}
 # Which parts of recog_jax a part may import, at any level of a file. Models are
 # found by name, so that nothing but a command imports one.
 ALLOWED = {
@@ -33,12 +35,22 @@ ALLOWED = {
     'storage',
     'tracing',
     *LEAVES,
+    *NAMES,
   },
-  'planning': {'planning', 'engine', 'data', 'errors', 'storage', 'tracing'},
-  'tasks': {'tasks', 'report', 'errors', 'precision', *LEAVES},
+  'planning': {
+    'planning',
+    'engine',
+    'data',
+    'errors',
+    'storage',
+    'tracing',
+    *NAMES,
+  },
+  'tasks': {'tasks', 'report', 'errors', 'precision', *LEAVES, *NAMES},
   'report': {'report', *LEAVES},
-  'models': {'models', 'errors', 'precision', 'tracing'},
-  'data': {'data', 'text', 'features', 'errors'},
+  'models': {'models', 'errors', 'precision', 'tracing', *NAMES},
+  'data': {'data', 'text', 'features', 'errors', *NAMES},
+  **{name: {'errors', *NAMES} for name in NAMES},
   'errors': set(),
   'precision': set(),
   'storage': {'errors'},

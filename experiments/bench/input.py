@@ -30,13 +30,13 @@ import numpy as np
 
 from experiments.bench import images as image_files
 from experiments.bench.torch_peer import Peer
+from recog_jax import registry
 from recog_jax.data import pipeline
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.batch import MakeBatch
 from recog_jax.data.image.order import TrainOrder
 from recog_jax.data.image.records import ArrayRecords, Info
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import registry
 
 _CORES = 2
 _BATCH_SIZE = 128

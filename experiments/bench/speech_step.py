@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from recog_jax.engine import experiment, registry
+from recog_jax import registry
+from recog_jax.engine import experiment
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.programs import compile_program
+from recog_jax.engine.settings import Settings
 from recog_jax.text.tokenizer import make_tokenizer
 
 NUM_MELS = 40
@@ -24,7 +26,7 @@ OPTIMIZER = {
 
 def make_experiment(model: dict[str, Any]) -> experiment.Experiment:
   """A CTC model of a config's keys, with AdamW; there are no data behind it."""
-  settings = experiment.Settings(
+  settings = Settings(
     data={},
     task={'name': 'ctc'},
     model=model,

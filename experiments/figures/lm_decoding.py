@@ -53,10 +53,10 @@ def _language_model(
   workdir: epath.Path, data_dir: str | None, folder: str
 ) -> str:
   """Trains the model on the workdir's transcripts, unless it lies there."""
+  from recog_jax import registry
   from recog_jax.data.prepare import open_material
   from recog_jax.decode import arpa, fusion, ngram_train
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine import registry
 
   path = Path(folder) / f'{_UNIT}{_ORDER}.arpa'
   if not path.exists():

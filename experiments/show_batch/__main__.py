@@ -20,13 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from recog_jax import cli
 
-_CONFIG = config_flags.DEFINE_config_file(
-  'config', None, 'Config file, with :argument where it takes one.'
-)
 _OUTPUT = flags.DEFINE_string('output', 'contact.png', 'PNG file to write.')
 _COUNT = flags.DEFINE_integer(
   'count',
@@ -34,6 +30,7 @@ _COUNT = flags.DEFINE_integer(
   'Images or utterances a row (default: 8 images, 4 utterances).',
   lower_bound=2,
 )
+cli.define_config()
 cli.define_data_dir()
 
 # Images of different sizes are cut to this side before the ops are shown.
@@ -47,10 +44,10 @@ def _show_images(
   import numpy as np
 
   from experiments.show_batch import images as sheet
+  from recog_jax import registry
   from recog_jax.data.image.augment import make_augment
   from recog_jax.data.image.subset import Slice
   from recog_jax.data.splits import split_bounds
-  from recog_jax.engine import registry
 
   source = registry.build('source', config.data.source, data_dir=data_dir)
   name, start, stop = split_bounds(config.data.splits.train, source.sizes())
@@ -96,7 +93,7 @@ _SHEETS = {'images': _show_images, 'speech': _show_speech}
 def main() -> None:
   from recog_jax.errors import UserError, unknown_name
 
-  config = _CONFIG.value
+  config = cli.given.config
   if config is None:
     raise UserError(
       'say which experiment: --config=configs/digits_resnet8.py needs no data'

@@ -21,10 +21,10 @@ from matplotlib.ticker import MaxNLocator
 from experiments.show_batch import speech_rows
 from experiments.show_batch.speech_rows import Panel, Row
 from experiments.show_batch.utterances import choose
+from recog_jax import registry
 from recog_jax.data.speech.batch import Normaliser
 from recog_jax.data.speech.items import Join
 from recog_jax.data.splits import split_bounds
-from recog_jax.engine import registry
 from recog_jax.features import Mfcc
 
 DPI = 100

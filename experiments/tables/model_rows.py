@@ -17,7 +17,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from recog_jax.engine import registry
+from recog_jax import registry
 from recog_jax.errors import unknown_name
 
 _IMAGE = 'recog_jax.models.image.'

@@ -95,7 +95,7 @@ class Ours:
     import jax
     import jax.numpy as jnp
 
-    from recog_jax.engine import registry
+    from recog_jax import registry
 
     self.module = registry.build(
       'model', row.config, num_outputs=row.num_outputs

@@ -9,7 +9,6 @@ that all workers share each step.
 import concurrent.futures
 import contextlib
 import dataclasses
-import math
 import multiprocessing.resource_tracker
 import os
 import signal
@@ -190,8 +189,3 @@ def batches(
     yield _from_workers(iterator) if workers else iterator
   finally:
     iterator.close()
-
-
-def steps_of(epochs: float, steps_per_epoch: float) -> int:
-  """Whole steps that cover some epochs."""
-  return math.ceil(epochs * steps_per_epoch - 1e-9)

@@ -17,16 +17,31 @@ _UNITS = {
 }
 
 
-# alpha and beta are those of pyctcdecode.
-_DEFAULTS = {
-  'name': 'greedy',
-  'width': 16,
-  'top_tokens': None,
-  'lm': None,
-  'lm_unit': 'word',
-  'alpha': 0.5,
-  'beta': 1.5,
-}
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Keys:
+  """The keys of a decoder beside its name; they are the beam's.
+
+  Attributes:
+    width: prefixes that the beam keeps.
+    top_tokens: only this many tokens of a frame, the most probable, extend
+      prefixes; None for all.
+    lm: an ARPA file, plain or gzipped; None for no language model.
+    lm_unit: 'word', or 'token' for a model of the tokens themselves, in which
+      a space is spelled as SentencePiece's sign.
+    alpha: factor of the language model's log probability (natural log); its
+      default and that of `beta` are pyctcdecode's.
+    beta: added for each word, or token, of the language model.
+  """
+
+  width: int = 16
+  top_tokens: int | None = None
+  lm: str | None = None
+  lm_unit: str = 'word'
+  alpha: float = 0.5
+  beta: float = 1.5
+
+
+KINDS = {'greedy': Keys, 'beam': Keys}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,20 +100,10 @@ def make_decoder(
 ) -> Decoder:
   """Makes the decoder that a config asks for.
 
-  The keys, all with a default (those after `name` are the beam's):
-
-  - name: 'greedy' or 'beam'.
-  - width: prefixes that the beam keeps.
-  - top_tokens: only this many tokens of a frame, the most probable, extend
-    prefixes; None for all.
-  - lm: an ARPA file, plain or gzipped; None for no language model.
-  - lm_unit: 'word', or 'token' for a model of the tokens themselves, in which
-    a space is spelled as SentencePiece's sign.
-  - alpha: factor of the language model's log probability (natural log).
-  - beta: added for each word, or token, of the language model.
-
   Args:
-    keys: some of these.
+    keys: `name`, 'greedy' (default) or 'beam', and some of `Keys`, which are
+      the beam's. A `name` that is a factory is called with the other keys,
+      `blank_id` and `vocab`, for an object that is called as a `Decoder` is.
     blank_id: CTC's blank.
     vocab: the token of each id.
 
@@ -106,26 +111,34 @@ def make_decoder(
     ValueError: an unknown key or a value out of range; a language model that
       cannot be read, or that does not fit the tokens.
   """
+  keys = dict(keys)
+  name = keys.pop('name', 'greedy')
+  if callable(name):
+    return name(blank_id=blank_id, vocab=vocab, **keys)
+  known = [field.name for field in dataclasses.fields(Keys)]
   for key in keys:
-    _check_name('key of the decoder', key, _DEFAULTS)
-  values = {**_DEFAULTS, **keys}
-  name, unit, path = values['name'], values['lm_unit'], values['lm']
-  _check_name('decoder', name, ('greedy', 'beam'))
-  _check_name('lm_unit', unit, _UNITS)
+    _check_name('key of the decoder', key, ['name', *known])
+  values = Keys(**keys)
+  _check_name('decoder', name, KINDS)
+  _check_name('lm_unit', values.lm_unit, _UNITS)
   if not 0 <= blank_id < len(vocab):
     raise ValueError(f'the blank {blank_id} is not one of {len(vocab)} tokens')
-  check_beam(values['width'], values['top_tokens'])
-  if path and name == 'greedy':
+  check_beam(values.width, values.top_tokens)
+  if values.lm and name == 'greedy':
     raise ValueError(
       "greedy decoding takes no language model: set the decoder's name to "
       "'beam', or lm to None"
     )
   scorer = None
-  if path:
-    weights = {key: float(values[key]) for key in ('alpha', 'beta')}
-    model = read_arpa(path)
-    scorer = _UNITS[unit](model, vocab, blank_id=blank_id, **weights)
-  return Decoder(name, blank_id, values['width'], values['top_tokens'], scorer)
+  if values.lm:
+    scorer = _UNITS[values.lm_unit](
+      read_arpa(values.lm),
+      vocab,
+      blank_id=blank_id,
+      alpha=float(values.alpha),
+      beta=float(values.beta),
+    )
+  return Decoder(name, blank_id, values.width, values.top_tokens, scorer)
 
 
 def _check_name(what: str, name: str, known: Iterable[str]):

@@ -10,7 +10,8 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from recog_jax.errors import UserError, unknown_name
+from recog_jax import plugins
+from recog_jax.errors import UserError
 from recog_jax.storage import AnyPath, write_json
 
 # A run may go on with other values of these: they say how long it is and how
@@ -18,15 +19,18 @@ from recog_jax.storage import AnyPath, write_json
 MAY_CHANGE = ('total_steps', 'total_epochs', 'stop_step', 'log_every_steps')
 
 
-def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
-  """Reads a config file.
+# The file of a workdir that says which users' own parts it was made with.
+_PLUGINS = 'plugins.json'
+
+
+def load(spec: str) -> ConfigDict:
+  """Reads a config file; its folder is looked through for users' own parts.
 
   Args:
     spec: a path, with `:argument` for `get_config` where it takes one.
-    overrides: dotted key -> value.
 
   Raises:
-    UserError: no such file, no `get_config` in it, or an unknown key.
+    UserError: no such file, no `get_config` in it, or it fails.
   """
   path, _, argument = spec.partition(':')
   if not Path(path).is_file():
@@ -34,34 +38,35 @@ def load(spec: str, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
       f"there is no config file '{path}': give the path of one, for example "
       'configs/digits_resnet8.py'
     )
-  module = run_file(path)
-  if not hasattr(module, 'get_config'):
+  plugins.add_folder(Path(path).parent)
+  try:
+    module = run_file(path)
+    make = getattr(module, 'get_config', None)
+    config = make and (make(argument) if argument else make())
+  except UserError:
+    raise
+  except Exception as error:
+    raise UserError(
+      f'{spec} fails with {type(error).__name__}: {error}'
+    ) from error
+  if make is None:
     raise UserError(f'{path} defines no get_config(): it is not a config file')
-  config = module.get_config(argument) if argument else module.get_config()
-  for key, value in (overrides or {}).items():
-    check_key(config, key)
-    with config.unlocked():
-      config.update_from_flattened_dict({key: value})
+  if not isinstance(config, ConfigDict):
+    raise UserError(
+      f'get_config() of {path} returns {type(config).__name__}: it must return '
+      'an ml_collections.ConfigDict'
+    )
   return config.lock()
 
 
 def run_file(path: str) -> ModuleType:
   """Runs a Python file that no package holds."""
   spec = importlib.util.spec_from_file_location(Path(path).stem, path)
+  if spec is None or spec.loader is None:
+    raise UserError(f'{path} is no Python file: its name must end in .py')
   module = importlib.util.module_from_spec(spec)
   spec.loader.exec_module(module)
   return module
-
-
-def check_key(config: ConfigDict, key: str) -> None:
-  """Raises UserError unless the dotted key is in the config."""
-  node, seen = config, 'config'
-  for part in key.split('.'):
-    if not isinstance(node, ConfigDict) or part not in node:
-      known = list(node) if isinstance(node, ConfigDict) else []
-      raise unknown_name(f'key of {seen}', part, known)
-    node = node[part]
-    seen += f'.{part}'
 
 
 def canonical(config: Any) -> Any:
@@ -121,6 +126,8 @@ def keep(workdir: AnyPath, config: ConfigDict) -> None:
       )
   workdir.mkdir(parents=True, exist_ok=True)
   write_json(path, new)
+  if used := plugins.used():
+    write_json(workdir / _PLUGINS, used)
 
 
 def read_kept(workdir: AnyPath) -> ConfigDict:
@@ -134,21 +141,24 @@ def read_kept(workdir: AnyPath) -> ConfigDict:
     raise UserError(
       f'{workdir} holds no config.json: is it the --workdir of a training?'
     )
+  if (workdir / _PLUGINS).exists():
+    used = json.loads((workdir / _PLUGINS).read_text())
+    plugins.remember(used)
   try:
     return ConfigDict(json.loads(path.read_text()))
   except json.JSONDecodeError as error:
     raise UserError(f'{path} is not JSON ({error}): restore it') from error
 
 
-def inherit(file: str, sibling: str, argument: str = '') -> ConfigDict:
-  """The config of another file in the same folder, to be changed.
+def inherit(file: str, other: str, argument: str = '') -> ConfigDict:
+  """The config of another file, to be changed.
 
   Args:
     file: `__file__` of the config that asks.
-    sibling: name of the other file.
+    other: path of the other file, absolute or from the folder of `file`.
     argument: for its `get_config`.
   """
-  path = Path(file).with_name(sibling)
+  path = Path(file).parent / Path(other).expanduser()
   return load(f'{path}:{argument}' if argument else str(path)).unlock()
 
 

@@ -3,101 +3,17 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from recog_jax.data.pipeline import steps_of
+from recog_jax import registry
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import registry
+from recog_jax.engine.settings import Checkpointing, Every, Settings, steps_of
 from recog_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
-  """The top level of a config; a key that is not here is an error.
-
-  Attributes:
-    data: keys of the data class; `source` holds those of the source.
-    task: name and keys of the task.
-    model: name and keys of the model.
-    optimizer: name, learning_rate and keys of `make_optimizer`.
-    schedule: name and keys of `make_schedule`.
-    evaluation: `every_steps` or `every_epochs`.
-    checkpoint: the same, and `keep_latest`, `keep_best`.
-    total_epochs: the schedule's horizon; `total_steps`, if set, replaces it.
-    total_steps: the same in optimizer steps.
-    stop_step: ends the run early, without changing the schedule.
-    seed: of everything random.
-    log_every_steps: distance of log lines.
-    accumulate_steps: parts that a batch is run in, one after another.
-    ema_decay: of the average of weights that evaluation uses; None: none.
-    freeze: what is not trained, and until when; see `make_freezing`.
-    init_from: keys of `transfer.InitFrom`: where weights come from.
-    probe: keys of `probe.Probe`: a linear classifier on fixed features is
-      fitted instead of a training; {} takes the defaults.
-    mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
-    sharding_rules: ordered (regex, spec) on parameter paths, or the name of a
-      table alone; nothing takes that of the family; see `engine.sharding`.
-    parallelism: `pjit` or `pmap`; see `engine.views`, the next two as well.
-    sync_batch_norm: whether pmap adds up the statistics of all devices.
-    reduce_dtype: of the gradients that pmap adds up.
-  """
-
-  data: Mapping[str, Any]
-  task: Mapping[str, Any]
-  model: Mapping[str, Any]
-  optimizer: Mapping[str, Any]
-  schedule: Mapping[str, Any]
-  evaluation: Mapping[str, Any]
-  checkpoint: Mapping[str, Any]
-  total_epochs: float | None = None
-  total_steps: int | None = None
-  stop_step: int | None = None
-  seed: int = 0
-  log_every_steps: int = 50
-  accumulate_steps: int = 1
-  ema_decay: float | None = None
-  freeze: Any = ()
-  init_from: Mapping[str, Any] | None = None
-  probe: Mapping[str, Any] | None = None
-  mesh: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  sharding_rules: Sequence[Any] = ()
-  parallelism: str = 'pjit'
-  sync_batch_norm: bool = True
-  reduce_dtype: str | None = None
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Every:
-  """How often something is done; exactly one of the two is set."""
-
-  every_steps: int | None = None
-  every_epochs: float | None = None
-
-  def __post_init__(self):
-    if (self.every_steps is None) == (self.every_epochs is None):
-      raise UserError(
-        'config.evaluation and config.checkpoint need every_steps or '
-        'every_epochs, and not both'
-      )
-
-  def steps(self, steps_per_epoch: float) -> int:
-    """The same in steps, at least one."""
-    if self.every_epochs is not None:
-      return max(1, steps_of(self.every_epochs, steps_per_epoch))
-    return max(1, self.every_steps)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Checkpointing(Every):
-  """When checkpoints are written, and how many of them stay."""
-
-  keep_latest: int = 2
-  keep_best: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,12 +49,12 @@ class Experiment:
     return self.total_steps if stop is None else min(stop, self.total_steps)
 
   @functools.cached_property
-  def evaluation(self) -> 'Every':
+  def evaluation(self) -> Every:
     """The keys of `config.evaluation`."""
     return registry.call(Every, self.settings.evaluation, 'config.evaluation')
 
   @functools.cached_property
-  def checkpoint(self) -> 'Checkpointing':
+  def checkpoint(self) -> Checkpointing:
     """The keys of `config.checkpoint`."""
     keys = self.settings.checkpoint
     return registry.call(Checkpointing, keys, 'config.checkpoint')
@@ -180,9 +96,8 @@ def build(
   if 'dtype' in model:
     model['dtype'] = _dtype(model['dtype'])
   module = registry.build('model', model, num_outputs=task.num_outputs)
-  if hasattr(module, 'out_len'):
-    # Sequences: how many outputs a model has decides what can be trained on.
-    data = data.for_model(module.out_len)
+  # Of sequences, how many outputs a model has decides what can be trained on.
+  data = data.for_model(module)
   mesh = registry.call(
     mesh_lib.make_mesh, settings.mesh, 'config.mesh', devices=devices
   )
@@ -199,6 +114,11 @@ def build(
   # Read now, so that their errors do not come after a compilation.
   _ = ex.total_steps, ex.evaluation, ex.checkpoint
   return ex
+
+
+def prepare(config: ConfigDict, data_dir: str | None) -> Callable | None:
+  """What makes the data that the config's source lacks; None: nothing does."""
+  return registry.preparation('source', config.data.source, data_dir=data_dir)
 
 
 def make_data(settings: Settings, data_dir: str | None) -> Any:

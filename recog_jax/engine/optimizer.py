@@ -15,10 +15,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recog_jax import registry
 from recog_jax.engine import freezing as freezing_lib
 from recog_jax.engine import paths
 from recog_jax.engine.schedule import Schedule, check_keys, make_schedule
-from recog_jax.errors import UserError, unknown_name
+from recog_jax.errors import UserError
+from recog_jax.signatures import keys_of
 
 # Of optax's optimizers these do not fit a step that has one gradient and a
 # learning rate for each update.
@@ -51,7 +53,18 @@ _OURS = frozenset(
     'muon_weight_dimension_numbers',
   }
 )
-_DECAY = ('weight_decay', 'weight_decay_form', 'weight_decay_params')
+# What is no key of config.optimizer.
+GIVEN = _OURS - {'learning_rate', 'weight_decay'} | {
+  'params',
+  'total_steps',
+  'steps_per_epoch',
+  'schedule',
+  'stages',
+  'freezing',
+  'start',
+  'where',
+  'rate',
+}
 
 
 def make_optimizer(
@@ -99,12 +112,13 @@ def make_optimizer(
     params: the parameters or their shapes; only paths and ranks are read.
     total_steps: the schedule's horizon, in updates.
     steps_per_epoch: for durations that a config gives in epochs.
-    name: an optimizer of `optax` or `optax.contrib`.
+    name: an optimizer of `optax` or `optax.contrib`, or a user's own: called
+      with learning_rate=(t -> rate) and the other keys.
     learning_rate: the schedule's peak.
     schedule: the keys of `make_schedule`; constant by default.
     clip_norm: the largest global norm of the gradient, over all leaves that
       are trained; before decay.
-    groups: see above.
+    groups: dicts with `pattern` and other keys for some parameters, see above.
     layer_decay: the learning rate is multiplied by it once for each stage that
       lies between a leaf's stage and the last one (Bao et al., "BEiT", ICLR
       2022), on top of a group's scale.
@@ -113,14 +127,8 @@ def make_optimizer(
       optimizer state. What is unfrozen later has a state of its own from then
       on, and the schedule's learning rate of those steps.
     start: when the phase of `freezing` begins that this is the optimizer of.
-    **options:
-      weight_decay: 0 by default.
-      weight_decay_form: 'coupled' or 'decoupled'.
-      weight_decay_params: regexes for the parameters that decay.
-      normalize_weights: scale each leaf of rank two and more to the norm
-        sqrt(size of its last axis) before each update, as cifar10-airbench
-        does for Muon on convolutions.
-      and the optimizer's own keywords under optax's names.
+    **options: those of `with_decay`, and the optimizer's own keywords under
+      optax's names.
 
   Returns:
     The transformation, whose update needs `params`, and t -> learning rate.
@@ -172,7 +180,7 @@ def make_optimizer(
     if not still and label not in parts:
       keys, scale, where = recipes[i]
       own = _scale(rate, scale * stage_scale, since)
-      parts[label] = _make_part(params, where, own, **keys)
+      parts[label] = with_decay(params, where, own, **keys)
   chain = []
   if clip_norm is not None:
     if 'frozen' in labels:  # Frozen leaves take no part in the norm.
@@ -215,7 +223,7 @@ def _stage_scales(
   return [layer_decay ** (len(stages) - 1 - i) for i in jax.tree.leaves(found)]
 
 
-def _make_part(
+def with_decay(
   params: Any,
   where: str,
   rate: Schedule,
@@ -227,11 +235,27 @@ def _make_part(
   normalize_weights: bool = False,
   **options: Any,
 ) -> optax.GradientTransformation:
-  """One optimizer with its weight decay."""
+  """One optimizer with its weight decay.
+
+  Args:
+    params: the parameters or their shapes.
+    where: the place in the config, for messages.
+    rate: t -> learning rate.
+    name: the optimizer's.
+    weight_decay: its factor.
+    weight_decay_form: 'coupled' or 'decoupled', see `make_optimizer`.
+    weight_decay_params: regexes for the parameters that decay; None: those of
+      rank two and more.
+    normalize_weights: scale each leaf of rank two and more to the norm
+      sqrt(size of its last axis) before each update, as cifar10-airbench does
+      for Muon on convolutions.
+    **options: the optimizer's own keywords.
+  """
   make = _find(name)
   keywords = inspect.signature(make).parameters
-  own = [key for key in keywords if key not in _OURS]
-  check_keys(f"{where} '{name}'", options, [*own, *_DECAY, 'normalize_weights'])
+  own = keys_of(make, given=_OURS)
+  others = ('weight_decay', 'weight_decay_form', 'weight_decay_params')
+  check_keys(f"{where} '{name}'", options, [*own, *others, 'normalize_weights'])
   if weight_decay and weight_decay_form not in ('coupled', 'decoupled'):
     raise UserError(
       f"{where} '{name}' has weight_decay but its weight_decay_form is "
@@ -276,13 +300,10 @@ def _find(name: str) -> Callable[..., optax.GradientTransformation]:
     raise UserError(
       f"optimizer '{name}' cannot be used here: it {_UNFIT[name]}."
     )
-  known = _optimizers()
-  if name not in known:
-    raise unknown_name('optimizer', name, known)
-  return known[name]
+  return registry.lookup('optimizer', name)
 
 
-def _optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
+def optimizers() -> dict[str, Callable[..., optax.GradientTransformation]]:
   """optax's factories: the public functions that take a learning rate first."""
   found = {}
   for module in (optax.contrib, optax):

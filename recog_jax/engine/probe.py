@@ -20,7 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from recog_jax.engine import evaluation, paths, registry, summary, transfer
+from recog_jax import registry
+from recog_jax.engine import evaluation, paths, summary, transfer
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints, checksums
 from recog_jax.engine.experiment import Experiment

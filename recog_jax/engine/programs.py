@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import optax
 
-from recog_jax import tracing
+from recog_jax import registry, tracing
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import registry, rng, sharding, step
+from recog_jax.engine import rng, sharding, step
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state

@@ -7,7 +7,6 @@ run is clipped to the run, so that a run shortened to three steps still works.
 """
 
 import dataclasses
-import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 import optax
 
+from recog_jax import registry
 from recog_jax.errors import UserError, unknown_name
 
 Schedule = Callable[[Any], Any]
@@ -28,6 +28,7 @@ def make_schedule(
   steps_per_epoch: float | None = None,
   warmup_steps: int | None = None,
   warmup_epochs: float | None = None,
+  warmup_start: float = 0.0,
   **options: Any,
 ) -> Schedule:
   """A learning rate for every update.
@@ -56,13 +57,14 @@ def make_schedule(
     update repeats the first.
 
   Args:
-    name: one of the above.
+    name: one of the above, or a user's own: a function as those below.
     learning_rate: the peak (for `noam` with `model_dim`: the factor).
     total_steps: number of updates in the whole run.
     steps_per_epoch: needed where a duration is given in epochs; it need not be
       whole.
     warmup_steps: length of the warmup in updates, or
     warmup_epochs: in epochs.
+    warmup_start: of the warmup, as a share of the peak.
     **options: the other keys above.
 
   Returns:
@@ -71,33 +73,33 @@ def make_schedule(
   Raises:
     UserError: unknown name or key, or a number out of range.
   """
-  if name not in _SCHEDULES:
-    raise unknown_name('schedule', name, _SCHEDULES)
+  make = registry.lookup('schedule', name)
   if total_steps < 1:
     raise UserError(f'total_steps is {total_steps}: a run needs at least one.')
   if learning_rate < 0:
     raise UserError(f'learning_rate is {learning_rate}: it must be positive.')
   if warmup_steps is not None and warmup_epochs is not None:
     raise UserError('Give warmup_steps or warmup_epochs, not both.')
-  run = _Run(total_steps, steps_per_epoch)
+  run = Run(total_steps, steps_per_epoch)
   warmup = warmup_steps or 0
   if warmup_epochs is not None:
     warmup = run.steps(warmup_epochs, 'warmup_epochs')
   if warmup < 0:
     raise UserError(f'The warmup of {warmup} steps must not be negative.')
 
-  make = _SCHEDULES[name]
-  known = [*_keywords(make), 'warmup_steps', 'warmup_epochs']
-  if name == 'noam':
-    check_keys("schedule 'noam'", options, known)
-    schedule = _noam(run, learning_rate, warmup, **options)
+  known = [*registry.keys('schedule', name)]
+  if make is noam:
+    known.remove('warmup_start')
+  check_keys(f"schedule '{name}'", options, known)
+  if make is noam:
+    schedule = noam(run, learning_rate, warmup, **options)
   else:
-    check_keys(f"schedule '{name}'", options, [*known, 'warmup_start'])
-    start = options.pop('warmup_start', 0.0)
     warmup = min(warmup, total_steps)
     schedule = make(run, learning_rate, warmup, **options)
     if warmup:
-      ramp = optax.linear_schedule(start * learning_rate, learning_rate, warmup)
+      ramp = optax.linear_schedule(
+        warmup_start * learning_rate, learning_rate, warmup
+      )
       schedule = optax.join_schedules([ramp, schedule], [warmup])
   return lambda step: jnp.asarray(schedule(jnp.asarray(step)), jnp.float32)
 
@@ -116,7 +118,7 @@ def check_keys(
 
 
 @dataclasses.dataclass(frozen=True)
-class _Run:
+class Run:
   """The length of a run, to turn durations into steps."""
 
   total_steps: int
@@ -132,16 +134,17 @@ class _Run:
     return round(epochs * self.steps_per_epoch)
 
 
-# Each of these is a schedule of the steps after the warmup.
+# Each of these is a schedule of the steps after the warmup: (run, peak, warmup
+# in steps, *, own keys) -> (t -> learning rate), t counted from its end.
 
 
-def _constant(run: _Run, peak: float, warmup: int) -> Schedule:
+def constant(run: Run, peak: float, warmup: int) -> Schedule:
   del run, warmup
   return optax.constant_schedule(peak)
 
 
-def _step(
-  run: _Run,
+def step(
+  run: Run,
   peak: float,
   warmup: int,
   *,
@@ -150,6 +153,14 @@ def _step(
   boundaries_fraction: Sequence[float] | None = None,
   factor: float = 0.1,
 ) -> Schedule:
+  """The peak, multiplied by a factor from each boundary on.
+
+  Args:
+    boundaries_steps: from the start of the run, in steps, or
+    boundaries_epochs: in epochs, or
+    boundaries_fraction: in shares of total_steps.
+    factor: at each of them.
+  """
   given = (boundaries_steps, boundaries_epochs, boundaries_fraction)
   if sum(boundaries is not None for boundaries in given) != 1:
     raise UserError(
@@ -170,15 +181,20 @@ def _step(
   return optax.piecewise_constant_schedule(peak, factors)
 
 
-def _cosine(
-  run: _Run, peak: float, warmup: int, *, end_scale: float = 0.0
+def cosine(
+  run: Run, peak: float, warmup: int, *, end_scale: float = 0.0
 ) -> Schedule:
+  """Half a cosine.
+
+  Args:
+    end_scale: where it ends, as a share of the peak.
+  """
   steps = max(run.total_steps - warmup, 1)
   return optax.cosine_decay_schedule(peak, steps, alpha=end_scale)
 
 
-def _polynomial(
-  run: _Run,
+def polynomial(
+  run: Run,
   peak: float,
   warmup: int,
   *,
@@ -186,21 +202,33 @@ def _polynomial(
   end_scale: float = 0.0,
   decay_fraction: float = 1.0,
 ) -> Schedule:
+  """(1 - x)**power.
+
+  Args:
+    power: 1 is linear.
+    end_scale: where it ends, as a share of the peak.
+    decay_fraction: of the steps after the warmup until it ends.
+  """
   if not 0.0 < decay_fraction <= 1.0:
     raise UserError(f'decay_fraction is {decay_fraction}: it is in (0, 1].')
   steps = max(int((run.total_steps - warmup) * decay_fraction), 1)
   return optax.polynomial_schedule(peak, end_scale * peak, power, steps)
 
 
-def _noam(
-  run: _Run,
+def noam(
+  run: Run,
   peak: float,
   warmup: int,
   *,
   model_dim: int | None = None,
   min_learning_rate: float = 0.0,
 ) -> Schedule:
-  """The whole schedule, its warmup included."""
+  """The whole schedule, its warmup included.
+
+  Args:
+    model_dim: makes the learning rate a factor, as in NeMo.
+    min_learning_rate: after the warmup.
+  """
   if warmup < 1:
     raise UserError("schedule 'noam' needs warmup_steps or warmup_epochs.")
   # The peak is that of the warmup asked for: a clipped warmup in the formula
@@ -217,15 +245,10 @@ def _noam(
   return schedule
 
 
-_SCHEDULES = {
-  'constant': _constant,
-  'step': _step,
-  'cosine': _cosine,
-  'polynomial': _polynomial,
-  'noam': _noam,
+KINDS = {
+  'constant': constant,
+  'step': step,
+  'cosine': cosine,
+  'polynomial': polynomial,
+  'noam': noam,
 }
-
-
-def _keywords(function: Callable) -> list[str]:
-  parameters = inspect.signature(function).parameters.values()
-  return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

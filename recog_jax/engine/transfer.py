@@ -8,7 +8,8 @@ import flax.traverse_util
 import jax
 import numpy as np
 
-from recog_jax.engine import paths, registry
+from recog_jax import registry
+from recog_jax.engine import paths
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
@@ -45,7 +46,7 @@ class InitFrom:
       gradients, and not its random values, reach the taken weights first.
   """
 
-  path: str | None
+  path: str | None = None
   rename: Sequence[Sequence[str]] = ()
   skip: Sequence[str] = ()
   zero_head: bool = True

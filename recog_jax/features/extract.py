@@ -8,6 +8,7 @@ Kaldi itself works on 16-bit integers, so its log energies are higher by
 import dataclasses
 import functools
 import inspect
+from collections.abc import Callable
 from concurrent import futures
 from typing import Any
 
@@ -390,16 +391,18 @@ class Mfcc(Fbank):
 KINDS = {'fbank': Fbank, 'log_mel': LogMel, 'mfcc': Mfcc}
 
 
-def make_features(name: str, **keys: Any) -> Features:
+def make_features(name: str | Callable[..., Features], **keys: Any) -> Features:
   """Features by name, with the keys of a config.
 
   Args:
-    name: 'log_mel', 'fbank' or 'mfcc'.
+    name: 'log_mel', 'fbank' or 'mfcc'; or a factory that takes `keys`.
     **keys: the attributes of `LogMel`, `Fbank` or `Mfcc`.
 
   Raises:
     ValueError: an unknown name or key, a missing key, or a bad value.
   """
+  if callable(name):
+    return name(**keys)
   if name not in KINDS:
     raise ValueError(f"no features '{name}': known: {', '.join(KINDS)}")
   known = inspect.signature(KINDS[name]).parameters

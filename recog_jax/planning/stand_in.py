@@ -5,14 +5,10 @@ import re
 
 from ml_collections import ConfigDict
 
+from recog_jax import registry
 from recog_jax.data.sources import published
 from recog_jax.data.sources.tfds import MissingDataError
-from recog_jax.engine import registry
 from recog_jax.errors import UserError
-
-# Of English read aloud in 1,024 pieces; smaller pieces for fewer.
-_CHARACTERS_PER_PIECE = 3.5
-_FIRST_LETTER = 0x4E00  # 20,000 letters without upper and lower case.
 
 
 def stand_in(
@@ -38,65 +34,11 @@ def stand_in(
     return config, []
   except MissingDataError as error:
     name = re.split('[/:]', data.source.dataset)[0]
-    if data.source.name == 'tfds' and name in published.IMAGES:
-      return config, _images(data, name)
-    if data.source.name == 'tfds_speech' and name in published.SPEECH:
-      return config, _speech(data, name)
+    stands_in = getattr(registry.lookup('data', data.name), 'stand_in', None)
+    notes = stands_in(data, name) if stands_in else None
+    if notes:
+      return config, notes
     known = ', '.join([*published.IMAGES, *published.SPEECH])
     raise UserError(
       f'{error} Planning needs no data for {known}, whose sizes are published.'
     ) from error
-
-
-def _images(data: ConfigDict, name: str) -> list[str]:
-  data.source = {'name': 'published', 'dataset': name}
-  entry = published.IMAGES[name]
-  return [
-    f'{name} is not here: its published {entry.sizes["train"]:,} training '
-    f'images of {entry.classes} classes stand in for it'
-  ]
-
-
-def _speech(data: ConfigDict, name: str) -> list[str]:
-  source = data.source
-  pieces, alphabet = 1.0, data.tokenizer.get('alphabet')
-  notes = []
-  if data.tokenizer.name == 'sentencepiece':
-    size = _vocabulary(data.tokenizer.model)
-    pieces = _CHARACTERS_PER_PIECE
-    alphabet = ''.join(chr(_FIRST_LETTER + i) for i in range(size - 1))
-    data.tokenizer = {'name': 'characters', 'alphabet': alphabet}
-    notes = [
-      f'its tokenizer is taken to have {size} pieces, as its name says, of '
-      f'{pieces} characters'
-    ]
-  keys = {
-    'name': 'published_speech',
-    'dataset': name,
-    'sample_rate': source.sample_rate,
-    'alphabet': alphabet.replace(' ', ''),
-    'characters_per_token': pieces,
-  }
-  if 'merge' in source:
-    keys['merge'] = source.merge
-  data.source = keys
-  data.lang, data.case = 'none', None
-  data.augment = ()
-  if 'cmvn' in data:
-    data.cmvn = None
-  return [
-    f'{name} is not here: its published number of utterances stands in for it, '
-    'with lengths like those of its train-clean-100',
-    *notes,
-  ]
-
-
-def _vocabulary(model: str) -> int:
-  found = re.search(r'(\d+)\.model$', model)
-  if not found or int(found[1]) < 3:
-    raise UserError(
-      f'the tokenizer {model} is not here and its name does not end in its '
-      'size (as unigram-1024.model does): train it with `prepare`, or set '
-      'config.data.tokenizer'
-    )
-  return int(found[1])

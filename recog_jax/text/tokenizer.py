@@ -7,6 +7,7 @@ immutable and pickles, so it goes to worker processes as it is.
 import dataclasses
 import functools
 import hashlib
+import inspect
 import io
 import os
 import re
@@ -180,7 +181,7 @@ class SentencePiece:
     """Makes the tokenizer of a model.
 
     Args:
-      model: the bytes of a `.model` file.
+      model: the bytes of a `.model` file; a config has its path.
       unknown: `drop` takes unknown characters out of the text before it is cut
         into pieces; `unk` gives them the id of the model's `<unk>`.
 
@@ -250,7 +251,8 @@ def make_tokenizer(
   Args:
     keys: `name` and what it takes: `characters` an `alphabet`, `phones` an
       `inventory` (list or name), `sentencepiece` a `model` (path of the file);
-      all of them `unknown`, `drop` (default) or `unk`.
+      all of them `unknown`, `drop` (default) or `unk`. A `name` that is a
+      factory is called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
 
   Raises:
@@ -258,11 +260,13 @@ def make_tokenizer(
   """
   keys = dict(keys)
   name = keys.pop('name', None)
-  if name not in _KINDS:
+  if callable(name):
+    return name(**keys)
+  if name not in KINDS:
     raise ValueError(
-      f"unknown tokenizer '{name}': known: {', '.join(sorted(_KINDS))}"
+      f"unknown tokenizer '{name}': known: {', '.join(sorted(KINDS))}"
     )
-  content, factory = _KINDS[name]
+  content = next(iter(inspect.signature(KINDS[name]).parameters))
   wrong = sorted(keys.keys() - {content, 'unknown'})
   if wrong:
     raise ValueError(
@@ -273,7 +277,7 @@ def make_tokenizer(
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
   if name == 'sentencepiece':
     keys['model'] = _read(Path(data_dir or '') / keys['model'])
-  return factory(**keys)
+  return KINDS[name](**keys)
 
 
 def train_sentencepiece(
@@ -330,10 +334,10 @@ def train_sentencepiece(
   return SentencePiece(model.getvalue())
 
 
-_KINDS = {
-  'characters': ('alphabet', Characters),
-  'phones': ('inventory', Phones),
-  'sentencepiece': ('model', SentencePiece),
+KINDS = {
+  'characters': Characters,
+  'phones': Phones,
+  'sentencepiece': SentencePiece,
 }
 
 

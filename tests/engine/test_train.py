@@ -9,6 +9,7 @@ import pytest
 from recog_jax.engine import experiment, logbook, train
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.programs import compile_program
+from recog_jax.engine.settings import Settings
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError
 from tests.engine import toy_ctc, toys
@@ -27,7 +28,7 @@ SETTINGS = {
 
 def _ctc(**changes):
   return experiment.Experiment(
-    settings=experiment.Settings(**{**SETTINGS, **changes}),
+    settings=Settings(**{**SETTINGS, **changes}),
     data=toy_ctc.SequenceData(),
     task=toy_ctc.Ctc(),
     module=toy_ctc.Encoder(),
@@ -105,7 +106,7 @@ def test_a_stop_request_saves_and_returns(tmp_path):
       return super()._batch(split, rows)
 
   ex = experiment.Experiment(
-    settings=experiment.Settings(**SETTINGS, total_steps=80),
+    settings=Settings(**SETTINGS, total_steps=80),
     data=Data(),
     task=toy_ctc.Ctc(),
     module=toy_ctc.Encoder(),

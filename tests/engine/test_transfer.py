@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import mesh, registry, train, transfer
+from recog_jax import registry
+from recog_jax.engine import mesh, train, transfer
 from recog_jax.engine.programs import compile_program
 from recog_jax.errors import UserError
 from recog_jax.models.image.torch_names import layout_of

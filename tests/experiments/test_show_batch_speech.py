@@ -10,11 +10,13 @@ import soundfile
 
 from experiments.show_batch import speech_rows, speech_sheet
 from experiments.show_batch.utterances import choose
+from recog_jax import registry
 from recog_jax.data.speech import augment
 from recog_jax.data.speech.records import WaveRecords, make_utterances
 from recog_jax.data.speech.spec_augment import POLICIES
 from recog_jax.engine import config as configs
-from recog_jax.engine import experiment, registry
+from recog_jax.engine import experiment
+from recog_jax.engine.settings import Settings
 from recog_jax.errors import UserError
 
 TINY = 'configs/lstm_ctc_spoken_digits.py:tiny'
@@ -157,7 +159,7 @@ def test_training_rows_are_what_training_sees(root):
   config = configs.load(f'{root}/{TINY}').unlock()
   config.data.join = None
   shown = speech_sheet.read(config, None, COUNT)
-  settings = registry.call(experiment.Settings, config.to_dict(), 'the config')
+  settings = registry.call(Settings, config.to_dict(), 'the config')
   data = experiment.make_data(settings, None)
   steps = int(data.steps_per_epoch)
   with data.train(

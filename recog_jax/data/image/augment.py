@@ -136,7 +136,8 @@ def make_op(spec: Mapping[str, Any]) -> Op:
   Raises:
     UserError: an unknown name or key, a missing key, or a bad value.
   """
-  return ops.make_op(spec, OPS, "{'name': 'random_crop', 'padding': 4}", {})
+  example = "{'name': 'random_crop', 'padding': 4}"
+  return ops.make_op('augmentation', spec, example)
 
 
 def make_augment(specs: Sequence[Mapping[str, Any]]) -> Chain:

@@ -5,7 +5,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import EvalOrder, TrainOrder
 from recog_jax.data.image.records import Source
 from recog_jax.data.image.subset import Slice, choose, chosen_info
+from recog_jax.data.sources import published
 from recog_jax.data.splits import check_splits, split_bounds
-from recog_jax.errors import unknown_name
+from recog_jax.errors import UserError, unknown_name
+from recog_jax.signatures import Part
 
 
 class ImageData:
@@ -34,13 +36,17 @@ class ImageData:
   def __init__(
     self,
     *,
-    source: Source,
+    source: Annotated[Source, Part('source')],
     seed: int,
     splits: Mapping[str, str],
     batch_size: int,
     eval_batch_size: int,
-    augment: Sequence[Mapping[str, Any]] = (),
-    augment_eval: Sequence[Mapping[str, Any]] = (),
+    augment: Annotated[
+      Sequence[Mapping[str, Any]], Part('augmentation', many=True)
+    ] = (),
+    augment_eval: Annotated[
+      Sequence[Mapping[str, Any]], Part('augmentation', many=True)
+    ] = (),
     workers: int = 0,
     classes: Sequence[str] | None = None,
     per_class: Mapping[str, int] | None = None,
@@ -85,6 +91,22 @@ class ImageData:
     self._workers = workers
     self._order = TrainOrder(self.size('train'), batch_size, seed)
     self.steps_per_epoch = self._order.steps_per_epoch
+
+  # What a plan for devices takes where the data set is not here.
+  stand_in = staticmethod(published.stand_in_images)
+
+  def for_model(self, module: Any) -> 'ImageData':
+    """The same data for a model; images are the same for all.
+
+    Raises:
+      UserError: the model takes sequences.
+    """
+    if hasattr(module, 'out_len'):
+      raise UserError(
+        "config.data.name='images' does not go with a speech model: choose "
+        'another config.model.name'
+      )
+    return self
 
   @property
   def splits(self) -> list[str]:

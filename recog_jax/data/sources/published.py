@@ -5,6 +5,7 @@ there are, how long utterances are. Images are grey and utterances silent.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from recog_jax.data.image import records
 from recog_jax.data.speech import records as speech_records
-from recog_jax.errors import unknown_name
+from recog_jax.errors import UserError, unknown_name
 
 # (share of utterances, seconds that they do not exceed), linear between them:
 # LibriSpeech's train-clean-100 as icefall publishes it (egs/librispeech/ASR/
@@ -243,3 +244,78 @@ def published_speech(
   return PublishedSpeech(
     dataset, sample_rate, merge or {}, characters_per_token, alphabet
   )
+
+
+# -- in the place of data sets that are not here -------------------------------
+
+# Of English read aloud in 1,024 pieces; smaller pieces for fewer.
+_CHARACTERS_PER_PIECE = 3.5
+_FIRST_LETTER = 0x4E00  # 20,000 letters without upper and lower case.
+
+
+def stand_in_images(data: Any, name: str) -> list[str]:
+  """Puts published sizes in the place of a set of images that is not here.
+
+  Args:
+    data: `config.data`; changed in place.
+    name: of the data set.
+
+  Returns:
+    Sentences that say what stands in for what; none if nothing is published.
+  """
+  if name not in IMAGES:
+    return []
+  data.source = {'name': 'published', 'dataset': name}
+  entry = IMAGES[name]
+  return [
+    f'{name} is not here: its published {entry.sizes["train"]:,} training '
+    f'images of {entry.classes} classes stand in for it'
+  ]
+
+
+def stand_in_speech(data: Any, name: str) -> list[str]:
+  """The same of recordings."""
+  if name not in SPEECH:
+    return []
+  source = data.source
+  pieces, alphabet = 1.0, data.tokenizer.get('alphabet')
+  notes = []
+  if data.tokenizer.name == 'sentencepiece':
+    size = _vocabulary(data.tokenizer.model)
+    pieces = _CHARACTERS_PER_PIECE
+    alphabet = ''.join(chr(_FIRST_LETTER + i) for i in range(size - 1))
+    data.tokenizer = {'name': 'characters', 'alphabet': alphabet}
+    notes = [
+      f'its tokenizer is taken to have {size} pieces, as its name says, of '
+      f'{pieces} characters'
+    ]
+  keys = {
+    'name': 'published_speech',
+    'dataset': name,
+    'sample_rate': source.sample_rate,
+    'alphabet': alphabet.replace(' ', ''),
+    'characters_per_token': pieces,
+  }
+  if 'merge' in source:
+    keys['merge'] = source.merge
+  data.source = keys
+  data.lang, data.case = 'none', None
+  data.augment = ()
+  if 'cmvn' in data:
+    data.cmvn = None
+  return [
+    f'{name} is not here: its published number of utterances stands in for it, '
+    'with lengths like those of its train-clean-100',
+    *notes,
+  ]
+
+
+def _vocabulary(model: str) -> int:
+  found = re.search(r'(\d+)\.model$', model)
+  if not found or int(found[1]) < 3:
+    raise UserError(
+      f'the tokenizer {model} is not here and its name does not end in its '
+      'size (as unigram-1024.model does): train it with `prepare`, or set '
+      'config.data.tokenizer'
+    )
+  return int(found[1])

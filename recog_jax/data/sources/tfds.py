@@ -67,6 +67,10 @@ def tfds(
   return Tfds(dataset, folder, image_key, label_key)
 
 
+# `main` downloads and converts what it knows how to, before it is read.
+tfds.prepare = 'recog_jax.data.prepare.known:ensure'
+
+
 def find(dataset: str, data_dir: Path) -> Path:
   """The folder of the version that `dataset` names.
 

@@ -29,6 +29,7 @@ WAVE_OPS: dict[str, Callable[..., WaveOp]] = {
   'reverberation': Reverberation,
 }
 FRAME_OPS: dict[str, Callable[..., FrameOp]] = {'spec_augment': SpecAugment}
+OPS = {**WAVE_OPS, **FRAME_OPS}
 
 # Speed factors are multiples of 1 / 1000.
 _STEPS = 1000
@@ -118,21 +119,18 @@ def make_audio_augment(
   Raises:
     UserError: an unknown name or key, a missing key, or a bad value.
   """
-  given = {
-    'sample_rate': sample_rate,
-    'data_dir': None if data_dir is None else str(data_dir),
-  }
   seen = collections.Counter()
   waves, frames = [], []
   for spec in specs:
     op = make_op(
+      'speech augmentation',
       spec,
-      {**WAVE_OPS, **FRAME_OPS},
       "{'name': 'spec_augment', 'policy': 'LD'}",
-      given,
+      sample_rate=sample_rate,
+      data_dir=None if data_dir is None else str(data_dir),
     )
     name = spec['name']
-    chosen = waves if name in WAVE_OPS else frames
+    chosen = frames if getattr(op, 'on_frames', False) else waves
     chosen.append((f'{name}{seen[name]}', op))
     seen[name] += 1
   return AudioAugment(tuple(waves), tuple(frames))

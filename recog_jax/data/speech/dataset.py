@@ -7,11 +7,13 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from recog_jax import registry
 from recog_jax.data import pipeline
+from recog_jax.data.sources import published
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
 from recog_jax.data.speech.buckets import Bucketing
@@ -28,6 +30,7 @@ from recog_jax.data.speech.records import SpeechSource
 from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
+from recog_jax.signatures import Part
 from recog_jax.text.normalize import normalize
 from recog_jax.text.tokenizer import Tokenizer, make_tokenizer
 
@@ -57,18 +60,26 @@ class SpeechData:
   def __init__(
     self,
     *,
-    source: SpeechSource,
+    source: Annotated[SpeechSource, Part('source')],
     seed: int,
     splits: Mapping[str, str],
-    tokenizer: Mapping[str, Any],
-    features: Mapping[str, Any],
-    buckets: Mapping[str, Any],
+    tokenizer: Annotated[Mapping[str, Any], Part('tokenizer')],
+    features: Annotated[Mapping[str, Any], Part('features')],
+    buckets: Annotated[
+      Mapping[str, Any],
+      Part(factory='recog_jax.data.speech.buckets:Bucketing'),
+    ],
     eval_batch_size: int,
     lang: str = 'none',
     case: str | None = None,
-    augment: Sequence[Mapping[str, Any]] = (),
+    augment: Annotated[
+      Sequence[Mapping[str, Any]], Part('speech augmentation', many=True)
+    ] = (),
     speeds: Sequence[float] = (1.0,),
-    join: Mapping[str, Any] | None = None,
+    join: Annotated[
+      Mapping[str, Any] | None,
+      Part(factory='recog_jax.data.speech.items:Join'),
+    ] = None,
     max_seconds: float | None = None,
     max_excluded_share: float = 0.05,
     cmvn: str | None = None,
@@ -112,18 +123,21 @@ class SpeechData:
     check_splits(self._splits, self._sizes)
     self.eval_batch_size = eval_batch_size
     try:
-      self._tokenizer = make_tokenizer(tokenizer, data_dir)
+      self._tokenizer = make_tokenizer(
+        registry.resolved('tokenizer', tokenizer), data_dir
+      )
       self._features = extract.make_features(
-        sample_rate=source.info.sample_rate, **features
+        sample_rate=source.info.sample_rate,
+        **registry.resolved('features', features),
       )
       normalize('', 'en' if lang == 'field' else lang, case=case)
     except ValueError as error:
       raise UserError(f'config.data: {error}') from error
     self._lang, self._case = lang, case
-    self._buckets = Bucketing(**_checked(Bucketing, buckets, 'buckets'))
+    self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
     self._join = None
     if join is not None:
-      self._join = Join(**_checked(Join, join, 'join'))
+      self._join = registry.call(Join, join, 'config.data.join')
     self._augment = audio.make_audio_augment(
       augment, source.info.sample_rate, data_dir
     )
@@ -155,10 +169,18 @@ class SpeechData:
     )
     self._frames_out: Callable[[Any], Any] = lambda frames: frames
 
-  def for_model(self, out_len: Callable[[Any], Any]) -> 'SpeechData':
-    """The same data for a model that gives `out_len(frames)` outputs."""
+  # What a plan for devices takes where the data set is not here.
+  stand_in = staticmethod(published.stand_in_speech)
+
+  def for_model(self, module: Any) -> 'SpeechData':
+    """The same data for a model that gives `module.out_len(frames)` outputs."""
+    if not hasattr(module, 'out_len'):
+      raise UserError(
+        "config.data.name='speech' needs a speech model, one with out_len: "
+        'choose another config.model.name'
+      )
     self = _copy(self)
-    self._frames_out = out_len
+    self._frames_out = module.out_len
     return self
 
   # -- records and their text -------------------------------------------------
@@ -403,22 +425,6 @@ def _copy(data: SpeechData) -> SpeechData:
   cached = {'_order', 'excluded'}
   new.__dict__ = {k: v for k, v in data.__dict__.items() if k not in cached}
   return new
-
-
-def _checked(kind: Any, keys: Mapping[str, Any], name: str) -> dict[str, Any]:
-  fields = dataclasses.fields(kind)
-  for key in keys:
-    if key not in {f.name for f in fields}:
-      known = [f.name for f in fields]
-      raise unknown_name(f'key of config.data.{name}', key, known)
-  missing = [
-    f.name
-    for f in fields
-    if f.default is dataclasses.MISSING and f.name not in keys
-  ]
-  if missing:
-    raise UserError(f'config.data.{name} needs the key {", ".join(missing)}')
-  return dict(keys)
 
 
 def _reasons(excluded: Excluded) -> str:

@@ -1,7 +1,7 @@
 """SpecAugment on log-mel frames, in the input pipeline."""
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -81,6 +81,8 @@ class SpecAugment:
     fill: 'mean' puts each feature's mean over the utterance into the masks,
       which is 0 where features are normalised per utterance; 'zero' puts 0.
   """
+
+  on_frames: ClassVar[bool] = True
 
   policy: str | None = None
   warp: int | None = None

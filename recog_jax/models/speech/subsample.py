@@ -1,13 +1,13 @@
 """Fewer frames for an encoder: stacking, or convolutions with strides."""
 
-import inspect
 from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.errors import UserError, unknown_name
+from recog_jax import registry
+from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
@@ -133,14 +133,26 @@ def _count(key, value, least=1):
 
 
 def _none(*, dim, dtype):
+  """Every frame as it is."""
   return Stack(factor=1, dim=dim, dtype=dtype)
 
 
-def _stack(*, dim, dtype, factor):
+def _stack(*, dim, dtype, factor: int):
+  """Frames side by side, as one vector.
+
+  Args:
+    factor: frames in for a frame out.
+  """
   return Stack(factor=_count('factor', factor), dim=dim, dtype=dtype)
 
 
-def _conv2d(*, dim, dtype, factor=4, channels=None):
+def _conv2d(*, dim, dtype, factor: int = 4, channels: int | None = None):
+  """Two 3x3 convolutions over time and frequency.
+
+  Args:
+    factor: frames in for a frame out: 2, 3 or 4.
+    channels: of both convolutions; by default the size of the hidden layer.
+  """
   if _count('factor', factor) not in _TIME_STRIDES:
     raise UserError(
       f'config.model.subsample.factor is {factor!r}; conv2d takes one of '
@@ -156,7 +168,7 @@ def _conv2d(*, dim, dtype, factor=4, channels=None):
   )
 
 
-_KINDS = {'none': _none, 'stack': _stack, 'conv2d': _conv2d}
+KINDS = {'none': _none, 'stack': _stack, 'conv2d': _conv2d}
 
 
 def make_subsample(
@@ -175,21 +187,4 @@ def make_subsample(
   Raises:
     UserError: an unknown name or key, a missing one, or one out of range.
   """
-  keys = dict(keys)
-  if 'name' not in keys:
-    raise UserError(
-      'config.model.subsample has no name: give one of ' + ', '.join(_KINDS)
-    )
-  name = keys.pop('name')
-  if name not in _KINDS:
-    raise unknown_name('subsample', name, _KINDS)
-  signature = inspect.signature(_KINDS[name])
-  known = [p for p in signature.parameters if p not in ('dim', 'dtype')]
-  for key in keys:
-    if key not in known:
-      raise unknown_name(f'key of subsample {name}', key, known)
-  for key in known:
-    required = signature.parameters[key].default is inspect.Parameter.empty
-    if required and key not in keys:
-      raise UserError(f'subsample {name} needs the key {key}')
-  return _KINDS[name](dim=dim or 0, dtype=dtype, **keys)
+  return registry.build('subsample', keys, dim=dim or 0, dtype=dtype)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from experiments.tables.model_rows import ROWS, image_models, number
-from recog_jax.engine import registry
+from recog_jax import registry
 from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import conv2d
 from recog_jax.planning.flops import multiply_adds

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import registry
+from recog_jax import registry
 from recog_jax.errors import UserError
 from recog_jax.models.image.import_torch import from_torch
 

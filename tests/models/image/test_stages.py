@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from recog_jax.engine import registry
+from recog_jax import registry
 
 MODELS = [
   name

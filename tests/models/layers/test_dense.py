@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import registry
+from recog_jax import registry
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.depthwise import DepthwiseConv

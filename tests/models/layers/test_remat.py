@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.engine import registry
+from recog_jax import registry
 from recog_jax.errors import UserError
 
 IMAGES = jax.random.normal(jax.random.key(0), (2, 16, 16, 3))

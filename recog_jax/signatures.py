@@ -1,0 +1,150 @@
+"""The keys of a factory, read from its signature and its docstring.
+
+A config's sub-dict is a factory's keyword arguments, so the signature is the
+list of keys: with their defaults, their types, and what the docstring says of
+each. Nothing of this is written down a second time.
+"""
+
+import dataclasses
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+REQUIRED = inspect.Parameter.empty
+_SECTION = re.compile(r'^( *)(Args|Attributes|Keys):$')
+_ENTRY = re.compile(r'^(\w+(?:, \w+)*): *(.*)$')
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Says of a key that its value holds the keys of another factory.
+
+  Written as `Annotated[Mapping[str, Any], Part('tokenizer')]` in the signature.
+
+  Attributes:
+    kind: of `registry.KINDS`: the value has a `name` of that kind, or
+    factory: `module:attribute`, the factory itself.
+    many: the value is a list of such dicts.
+    given: keys of that factory which code adds; a config may not set them.
+  """
+
+  kind: str | None = None
+  factory: str | None = None
+  many: bool = False
+  given: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+  """One key of a factory.
+
+  Attributes:
+    name: the key.
+    hint: its type as the signature has it; Any where it says none.
+    default: REQUIRED where there is none.
+    doc: what the docstring says of it, in one line; '' for nothing.
+    part: what its value consists of, if of keys.
+  """
+
+  name: str
+  hint: Any
+  default: Any
+  doc: str
+  part: Part | None
+
+  @property
+  def sentence(self) -> str:
+    """The first sentence of `doc`."""
+    return re.split(r'(?<=[.;])\s', self.doc, maxsplit=1)[0].rstrip('.;')
+
+
+def keys_of(
+  *factories: Callable[..., Any],
+  given: Iterable[str] = (),
+  keyword_only: bool = False,
+) -> dict[str, Key]:
+  """The keys that factories take together, by name.
+
+  Args:
+    *factories: functions or classes; of equal names the first counts.
+    given: parameters that are no keys.
+    keyword_only: whether positional parameters are none either.
+  """
+  found: dict[str, Key] = {}
+  for factory in factories:
+    hints, docs = _hints(factory), documented(factory)
+    for name, parameter in inspect.signature(factory).parameters.items():
+      variadic = parameter.kind in (
+        parameter.VAR_KEYWORD,
+        parameter.VAR_POSITIONAL,
+      )
+      positional = parameter.kind is not parameter.KEYWORD_ONLY
+      if variadic or name in given or (keyword_only and positional):
+        continue
+      hint, part = hints.get(name, Any), None
+      if typing.get_origin(hint) is typing.Annotated:
+        hint, *notes = typing.get_args(hint)
+        part = next((n for n in notes if isinstance(n, Part)), None)
+      key = Key(name, hint, parameter.default, docs.get(name, ''), part)
+      found.setdefault(name, key)
+  return found
+
+
+def _hints(factory: Callable[..., Any]) -> Mapping[str, Any]:
+  function = factory
+  if inspect.isclass(factory) and not dataclasses.is_dataclass(factory):
+    function = factory.__init__
+  try:
+    return typing.get_type_hints(function, include_extras=True)
+  except Exception:  # A name that is imported for type checkers alone.
+    return {}
+
+
+def documented(factory: Callable[..., Any]) -> dict[str, str]:
+  """What a factory's docstring says of each key, in one line each.
+
+  Read are the sections Args, Attributes and Keys of the docstring, of that of
+  `__init__`, of the classes a class derives from, and of the class that a
+  function returns.
+  """
+  places = [factory]
+  if inspect.isclass(factory):
+    places += [factory.__init__, *factory.__mro__[1:-1]]
+  else:
+    returned = _hints(factory).get('return')
+    places += [returned, *getattr(returned, '__mro__', ())[1:-1]]
+  found: dict[str, str] = {}
+  for place in places:
+    for name, text in _entries(getattr(place, '__doc__', None) or ''):
+      found.setdefault(name, text)
+  return found
+
+
+def _entries(doc: str) -> Iterable[tuple[str, str]]:
+  """(name, text) of each entry of a docstring's sections."""
+  lines = inspect.cleandoc(doc).splitlines()
+  section = entry = None  # Their indentation.
+  names: list[str] = []
+  text: list[str] = []
+
+  def finished():
+    yield from ((name, ' '.join(text)) for name in names)
+
+  for line in lines:
+    depth = len(line) - len(line.lstrip())
+    if match := _SECTION.match(line):
+      yield from finished()
+      section, entry, names, text = len(match[1]), None, [], []
+    elif section is None or not line.strip():
+      continue
+    elif depth <= section:  # The section has ended.
+      yield from finished()
+      section, names, text = None, [], []
+    elif entry in (None, depth) and (match := _ENTRY.match(line.strip())):
+      yield from finished()
+      entry, names, text = depth, match[1].split(', '), [match[2]]
+    else:
+      text.append(line.strip())
+  yield from finished()
