@@ -270,9 +270,12 @@ def _parse(text: str, place: _Place, path: str) -> Any:
   options = set(_options(place.key.hint)) if place.key else {Any}
   options.discard(type(None))
   if Any in options or not options:
+    # The type of what is there says how a word is meant, but binds no dict.
     known = place.key.default if place.key else None
     present = place.value if known in (None, REQUIRED) else known
     options = {Any} if present is None else set(_options(type(present)))
+    if isinstance(_literal(text), dict):
+      options = {dict}
   literal = _literal(text)
   if bool in options and text.lower() in ('true', 'false'):
     return text.lower() == 'true'

@@ -41,6 +41,7 @@ class Run:
     *args: str,
     module: str = 'recog_jax.main',
     env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
     **popen,
   ):
     self.log = log
@@ -49,7 +50,7 @@ class Run:
         [sys.executable, '-m', module, *args],
         stdout=file,
         stderr=subprocess.STDOUT,
-        cwd=ROOT,
+        cwd=cwd,
         env=env or environment(),
         **popen,
       )
