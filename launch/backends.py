@@ -1,5 +1,6 @@
 """Where the trials of a sweep run."""
 
+import functools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -62,7 +63,14 @@ def train_here(
   Returns:
     The exit code.
   """
-  outcome = local.run(trials, root, slots, data_dir=data_dir, command=command)
+  outcome = local.run(
+    trials,
+    root,
+    slots,
+    data_dir=data_dir,
+    command=command,
+    say=functools.partial(print, flush=True),
+  )
   print(
     f'{len(outcome.finished)} of {len(trials)} trials have results in {root}, '
     f'{len(outcome.ran)} of them from now'
