@@ -81,6 +81,14 @@ class Vit(ImageModel):
   remat: Policy = 'none'
   dtype: jnp.dtype = jnp.float32
 
+  def __post_init__(self):
+    if self.dim % self.heads or self.dim % 4:
+      raise UserError(
+        f'config.model.dim is {self.dim}; give a multiple of 4 and of the '
+        f'{self.heads} heads.'
+      )
+    super().__post_init__()
+
   @property
   def stages(self) -> tuple[str, ...]:
     blocks = (f'block{n}' for n in range(1, self.layers + 1))
