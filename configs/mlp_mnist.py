@@ -3,8 +3,10 @@
   python -m recog_jax.main --config=configs/mlp_mnist.py
 
 A feed-forward network of two hidden layers with dropout (Srivastava et al.,
-"Dropout", JMLR 2014, whose networks of this kind reach 98.4 to 98.9 %: a
-target from the literature).
+"Dropout", JMLR 2014).
+
+Target from the literature, not reproduced here: 98.4 to 98.9 %, which that
+paper's networks of this kind reach.
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,8 @@
 
 Data and protocol of `lstm_ctc_spoken_digits`. Pre-norm (Xiong et al., 2020),
 rotary positions (Su et al., 2021), a convolution in front.
+
+Reached: WER 2.03 % in 7 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
