@@ -14,36 +14,22 @@ without test-time augmentation (experiments/RESULTS.md).
 
 from ml_collections import ConfigDict
 
-from recog_jax.engine.config import base_config, make_tiny
+from recog_jax.engine.config import inherit, make_tiny
 
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = base_config(total_epochs=8.0, log_every_steps=20)
-
-  config.data = ConfigDict()
-  config.data.name = 'images'
-  config.data.source = {'name': 'tfds', 'dataset': 'cifar10'}
-  config.data.splits = {
-    'train': 'train[:49000]',
-    'val': 'train[49000:]',
-    'test': 'test',
-  }
+  config = inherit(__file__, 'resnet18_cifar10.py')
+  config.total_epochs = 8.0
+  config.log_every_steps = 20
   config.data.batch_size = 512
-  config.data.eval_batch_size = 500
-  config.data.workers = 0
   config.data.augment = [
     {'name': 'random_crop', 'padding': 2, 'mode': 'reflect'},
     {'name': 'horizontal_flip', 'alternating': True},
     {'name': 'progressive_resize', 'sizes': ((0.0, 24), (0.6, 32))},
   ]
 
-  config.task = {
-    'name': 'classification',
-    'mean': (0.4914, 0.4822, 0.4465),
-    'std': (0.2470, 0.2435, 0.2616),
-    'label_smoothing': 0.2,
-  }
+  config.task.label_smoothing = 0.2
   config.model = {
     'name': 'airbench',
     'widths': (64, 128, 256),

@@ -18,20 +18,12 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
   config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
   config.model = {
-    'name': 'conformer_ctc',
-    'dtype': 'float32',
-    'layers': 4,
-    'dim': 144,
-    'heads': 4,
-    'kernel': 15,
+    **inherit(__file__, 'conformer_ctc_sentences.py', arg).model,
     'dropout': 0.1,
     'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
-    'intermediate': (2,),
   }
   config.optimizer.learning_rate = 1e-3
   if arg == 'tiny':
-    tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
-    config.model.update(tiny)
     return config
   config.total_steps = 2400
   config.schedule.warmup_steps = 400

@@ -10,7 +10,7 @@ their features; `head` freezes all but the head; `last` all but the last stage
 and the head; `staged` unfreezes from the head down (Howard and Ruder, ACL
 2018); `layerwise` gives earlier stages smaller learning rates (Bao et al.,
 ICLR 2022); `full` fine-tunes everything; `scratch` begins with none of them.
-`python -m experiments.transfer` compares all; results: experiments/RESULTS.md.
+`python -m experiments.transfer` compares all. Results: experiments/RESULTS.md.
 """
 
 from ml_collections import ConfigDict

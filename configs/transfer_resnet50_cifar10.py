@@ -45,15 +45,10 @@ def get_config(arg: str = '') -> ConfigDict:
   if tiny:
     return config
   config.total_steps = 10_000
-  config.data.source = {'name': 'tfds', 'dataset': 'cifar10'}
-  config.data.splits = {
-    'train': 'train[:49000]',
-    'val': 'train[49000:]',
-    'test': 'test',
-  }
+  cifar = inherit(__file__, 'resnet18_cifar10.py').data
+  for key in ('source', 'splits', 'eval_batch_size', 'workers'):
+    config.data[key] = cifar[key]
   config.data.batch_size = 512
-  config.data.eval_batch_size = 500
-  config.data.workers = 0
   config.init_from = {'path': 'hf:timm/resnet50.tv_in1k'}
   config.evaluation = {'every_steps': 500}
   config.checkpoint = {'every_steps': 500, 'keep_latest': 2, 'keep_best': 1}

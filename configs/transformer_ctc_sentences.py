@@ -4,6 +4,8 @@
 
 Data and protocol of `conformer_ctc_sentences`. Pre-norm (Xiong et al., 2020),
 rotary positions (Su et al., 2021), convolutions in front.
+
+Reached: CER 45.2 % in 8 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict

@@ -4,6 +4,8 @@
 
 Data and protocol of `lstm_ctc_spoken_digits`. Pre-norm (Xiong et al., 2020),
 rotary positions (Su et al., 2021), a convolution in front.
+
+Reached: WER 2.03 % in 7 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
@@ -15,21 +17,12 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
   config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
   config.model = {
-    'name': 'transformer_ctc',
-    'dtype': 'float32',
-    'layers': 4,
-    'dim': 144,
-    'heads': 4,
-    'ffn_multiplier': 4,
-    'positions': 'rotary',
+    **inherit(__file__, 'transformer_ctc_sentences.py', arg).model,
     'dropout': 0.1,
     'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 32},
-    'intermediate': (2,),
   }
   config.optimizer.learning_rate = 1e-3
   if arg == 'tiny':
-    tiny = {'layers': 2, 'dim': 16, 'heads': 2, 'intermediate': (1,)}
-    config.model.update(tiny)
     return config
   config.total_steps = 3500
   config.schedule.warmup_steps = 500

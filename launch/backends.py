@@ -1,13 +1,15 @@
 """Where the trials of a sweep run."""
 
+import functools
 import shlex
 import sys
+from collections.abc import Sequence
 
 from etils import epath
 
 from launch import devices, local, store
 from launch.job import Job
-from launch.sweep import keep, main_flags
+from launch.sweep import Trial, keep, main_flags
 from recog_jax.errors import listed
 
 
@@ -46,14 +48,31 @@ def _start_local(job: Job, dry_run: bool) -> int:
     return 0
   store.check_access(job.root)
   keep(job.root, job.sweep)
-  outcome = local.run(job.sweep.trials, job.root, slots, data_dir=job.data_dir)
-  return report(outcome, job.root, len(job.sweep.trials))
+  return train_here(job.sweep.trials, job.root, slots, job.data_dir)
 
 
-def report(outcome: local.Outcome, root: epath.Path, count: int) -> int:
-  """Says how a local sweep ended; returns the exit code."""
+def train_here(
+  trials: Sequence[Trial],
+  root: epath.Path,
+  slots: Sequence[devices.Slot],
+  data_dir: str | None = None,
+  command: Sequence[str] = local.MAIN,
+) -> int:
+  """Runs what has no results yet, and says how it ended; see `local.run`.
+
+  Returns:
+    The exit code.
+  """
+  outcome = local.run(
+    trials,
+    root,
+    slots,
+    data_dir=data_dir,
+    command=command,
+    say=functools.partial(print, flush=True),
+  )
   print(
-    f'{len(outcome.finished)} of {count} trials have results in {root}, '
+    f'{len(outcome.finished)} of {len(trials)} trials have results in {root}, '
     f'{len(outcome.ran)} of them from now'
   )
   if outcome.interrupted:

@@ -19,14 +19,13 @@ from etils import epath
 from launch import store, workdirs
 from launch.devices import Slot
 from launch.sweep import Trial, main_flags
+from recog_jax.engine.stopping import Heard
 
 # How often a trial is started before it counts as failed.
 ATTEMPTS = 3
 MAIN = (sys.executable, '-m', 'recog_jax.main')
 _LINES = 10
 _POLL_SECONDS = 0.1
-# Terminals and launchers may signal twice what is meant once.
-_SAME_SECONDS = 0.5
 
 
 @dataclasses.dataclass
@@ -105,7 +104,8 @@ class _Local:
     self._jobs: dict[int, _Job] = {}
     self._queue: collections.deque[tuple[Trial, int]] = collections.deque()
     self._outcome = Outcome()
-    self._stop = _Stop()
+    self._stop = Heard()
+    self._passed_on = False
 
   def run(self, trials: Sequence[Trial]) -> Outcome:
     for trial in trials:
@@ -115,7 +115,7 @@ class _Local:
         self._queue.append((trial, 1))
     if done := len(self._outcome.finished):
       self._say(f'{done} of {len(trials)} trials have results already')
-    with self._stop.heard():
+    with _hearing(self._stop):
       try:
         while self._queue or self._jobs:
           if self._stop.number is not None and not self._wind_up():
@@ -241,8 +241,8 @@ class _Local:
       if job.process is None:
         self._outcome.interrupted.append(job.trial.id)
         del self._jobs[index]
-    if not self._stop.passed_on:
-      self._stop.passed_on = True
+    if not self._passed_on:
+      self._passed_on = True
       name = signal.Signals(self._stop.number).name
       self._say(
         f'{name}: {len(self._jobs)} trial(s) save and end; a second signal '
@@ -264,35 +264,19 @@ class _Local:
         job.process.wait()
 
 
-class _Stop:
-  """The signals that came."""
-
-  def __init__(self) -> None:
-    self.number: int | None = None
-    self.abrupt = False
-    self.passed_on = False
-    self._first = 0.0
-
-  @contextlib.contextmanager
-  def heard(self) -> Iterator[None]:
-    """Takes over SIGINT and SIGTERM, and gives them back."""
-    if threading.current_thread() is not threading.main_thread():
-      yield
-      return
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, self._handle) for number in numbers]
-    try:
-      yield
-    finally:
-      for number, handler in zip(numbers, before, strict=True):
-        signal.signal(number, handler)
-
-  def _handle(self, number: int, _: Any) -> None:
-    now = time.monotonic()
-    if self.number is None:
-      self.number, self._first = number, now
-    elif now - self._first > _SAME_SECONDS:
-      self.abrupt = True
+@contextlib.contextmanager
+def _hearing(heard: Heard) -> Iterator[None]:
+  """Takes over SIGINT and SIGTERM, and gives them back."""
+  if threading.current_thread() is not threading.main_thread():
+    yield
+    return
+  numbers = (signal.SIGINT, signal.SIGTERM)
+  before = [signal.signal(n, lambda n, _: heard.hear(n)) for n in numbers]
+  try:
+    yield
+  finally:
+    for number, handler in zip(numbers, before, strict=True):
+      signal.signal(number, handler)
 
 
 @contextlib.contextmanager

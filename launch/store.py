@@ -27,18 +27,11 @@ def read_json(path: epath.Path) -> Any:
 
 
 def read_rows(path: epath.Path) -> list[dict[str, Any]]:
-  """The rows of a metrics.jsonl, up to one that is only half there."""
+  """Rows of a file of JSON lines; none of one that cannot be read."""
   try:
-    text = path.read_bytes().decode(errors='replace')
+    return storage.read_rows(path)
   except OSError:
     return []
-  rows = []
-  for line in text.splitlines():
-    try:
-      rows.append(json.loads(line))
-    except ValueError:
-      break
-  return rows
 
 
 def write_json(path: epath.Path, value: Any) -> None:

@@ -121,3 +121,17 @@ def read_bytes(path: AnyPath) -> bytes:
     return path.read_bytes()
   except FileNotFoundError:
     return b''
+
+
+def read_rows(path: AnyPath) -> list[dict[str, Any]]:
+  """The objects of a file of JSON lines, up to one that is only half there."""
+  rows = []
+  for line in read_bytes(path).decode(errors='replace').splitlines():
+    try:
+      row = json.loads(line)
+    except ValueError:
+      break
+    if not isinstance(row, dict):
+      break
+    rows.append(row)
+  return rows

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from absl import flags
 
-from experiments.bench.torch_peer import Peer
+from experiments.bench.programs import torch_loader
 from recog_jax.data import pipeline
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.batch import MakeBatch
@@ -142,16 +142,20 @@ def compare(args: argparse.Namespace, small_images: np.ndarray | None) -> None:
       stack.callback(ours[workers].close)
     peer = None
     if args.peer_python:
-      options = [f'--folder={folder / split}', f'--size={_SIZE}']
-      options.append(f'--batch_size={_BATCH_SIZE}')
-      peer = Peer(args.peer_python, 'torch_images.py', options)
+      peer = torch_loader(
+        args.peer_python,
+        'torch_images.py',
+        f'--folder={folder / split}',
+        f'--size={_SIZE}',
+        f'--batch_size={_BATCH_SIZE}',
+      )
       stack.callback(peer.close)
     for _ in range(args.rounds):
       for workers, program in ours.items():
         rate = program.images_per_second(args.seconds)
         rates['recog_jax', workers].append(rate / cores)
         for variant in _VARIANTS if peer else ():
-          rate = peer.images_per_second(variant, workers, args.seconds)
+          rate = float(peer.ask(f'{variant} {workers} {args.seconds}'))
           rates[f'torch, {variant}', workers].append(rate / cores)
   _report(rates, cores)
 

@@ -29,7 +29,7 @@ import jax
 import numpy as np
 
 from experiments.bench import images as image_files
-from experiments.bench.torch_peer import Peer
+from experiments.bench.programs import torch_loader
 from recog_jax import registry
 from recog_jax.data import pipeline
 from recog_jax.data.image.augment import make_augment
@@ -155,11 +155,13 @@ def main(argv: Sequence[str]) -> None:
       folder = stack.enter_context(tempfile.TemporaryDirectory())
       path = Path(folder) / 'images.npy'
       np.save(path, records.image)
-      peer = Peer(args.peer_python, 'torch_input.py', [f'--images={path}'])
+      peer = torch_loader(
+        args.peer_python, 'torch_input.py', f'--images={path}'
+      )
       stack.callback(peer.close)
     for _ in range(args.rounds):
       rates['recog_jax'].append(ours.images_per_second(args.seconds))
       for variant, workers in _PEERS if peer else ():
-        rate = peer.images_per_second(variant, workers, args.seconds)
+        rate = float(peer.ask(f'{variant} {workers} {args.seconds}'))
         rates[f'torch, {variant}, {workers} workers'].append(rate)
   _report(rates)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -46,13 +47,20 @@ class Program:
     parameters: number of trained scalars, once it is ready; None: not said.
   """
 
-  def __init__(self, name: str, command: Sequence[str], stderr=None):
+  def __init__(
+    self,
+    name: str,
+    command: Sequence[str],
+    stderr=None,
+    env: Mapping[str, str] = _HUGE_PAGES,
+  ):
     """Starts it.
 
     Args:
       name: for the report.
       command: the command line.
       stderr: where its stderr goes, if not to ours.
+      env: what its environment has beside ours.
 
     Raises:
       UserError: there is no such command.
@@ -66,7 +74,7 @@ class Program:
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        env={**os.environ, **_HUGE_PAGES},
+        env={**os.environ, **env},
       )
     except OSError as error:
       raise UserError(
@@ -100,6 +108,17 @@ class Program:
     with contextlib.suppress(BrokenPipeError):
       self._process.stdin.close()
     self._process.wait()
+
+
+def torch_loader(python: str, script: str, *options: str) -> Program:
+  """A DataLoader of `peers` that is ready; it has our own environment.
+
+  To `VARIANT WORKERS SECONDS` it answers images a second.
+  """
+  path = Path(__file__).parent / 'peers' / script
+  program = Program('the peer', [python, str(path), *options], env={})
+  program.wait_until_ready()
+  return program
 
 
 def take_turns(

@@ -30,10 +30,9 @@ from etils import epath
 from experiments.exit_code import exit_code_of
 from experiments.figures import plots, studies
 from experiments.figures import rows as rows_lib
-from experiments.figures.captions import caption
-from launch import devices, local, store
+from launch import devices, store
 from launch import sweep as sweep_lib
-from launch.backends import report
+from launch.backends import train_here
 from launch.sweep import Trial
 from launch.workdirs import is_finished
 from recog_jax.errors import UserError
@@ -50,8 +49,7 @@ def _train(trials: Sequence[Trial], root: epath.Path, args) -> int:
     # Seeds of one network compile once.
     cache = str(Path(root).absolute() / 'compiled')
     os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', cache)
-  outcome = local.run(trials, root, slots, data_dir=args.data_dir)
-  return report(outcome, root, len(trials))
+  return train_here(trials, root, slots, args.data_dir)
 
 
 def _python(module: str, *words: str) -> None:
@@ -121,7 +119,7 @@ def make(study: str, args) -> int:
   rows = _ROWS[study](entries, trials, root, args)
   stem = out / study
   rows_lib.write_csv(epath.Path(stem.with_suffix('.csv')), rows)
-  _PLOTS[study](stem, rows, caption(study, args.budget, rows))
+  _PLOTS[study](stem, rows, plots.caption(study, args.budget, rows))
   print(f'wrote {stem}.csv, {stem}.png and {stem}.svg')
   return 0
 

@@ -62,12 +62,13 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument(
     'workdirs', nargs='+', metavar='[NAME=]WORKDIR', help='folder of a training'
   )
-  parser.add_argument('--output', default='speech_curves.png', type=Path)
+  parser.add_argument('--output', default='runs/speech_curves.png', type=Path)
   parser.add_argument('--title', default='', help='stands above the curves')
   args = parser.parse_args(argv)
 
   def run() -> None:
     runs = read_runs(args.workdirs)
+    args.output.parent.mkdir(parents=True, exist_ok=True)
     wer_curves(args.output, runs, metrics=_RATES, title=args.title)
     print(f'wrote {args.output}')
 

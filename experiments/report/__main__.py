@@ -2,8 +2,8 @@
 
 Examples:
   python -m experiments.report runs/digits_resnet8
-  python -m experiments.report runs/studies/cpu/* --figures=experiments \\
-      --data_dir=DIR --output=report/index.html
+  python -m experiments.report runs/studies/cpu/* \\
+      --figures=experiments/figures --data_dir=DIR --output=report/index.html
 
 Writes report/index.html, which needs no other file and no network. Each
 training has a model card and a data card, written from its workdir and from the

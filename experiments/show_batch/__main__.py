@@ -16,14 +16,18 @@ the config's own training and evaluation chains. Blue lies over masks, and
 white lines lead from a time of the original to where the warp has moved it.
 """
 
+import importlib
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
 from recog_jax import cli
 
-_OUTPUT = flags.DEFINE_string('output', 'contact.png', 'PNG file to write.')
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  None,
+  'PNG file to write (default: show_batch/CONFIG.png in --data_dir or runs).',
+)
 _COUNT = flags.DEFINE_integer(
   'count',
   None,
@@ -33,61 +37,20 @@ _COUNT = flags.DEFINE_integer(
 cli.define_config()
 cli.define_data_dir()
 
-# Images of different sizes are cut to this side before the ops are shown.
-_SIDE = 224
+# config.data.name -> the module that makes its rows, panels in each, of what.
+_MAKERS = {
+  'images': ('images', 8, 'images'),
+  'speech': ('speech', 4, 'utterances'),
+}
 
 
-def _show_images(
-  config: Any, data_dir: str | None, count: int | None, output: Path
-) -> str:
-  """Writes the sheet of images; returns a line that says what it holds."""
-  import numpy as np
+def _output(spec: str) -> Path:
+  """Where the sheet goes if nothing is said: beside the data, or the runs."""
+  from recog_jax.engine.config import run_name
 
-  from experiments.show_batch import images as sheet
-  from recog_jax import registry
-  from recog_jax.data.image.augment import make_augment
-  from recog_jax.data.image.subset import Slice
-  from recog_jax.data.splits import split_bounds
-
-  source = registry.build('source', config.data.source, data_dir=data_dir)
-  name, start, stop = split_bounds(config.data.splits.train, source.sizes())
-  records = Slice(source.records(name), start, stop)
-  taken = records.take(np.arange(min(count or 8, len(records))))
-  images, targets = taken['image'], taken['label']
-  even = images
-  if isinstance(images, list):
-    specs = [{'name': 'resize_center_crop', 'size': _SIDE, 'fraction': 1.0}]
-    even = make_augment(specs)(images, sheet.draws_of(len(images)))
-  task = registry.build('task', config.task, info=source.info)
-  chains = {'augment': (), 'augment_eval': (), **config.data}
-  rows = [
-    ('original', images),
-    *sheet.op_rows(even),
-    *sheet.mixing_rows(even),
-    *sheet.config_rows(
-      task, images, targets, chains['augment'], chains['augment_eval']
-    ),
-  ]
-  names = source.info.label_names
-  single = targets.ndim == 1 and targets.dtype.kind == 'i'
-  labels = [names[t] for t in targets] if single else [''] * len(targets)
-  sheet.contact_sheet(labels, rows, output)
-  return f'{len(rows)} rows of {len(targets)} images in {output}'
-
-
-def _show_speech(
-  config: Any, data_dir: str | None, count: int | None, output: Path
-) -> str:
-  """Writes the sheet of utterances; returns a line that says what it holds."""
-  from experiments.show_batch import speech_sheet as sheet
-
-  shown = sheet.read(config, data_dir, count or 4)
-  sheet.speech_sheet(shown, output)
-  return f'{len(shown.rows)} rows of {len(shown.labels)} utterances in {output}'
-
-
-# config.data.name -> what draws it.
-_SHEETS = {'images': _show_images, 'speech': _show_speech}
+  folder = Path(flags.FLAGS.data_dir or 'runs').expanduser() / 'show_batch'
+  folder.mkdir(parents=True, exist_ok=True)
+  return folder / f'{run_name(spec)}.png'
 
 
 def main() -> None:
@@ -99,10 +62,14 @@ def main() -> None:
       'say which experiment: --config=configs/digits_resnet8.py needs no data'
     )
   name = config.data.get('name')
-  if name not in _SHEETS:
-    raise unknown_name('data', str(name), _SHEETS)
-  output = Path(_OUTPUT.value)
-  print(_SHEETS[name](config, flags.FLAGS.data_dir, _COUNT.value, output))
+  if name not in _MAKERS:
+    raise unknown_name('data', str(name), _MAKERS)
+  module, count, things = _MAKERS[name]
+  maker = importlib.import_module(f'experiments.show_batch.{module}')
+  sheet = maker.read(config, flags.FLAGS.data_dir, _COUNT.value or count)
+  output = Path(_OUTPUT.value) if _OUTPUT.value else _output(cli.given.spec)
+  sheet.save(output)
+  print(f'{len(sheet.rows)} rows of {len(sheet.labels)} {things} in {output}')
 
 
 if __name__ == '__main__':

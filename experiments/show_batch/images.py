@@ -1,73 +1,80 @@
-"""Pictures of what augmentation does, in rows with names, as one PNG."""
+"""The sheet of a config's images, of the first ones of its training split."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import cv2
 import jax
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
+from experiments.show_batch.sheet import IMAGE, LEFT, RIGHT, Panel, Row, Sheet
+from recog_jax import registry
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.base import Images, one_shape
+from recog_jax.data.image.subset import Slice
+from recog_jax.data.splits import split_bounds
 from recog_jax.tasks.classification import mixing
 
-# Height and width of a picture on the sheet, and the gap, in pixels.
-_CELL, _GAP = 96, 6
+# Between images on the sheet, in inches.
+_GAP = 0.06
+# Images of different sizes are cut to this side before the ops are shown.
+_SIDE = 224
 # A strength of mixing, and a draw of it, that can be seen.
 _ALPHA, _KEY = 1.0, 1
 
-Row = tuple[str, Sequence[np.ndarray]]
+
+def _row(section: str, name: str, images: Images) -> Row:
+  return Row(section, name, '', [Panel(image) for image in images])
 
 
-def contact_sheet(
-  labels: Sequence[str], rows: Sequence[Row], output: Path
-) -> None:
-  """Writes rows of pictures with their names.
+def read(config: Any, data_dir: str | None, count: int) -> Sheet:
+  """All rows, of the first images of a config's training split.
 
   Args:
-    labels: one for each column, shown above it.
-    rows: (name, images uint8 `h w c`), as many images as labels.
-    output: the PNG file.
+    config: of the experiment.
+    data_dir: where data sets are looked for.
+    count: images, fewer where there are not so many.
+
+  Raises:
+    UserError: the config or its data have a fault.
   """
-  step = _CELL + _GAP
-  sheet = np.full((len(rows) * step, len(labels) * step, 3), 255, np.uint8)
-  for i, (_, images) in enumerate(rows):
-    for k, image in enumerate(images):
-      cell = _cell(image)
-      top = i * step + (_CELL - cell.shape[0]) // 2
-      left = k * step + (_CELL - cell.shape[1]) // 2
-      sheet[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
-  dpi, margin = 100, 190
-  height, width = sheet.shape[0] + 40, sheet.shape[1] + margin
-  figure = Figure((width / dpi, height / dpi), dpi=dpi)
-  FigureCanvasAgg(figure)
-  axes = figure.add_axes(
-    (margin / width, 0, sheet.shape[1] / width, sheet.shape[0] / height)
+  source = registry.build('source', config.data.source, data_dir=data_dir)
+  name, start, stop = split_bounds(config.data.splits.train, source.sizes())
+  records = Slice(source.records(name), start, stop)
+  taken = records.take(np.arange(min(count, len(records))))
+  images, targets = taken['image'], taken['label']
+  even = images
+  if isinstance(images, list):
+    specs = [{'name': 'resize_center_crop', 'size': _SIDE, 'fraction': 1.0}]
+    even = make_augment(specs)(images, draws_of(len(images)))
+  task = registry.build('task', config.task, info=source.info)
+  chains = {'augment': (), 'augment_eval': (), **config.data}
+  rows = [
+    _row('Ops, each alone', 'original', images),
+    *op_rows(even),
+    *mixing_rows(even),
+    *config_rows(
+      task, images, targets, chains['augment'], chains['augment_eval']
+    ),
+  ]
+  names = source.info.label_names
+  single = targets.ndim == 1 and targets.dtype.kind == 'i'
+  labels = [names[t] for t in targets] if single else [''] * len(targets)
+  return sheet_of(labels, rows)
+
+
+def sheet_of(labels: Sequence[str], rows: Sequence[Row]) -> Sheet:
+  """Rows of pictures, with a label above each column."""
+  wide = len(labels) * (IMAGE + _GAP) - _GAP
+  return Sheet(
+    labels,
+    [''] * len(labels),
+    rows,
+    width=LEFT + RIGHT + wide,
+    gap=_GAP,
+    column_gap=_GAP,
+    axis=0.0,
   )
-  axes.imshow(sheet, interpolation='nearest')
-  middle = _CELL / 2
-  axes.set_yticks(np.arange(len(rows)) * step + middle, [r[0] for r in rows])
-  axes.set_xticks(np.arange(len(labels)) * step + middle, labels)
-  axes.xaxis.tick_top()
-  axes.tick_params(length=0, labelsize=9)
-  for spine in axes.spines.values():
-    spine.set_visible(False)
-  figure.savefig(output)
-
-
-def _cell(image: np.ndarray) -> np.ndarray:
-  """uint8 `h w 3` that fills a cell one way; small pixels stay square."""
-  h, w, c = image.shape
-  scale = _CELL / max(h, w)
-  method = cv2.INTER_NEAREST if scale > 1 else cv2.INTER_AREA
-  size = max(1, round(w * scale)), max(1, round(h * scale))
-  cell = cv2.resize(image, size, interpolation=method)
-  cell = cell.reshape(size[1], size[0], c)
-  return np.repeat(cell, 3, axis=-1) if c == 1 else cell[..., :3]
 
 
 def demonstrations(side: int) -> dict[str, dict[str, Any]]:
@@ -125,7 +132,7 @@ def op_rows(images: np.ndarray) -> list[Row]:
   """
   draws, side = draws_of(len(images)), min(images.shape[1:3])
   return [
-    (name, make_augment([spec])(images, draws))
+    _row('Ops, each alone', name, make_augment([spec])(images, draws))
     for name, spec in demonstrations(side).items()
   ]
 
@@ -139,7 +146,11 @@ def mixing_rows(images: np.ndarray) -> list[Row]:
   targets = np.zeros((len(images), 1), np.float32)
   inputs = images.astype(np.float32)
   return [
-    (name, _uint8(op(inputs, targets, jax.random.key(_KEY), _ALPHA)[0]))
+    _row(
+      'The batch, mixed',
+      name,
+      _uint8(op(inputs, targets, jax.random.key(_KEY), _ALPHA)[0]),
+    )
     for name, op in (('mixup', mixing.mixup), ('cutmix', mixing.cutmix))
   ]
 
@@ -182,9 +193,11 @@ def config_rows(
       255 * (batch['inputs'] * np.array(task.std) + np.array(task.mean))
     )
 
-  return [
-    ('config, first epoch', seen(augment, 0, 0.0, True)),
-    ('config, second epoch', seen(augment, 1, 0.0, True)),
-    ('config, end of the run', seen(augment, 2, 1.0, True)),
-    ('config, evaluation', seen(augment_eval, 0, 0.0, False)),
-  ]
+  shown = {
+    'training, first epoch': seen(augment, 0, 0.0, True),
+    'training, second epoch': seen(augment, 1, 0.0, True),
+    'training, end of the run': seen(augment, 2, 1.0, True),
+    'evaluation': seen(augment_eval, 0, 0.0, False),
+  }
+  section = 'This config: what the model sees'
+  return [_row(section, name, images) for name, images in shown.items()]

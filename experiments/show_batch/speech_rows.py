@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from experiments.show_batch.sheet import Panel, Row
 from experiments.show_batch.utterances import Chosen
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech import augment
@@ -43,44 +44,6 @@ EPOCHS = 3
 _SEEN = 'This config: what the model sees'
 
 
-@dataclasses.dataclass(frozen=True)
-class Panel:
-  """One utterance in one row.
-
-  Attributes:
-    wave: float32 `n`; None where the op works on frames.
-    frames: float32 `t f`.
-    seconds: that the frames span.
-    note: what was measured.
-    masked: bool `t f`, what masks cover.
-    source: float32 `t`, the frame before warping that stands at each place.
-  """
-
-  wave: np.ndarray | None
-  frames: np.ndarray
-  seconds: float
-  note: str = ''
-  masked: np.ndarray | None = None
-  source: np.ndarray | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-  """A row of the sheet.
-
-  Attributes:
-    section: rows of one section stand together, on one colour scale.
-    name: of the op.
-    detail: its keys.
-    panels: one for each utterance.
-  """
-
-  section: str
-  name: str
-  detail: str
-  panels: Sequence[Panel]
-
-
 def _frames(features: Any, waves: Sequence[np.ndarray]) -> list[np.ndarray]:
   """float32 `t f` of each wave."""
   return [features(wave[None], np.array([len(wave)]))[0][0] for wave in waves]
@@ -109,7 +72,7 @@ def wave_rows(chosen: Chosen, features: Any) -> list[Row]:
 
   def row(name, detail, changed, notes) -> Row:
     panels = [
-      Panel(wave, frames, len(wave) / rate, note)
+      Panel(None, wave, frames, len(wave) / rate, note)
       for wave, frames, note in zip(
         changed, _frames(features, changed), notes, strict=True
       )
@@ -215,7 +178,7 @@ def frame_rows(chosen: Chosen, features: Any) -> list[Row]:
     out = augment.make_audio_augment([spec]).on_frames(frames, lens, draws)
     probes = _probe([spec], frames.shape, lens, draws, features.hop_s)
     panels = [
-      Panel(None, out[i, :n], seconds[i], *probes[i])
+      Panel(None, None, out[i, :n], seconds[i], *probes[i])
       for i, n in enumerate(lens)
     ]
     return Row(section, name, _detail(spec), panels)
@@ -225,7 +188,7 @@ def frame_rows(chosen: Chosen, features: Any) -> list[Row]:
     'masked; white: from a time of the original to where it was moved)'
   )
   panels = [
-    Panel(None, frames[i, :n], seconds[i], f'{n} frames')
+    Panel(None, None, frames[i, :n], seconds[i], f'{n} frames')
     for i, n in enumerate(lens)
   ]
   rows = [Row(alone, 'original', '', panels)]
@@ -408,7 +371,6 @@ def _seen(
     seconds = len(wave) / make.features.sample_rate
     speed = f'speed {shown.items.factor[i]:g}'
     note = f'{speed}, {note}' if note else speed
-    panels.append(
-      Panel(wave, inputs[i, : lens[i]], seconds, note, masked, source)
-    )
+    frames = inputs[i, : lens[i]]
+    panels.append(Panel(None, wave, frames, seconds, note, masked, source))
   return panels

@@ -5,9 +5,9 @@
   python -m experiments.tables.models --markdown=models.md
 
 Columns: parameters; multiply-adds (MACs) of one image in evaluation, which are
-those of convolutions and matrix products (see recog_jax/engine/planning/
-flops.py); what is published of both, with its source (see model_rows.py); the
-same of torchvision's or timm's model, as torch counts them; and the largest
+those of convolutions and matrix products (see recog_jax/planning/flops.py);
+what is published of both, with its source (see model_rows.py); the same of
+torchvision's or timm's model, as torch counts them; and the largest
 difference of logits between the two, by max(1, largest |logit|), for two random
 images, and random weights and BatchNorm statistics that
 `recog_jax.models.image.import_torch` took from torch.

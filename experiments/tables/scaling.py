@@ -19,11 +19,11 @@ C(n) adds up the program's collectives:
   all-reduce of V bytes:  2 (V (n - 1) / n / B + H)
 
 B are the links of a chip times their speed in one direction, H a microsecond
-for each hop to the farthest chip, half way round a ring (`engine/planning/
-roofline.py`; Austin et al., "How to Scale Your Model", 2025). Rings: 16 chips
-of v5e, multiples of 4 of v5p. The truth lies between the two curves where XLA
-overlaps some of the collectives: those of batch normalisation cannot be, since
-the next layer waits for them.
+for each hop to the farthest chip, half way round a ring
+(`planning/roofline.py`; Austin et al., "How to Scale Your Model", 2025). Rings:
+16 chips of v5e, multiples of 4 of v5p. The truth lies between the two curves
+where XLA overlaps some of the collectives: those of batch normalisation cannot
+be, since the next layer waits for them.
 """
 
 import argparse

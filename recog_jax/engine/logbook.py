@@ -1,6 +1,7 @@
 """What a run says of itself: terminal, metrics.jsonl, TensorBoard, timing."""
 
 import contextlib
+import itertools
 import json
 import math
 import sys
@@ -18,7 +19,7 @@ from tqdm import tqdm
 from recog_jax import storage
 from recog_jax.engine.device_idle import DeviceClock
 from recog_jax.errors import UserError, warn
-from recog_jax.storage import AnyPath, is_remote, read_bytes, write_whole
+from recog_jax.storage import AnyPath, is_remote, write_whole
 
 # Where a second of a run can go; what is in none of them is `other`.
 # `start` is from the process's begin, `lost` what had to be done again after a
@@ -297,14 +298,6 @@ def _short(value: Any) -> str:
 
 def read(path: AnyPath) -> list[dict[str, Any]]:
   """The rows of a metrics.jsonl; what a kill or a full disk cut is dropped."""
-  rows = []
-  text = read_bytes(path).decode(errors='replace')
-  for line in text.splitlines():
-    try:
-      row = json.loads(line)
-    except json.JSONDecodeError:
-      break
-    if not isinstance(row, dict) or not {'step', 'kind'} <= row.keys():
-      break
-    rows.append(row)
-  return rows
+  rows = storage.read_rows(path)
+  whole = itertools.takewhile(lambda row: {'step', 'kind'} <= row.keys(), rows)
+  return list(whole)

@@ -17,6 +17,29 @@ if TYPE_CHECKING:
 _SAME_SECONDS = 0.5
 
 
+class Heard:
+  """Which signal came first, and whether another one was meant after it.
+
+  Attributes:
+    number: of the first signal; None before.
+    abrupt: a second one asks for more haste.
+  """
+
+  def __init__(self) -> None:
+    self.number: int | None = None
+    self.abrupt = False
+    self._first = 0.0
+
+  def hear(self, number: int) -> bool:
+    """Notes a signal; whether it is the first."""
+    now = time.monotonic()
+    if self.number is None:
+      self.number, self._first = number, now
+      return True
+    self.abrupt |= now - self._first > _SAME_SECONDS
+    return False
+
+
 class Stopped(Exception):  # noqa: N818 - not an error
   """Raised where work is left because a stop was asked for."""
 
@@ -63,14 +86,12 @@ class StopRequest:
       self._channel.request_stop(reason)
 
   def _listen(self) -> None:
-    first = None
+    heard = Heard()
     while True:
       number = self._reader.recv(1)[0]
       if number not in (signal.SIGTERM, signal.SIGINT):
         continue
-      now = time.monotonic()
-      if first is None:
-        first = now
+      if heard.hear(number):
         print(
           f'{signal.Signals(number).name}: stopping after this step, with a '
           'checkpoint; a second signal stops at once',
@@ -78,7 +99,7 @@ class StopRequest:
           flush=True,
         )
         self._ask_all(signal.Signals(number).name)
-      elif now - first > _SAME_SECONDS:
+      elif heard.abrupt:
         os._exit(128 + number)
 
   def check(self) -> None:

@@ -9,7 +9,6 @@ from etils import epath
 from experiments.figures import __main__ as figures
 from experiments.figures import plots, studies
 from experiments.figures import rows as rows_lib
-from experiments.figures.captions import caption
 from launch import sweep
 
 
@@ -79,7 +78,7 @@ def test_rows_of_accuracy(trained, tmp_path):
   [row] = rows_lib.accuracy([entry], [trial], root)
   assert row['steps'] > 0 and 0 <= row['accuracy'] <= 1
   assert 0 < row['train_seconds'] < row['total_seconds']
-  text = caption('accuracy', 'tiny', [row, {**row, 'seed': 1}])
+  text = plots.caption('accuracy', 'tiny', [row, {**row, 'seed': 1}])
   assert 'Budget `tiny`' in text and '2 seeds' in text and 'digits' in text
   plots.accuracy(tmp_path / 'a', [row, {**row, 'seed': 1}], text)
   first = (tmp_path / 'a.svg').read_bytes()
@@ -103,7 +102,7 @@ def test_rows_of_wer(trained, tmp_path):
   assert {row['split'] for row in rows} == {'val', 'test'}
   assert {row['decoder'] for row in rows} == {'greedy'}
   assert all(row['minutes'] > 0 for row in rows)
-  text = caption('wer', 'tiny', rows)
+  text = plots.caption('wer', 'tiny', rows)
   assert f'LSTM {rows[0]["total_steps"]:,}' in text and 'Greedy' in text
   plots.wer(tmp_path / 'w', rows, text)
   assert (tmp_path / 'w.png').stat().st_size > 10_000

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from experiments.show_batch import speech_rows, speech_sheet
+from experiments.show_batch import speech, speech_rows
+from experiments.show_batch.sheet import DPI
 from experiments.show_batch.utterances import choose
 from recog_jax import registry
 from recog_jax.data.speech import augment
@@ -30,7 +31,7 @@ def config(root):
 
 @pytest.fixture(scope='module')
 def shown(config):
-  return speech_sheet.read(config, None, COUNT)
+  return speech.read(config, None, COUNT)
 
 
 @pytest.fixture(scope='module')
@@ -158,7 +159,7 @@ def test_training_rows_are_what_training_sees(root):
   """Of records that are not joined: the plan's own batches hold the same."""
   config = configs.load(f'{root}/{TINY}').unlock()
   config.data.join = None
-  shown = speech_sheet.read(config, None, COUNT)
+  shown = speech.read(config, None, COUNT)
   settings = registry.call(Settings, config.to_dict(), 'the config')
   data = experiment.make_data(settings, None)
   steps = int(data.steps_per_epoch)
@@ -180,9 +181,9 @@ def test_waveforms_for_the_device_get_no_masks(config):
   changed = config.copy_and_resolve_references().unlock()
   changed.data.deliver = 'waveform'
   with pytest.raises(UserError, match='remove spec_augment'):
-    speech_sheet.read(changed, None, COUNT)
+    speech.read(changed, None, COUNT)
   changed.data.augment = ({'name': 'gain', 'low_db': -6.0, 'high_db': 6.0},)
-  shown = speech_sheet.read(changed, None, COUNT)
+  shown = speech.read(changed, None, COUNT)
   (row,) = [r for r in shown.rows if r.name == 'training, epoch 1']
   assert 'spec_augment' not in row.detail
   assert not any(panel.masked.any() for panel in row.panels)
@@ -190,14 +191,13 @@ def test_waveforms_for_the_device_get_no_masks(config):
 
 def test_the_picture_has_a_place_for_each_row(shown, tmp_path):
   path = tmp_path / 'sheet.png'
-  speech_sheet.speech_sheet(shown, path)
+  shown.save(path)
   assert path.read_bytes()[:8] == b'\x89PNG\r\n\x1a\n'
   picture = cv2.imread(str(path))
-  wide, tall = speech_sheet.sheet_size(shown.rows)
   assert picture.shape[:2] == pytest.approx(
-    (tall * speech_sheet.DPI, wide * speech_sheet.DPI), abs=1
+    (shown.height * DPI, shown.width * DPI), abs=1
   )
-  assert tall > 0.8 * len(shown.rows)
+  assert shown.height > 0.8 * len(shown.rows)
   # The masks' blue is there: more blue than red and green, nowhere in magma.
   blue, green, red = np.moveaxis(picture.astype(int), 2, 0)
   assert ((blue > 130) & (green > red) & (blue > green + 30)).sum() > 10_000

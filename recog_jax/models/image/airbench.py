@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
@@ -87,19 +88,34 @@ class _Block(nn.Module):
     return x
 
 
-class Airbench(nn.Module):
-  """Whitening, three blocks, global maximum; see `airbench`."""
+class Airbench(ImageModel):
+  """A network that learns CIFAR-10 in few epochs.
+
+  Jordan, "94% on CIFAR-10 in 3.29 seconds on a single A100 GPU" (arXiv
+  2404.00498): a first convolution over 2x2 patches that whitens them, computed
+  from the first training batch and then fixed; blocks of two 3x3 convolutions
+  that begin near the identity; global maximum pooling; a scaled linear head.
+  Deviations: batch norm has a scale as well as a bias, and the whitening has no
+  bias, whose gradient alone would need that of the largest convolution's input.
+
+  Attributes:
+    num_outputs: number of logits.
+    widths: channels of each block; each block halves the image.
+    activation: see `layers.activation`.
+    norm_momentum: share of the running statistics that a step keeps.
+    head_scale: multiplies the logits.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  widths: tuple[int, ...]
-  activation: str
-  norm_momentum: float
-  head_scale: float
-  dtype: jnp.dtype
+  widths: Sequence[int] = (64, 128, 256)
+  activation: str = 'relu'
+  norm_momentum: float = 0.8
+  head_scale: float = 1 / 9
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     blocks = (f'block{n}' for n in range(1, len(self.widths) + 1))
     return ('whitening', *blocks, 'head')
 
@@ -107,16 +123,6 @@ class Airbench(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised, at least 17 x 17.
-      train: normalise by the batch.
-      mask: bool `b`, rows that count in batch statistics.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-    """
     act = activation_named(self.activation)
     whitening = self.param('whitening', lambda key: whitening_init(x))
     x = lax.conv_general_dilated(
@@ -145,41 +151,4 @@ class Airbench(nn.Module):
     return head(features) * self.head_scale, {'features': features}
 
 
-def airbench(
-  *,
-  num_outputs: int,
-  widths: Sequence[int] = (64, 128, 256),
-  activation: str = 'relu',
-  norm_momentum: float = 0.8,
-  head_scale: float = 1 / 9,
-  dtype: jnp.dtype = jnp.float32,
-) -> Airbench:
-  """A network that learns CIFAR-10 in few epochs.
-
-  Jordan, "94% on CIFAR-10 in 3.29 seconds on a single A100 GPU" (arXiv
-  2404.00498): a first convolution over 2x2 patches that whitens them, computed
-  from the first training batch and then fixed; blocks of two 3x3 convolutions
-  that begin near the identity; global maximum pooling; a scaled linear head.
-  Deviations: batch norm has a scale as well as a bias, and the whitening has no
-  bias, whose gradient alone would need that of the largest convolution's input.
-
-  Args:
-    num_outputs: number of logits.
-    widths: channels of each block; each block halves the image.
-    activation: see `layers.activation`.
-    norm_momentum: share of the running statistics that a step keeps.
-    head_scale: multiplies the logits.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option out of its range.
-  """
-  return options.build(
-    Airbench,
-    num_outputs=num_outputs,
-    widths=options.check_counts('widths', widths),
-    activation=activation,
-    norm_momentum=norm_momentum,
-    head_scale=head_scale,
-    dtype=dtype,
-  )
+airbench = options.factory(Airbench, 'airbench')

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.image.dense_head import DenseHead
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
@@ -26,18 +27,28 @@ _MIN_SIDE = 63
 _POOL_SIZE = 6
 
 
-class AlexNet(nn.Module):
-  """Five convolutions and dense layers over `b h w c`; see `alexnet`."""
+class AlexNet(ImageModel):
+  """AlexNet (Krizhevsky et al., 2012) as of Krizhevsky (2014, 1404.5997).
+
+  One tower, no local response normalisation. Images of any size are pooled to
+  6 x 6 before the dense layers, as in torchvision.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    hidden: sizes of the dense layers before the head.
+    activation: see `layers.activation`.
+    dropout: of the input of each hidden dense layer.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  hidden: tuple[int, ...]
-  activation: str
-  dropout: float
-  dtype: jnp.dtype
+  hidden: Sequence[int] = (4096, 4096)
+  activation: str = 'relu'
+  dropout: float = 0.5
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     convolutions = (f'conv{n}' for n in range(1, len(TABLE) + 1))
     return (*convolutions, 'classifier')
 
@@ -45,19 +56,6 @@ class AlexNet(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use dropout.
-      mask: rows that count in batch statistics; there are none here.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-
-    Raises:
-      UserError: images smaller than 63 x 63.
-    """
     del mask
     options.check_size('AlexNet', x, _MIN_SIDE)
     x = x.astype(self.dtype)
@@ -86,34 +84,4 @@ class AlexNet(nn.Module):
     )(x.reshape(len(x), -1), train=train)
 
 
-def alexnet(
-  *,
-  num_outputs: int,
-  hidden: Sequence[int] = (4096, 4096),
-  activation: str = 'relu',
-  dropout: float = 0.5,
-  dtype: jnp.dtype = jnp.float32,
-) -> AlexNet:
-  """AlexNet (Krizhevsky et al., 2012) as of Krizhevsky (2014, 1404.5997).
-
-  One tower, no local response normalisation. Images of any size are pooled to
-  6 x 6 before the dense layers, as in torchvision.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    hidden: sizes of the dense layers before the head.
-    activation: see `layers.activation`.
-    dropout: of the input of each hidden dense layer.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    AlexNet,
-    num_outputs=num_outputs,
-    hidden=hidden,
-    activation=activation,
-    dropout=dropout,
-    dtype=dtype,
-  )
+alexnet = options.factory(AlexNet, 'alexnet')

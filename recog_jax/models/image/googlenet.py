@@ -1,11 +1,13 @@
 """GoogLeNet (Szegedy et al., 2015), Inception v1."""
 
 import functools
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dense import Dense
@@ -98,21 +100,34 @@ class AuxiliaryHead(nn.Module):
     return nn.Dense(self.num_outputs, name='head')(at_least_float32(x))
 
 
-class GoogLeNet(nn.Module):
-  """Inception modules over `b h w c`; see `googlenet`."""
+class GoogLeNet(ImageModel):
+  """GoogLeNet (Szegedy et al., 2015, arXiv:1409.4842).
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    variant: `batch_norm`, torchvision's, with BatchNorm after convolutions,
+      3x3 kernels in the place of 5x5 and a last pooling over 2x2; or `paper`,
+      with biases, 5x5 kernels and local response normalisation.
+    auxiliary: two heads half way, in training; their logits are taps, for
+      `config.task.auxiliary_weight` (0.3 in the paper).
+    dropout: before the head (0.4 in the paper).
+    auxiliary_dropout: in the auxiliary heads.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  variant: str
-  auxiliary: bool
-  dropout: float
-  auxiliary_dropout: float
-  norm_momentum: float
-  norm_epsilon: float
-  dtype: jnp.dtype
+  variant: Literal['batch_norm', 'paper'] = 'batch_norm'
+  auxiliary: bool = True
+  dropout: float = 0.2
+  auxiliary_dropout: float = 0.7
+  norm_momentum: float = 0.9
+  norm_epsilon: float = 1e-3
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     modules = (f'inception{n}.' for n in (3, 4, 5))
     return ('conv1', 'conv[23]', *modules, 'head|aux.*')
 
@@ -120,20 +135,6 @@ class GoogLeNet(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use dropout and, where there are any, batch statistics.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`; `features`, float32 `b f`, the head's input; and in
-      training, with auxiliary heads, their logits `aux1` and `aux2`.
-
-    Raises:
-      UserError: images smaller than 15 x 15.
-    """
     options.check_size('GoogLeNet', x, _MIN_SIDE)
     paper = self.variant == 'paper'
     layer = conv_norm_of(self, norm=not paper)
@@ -170,43 +171,4 @@ class GoogLeNet(nn.Module):
     return logits, {'features': features, **taps}
 
 
-def googlenet(
-  *,
-  num_outputs: int,
-  variant: str = 'batch_norm',
-  auxiliary: bool = True,
-  dropout: float = 0.2,
-  auxiliary_dropout: float = 0.7,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-3,
-  dtype: jnp.dtype = jnp.float32,
-) -> GoogLeNet:
-  """GoogLeNet (Szegedy et al., 2015, arXiv:1409.4842).
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    variant: `batch_norm`, torchvision's, with BatchNorm after convolutions,
-      3x3 kernels in the place of 5x5 and a last pooling over 2x2; or `paper`,
-      with biases, 5x5 kernels and local response normalisation.
-    auxiliary: two heads half way, in training; their logits are taps, for
-      `config.task.auxiliary_weight` (0.3 in the paper).
-    dropout: before the head (0.4 in the paper).
-    auxiliary_dropout: in the auxiliary heads.
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    GoogLeNet,
-    num_outputs=num_outputs,
-    variant=options.check_choice('variant', variant, ('batch_norm', 'paper')),
-    auxiliary=auxiliary,
-    dropout=dropout,
-    auxiliary_dropout=auxiliary_dropout,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    dtype=dtype,
-  )
+googlenet = options.factory(GoogLeNet, 'googlenet')

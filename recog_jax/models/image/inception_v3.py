@@ -2,12 +2,14 @@
 
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
@@ -208,41 +210,40 @@ def _scaled(layer: Callable, width: float, features: int, *args, **keys):
   return layer(max(1, round(width * features)), *args, **keys)
 
 
-class InceptionV3(nn.Module):
-  """Mixed modules over `b h w c`; see `inception_v3`."""
+class InceptionV3(ImageModel):
+  """Inception v3 (Szegedy et al., 2016, arXiv:1512.00567); 299 x 299 images.
+
+  Kernels start as He et al. (2015) by fan out.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    width: multiplies the channels.
+    stem: `imagenet`, or `cifar`: five convolutions without stride or pooling.
+    auxiliary: a head before the last shrinking, in training; its logits are a
+      tap, for `config.task.auxiliary_weight` (0.4 in the authors' release).
+    dropout: before the head.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  width: float
-  stem: str
-  auxiliary: bool
-  dropout: float
-  norm_momentum: float
-  norm_epsilon: float
-  dtype: jnp.dtype
+  width: float = 1.0
+  stem: Literal['imagenet', 'cifar'] = 'imagenet'
+  auxiliary: bool = True
+  dropout: float = 0.5
+  norm_momentum: float = 0.9
+  norm_epsilon: float = 1e-3
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     return ('conv.*', *(f'mixed_{n}.' for n in (5, 6, 7)), 'head|aux.*')
 
   @nn.compact
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use batch statistics and dropout.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`; `features`, float32 `b f`, the head's input; and in
-      training, with an auxiliary head, its logits `aux1`.
-
-    Raises:
-      UserError: images too small for the strides.
-    """
     options.check_size('Inception v3', x, _MIN_SIDE[self.stem])
     layer = functools.partial(_scaled, conv_norm_of(self), self.width)
     keys = {'train': train, 'mask': mask}
@@ -272,43 +273,4 @@ class InceptionV3(nn.Module):
     return logits, {'features': features, **taps}
 
 
-def inception_v3(
-  *,
-  num_outputs: int,
-  width: float = 1.0,
-  stem: str = 'imagenet',
-  auxiliary: bool = True,
-  dropout: float = 0.5,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-3,
-  dtype: jnp.dtype = jnp.float32,
-) -> InceptionV3:
-  """Inception v3 (Szegedy et al., 2016, arXiv:1512.00567); 299 x 299 images.
-
-  Kernels start as He et al. (2015) by fan out.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    width: multiplies the channels.
-    stem: `imagenet`, or `cifar`: five convolutions without stride or pooling.
-    auxiliary: a head before the last shrinking, in training; its logits are a
-      tap, for `config.task.auxiliary_weight` (0.4 in the authors' release).
-    dropout: before the head.
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    InceptionV3,
-    num_outputs=num_outputs,
-    width=options.check_positive('width', width),
-    stem=options.check_choice('stem', stem, tuple(_STEMS)),
-    auxiliary=auxiliary,
-    dropout=dropout,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    dtype=dtype,
-  )
+inception_v3 = options.factory(InceptionV3, 'inception_v3')

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.activation import kernel_init
@@ -13,18 +14,25 @@ from recog_jax.models.layers.dense import Dense
 from recog_jax.precision import at_least_float32
 
 
-class MLP(nn.Module):
-  """Dense layers over `b h w c`, flattened; see `mlp` for the attributes."""
+class MLP(ImageModel):
+  """A multilayer perceptron.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    hidden: width of each hidden layer; none makes it a linear model.
+    activation: see `layers.activation`.
+    dropout: share dropped after each hidden layer.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  hidden: tuple[int, ...]
-  activation: str
-  dropout: float
-  dtype: jnp.dtype
+  hidden: Sequence[int] = (512, 512)
+  activation: str = 'relu'
+  dropout: float = 0.0
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     dense = (f'dense{n}' for n in range(1, len(self.hidden) + 1))
     return (*dense, 'head')
 
@@ -32,16 +40,6 @@ class MLP(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised; h, w and c are fixed by the parameters.
-      train: use dropout.
-      mask: rows that count in batch statistics; there are none here.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-    """
     del mask
     act = activation_named(self.activation)
     x = x.reshape(x.shape[0], -1).astype(self.dtype)
@@ -61,31 +59,4 @@ class MLP(nn.Module):
     return head(features), {'features': features}
 
 
-def mlp(
-  *,
-  num_outputs: int,
-  hidden: Sequence[int] = (512, 512),
-  activation: str = 'relu',
-  dropout: float = 0.0,
-  dtype: jnp.dtype = jnp.float32,
-) -> MLP:
-  """A multilayer perceptron.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    hidden: width of each hidden layer; none makes it a linear model.
-    activation: see `layers.activation`.
-    dropout: share dropped after each hidden layer.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    MLP,
-    num_outputs=num_outputs,
-    hidden=hidden,
-    activation=activation,
-    dropout=dropout,
-    dtype=dtype,
-  )
+mlp = options.factory(MLP, 'mlp')

@@ -1,12 +1,13 @@
 """MobileNet v1 and v2 (Howard et al., 2017; Sandler et al., 2018)."""
 
 import functools
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.image.stages import by_size
+from recog_jax.models.image.base import ImageModel, by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import conv_norm_of
@@ -38,9 +39,6 @@ V2_TABLE_2 = (
   (6, 160, 3, 2),
   (6, 320, 1, 1),
 )
-STEMS = ('imagenet', 'cifar')
-# Activation and dropout of each version.
-_DEFAULTS = {1: ('relu', 0.001), 2: ('relu6', 0.2)}
 
 
 def round_channels(channels: float, divisor: int = 8) -> int:
@@ -148,22 +146,37 @@ def blocks_of(version: int) -> list[tuple[int, int, int]]:
   ]
 
 
-class MobileNet(nn.Module):
-  """MobileNet v1 or v2 over `b h w c`; see `make`."""
+class MobileNet(ImageModel):
+  """MobileNet v1 (Howard et al., 2017) or v2 (Sandler et al., 2018).
+
+  Kernels start as He et al. (2015) by fan out, the head normal with deviation
+  0.01.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    version: 1 (arXiv:1704.04861) or 2 (arXiv:1801.04381).
+    width: multiplies the channels (the first paper has 1, 0.75, 0.5, 0.25).
+    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
+      2 have 1, so that images of 32 x 32 end at 4 x 4.
+    activation: see `layers.activation`.
+    dropout: before the head.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
   version: int
-  width: float
-  stem: str
   activation: str
   dropout: float
-  norm_momentum: float
-  norm_epsilon: float
-  dtype: jnp.dtype
+  width: float = 1.0
+  stem: Literal['imagenet', 'cifar'] = 'imagenet'
+  norm_momentum: float = 0.9
+  norm_epsilon: float = 1e-5
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     rows = enumerate(blocks_of(self.version), 1)
     blocks = by_size((f'block{n}', stride > 1) for n, (*_, stride) in rows)
     last = ('last',) if self.version == 2 else ()
@@ -173,16 +186,6 @@ class MobileNet(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use batch statistics and dropout.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-    """
     layer = conv_norm_of(self)
     x = layer(
       round_channels(32 * self.width),
@@ -222,55 +225,15 @@ class MobileNet(nn.Module):
     return head(x), {'features': features}
 
 
-def make(
-  *,
-  num_outputs: int,
-  version: int,
-  width: float = 1.0,
-  stem: str = 'imagenet',
-  activation: str | None = None,
-  dropout: float | None = None,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-5,
-  dtype: jnp.dtype = jnp.float32,
-) -> MobileNet:
-  """MobileNet v1 (Howard et al., 2017) or v2 (Sandler et al., 2018).
-
-  Kernels start as He et al. (2015) by fan out, the head normal with deviation
-  0.01.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    version: 1 (arXiv:1704.04861) or 2 (arXiv:1801.04381).
-    width: multiplies the channels (the first paper has 1, 0.75, 0.5, 0.25).
-    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
-      2 have 1, so that images of 32 x 32 end at 4 x 4.
-    activation: see `layers.activation`; if not the version's, which is relu in
-      v1 and relu6 in v2.
-    dropout: before the head; if not the version's, 0.001 in v1 and 0.2 in v2.
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  of_version = _DEFAULTS[version]
-  activation = of_version[0] if activation is None else activation
-  dropout = of_version[1] if dropout is None else dropout
-  return options.build(
-    MobileNet,
-    num_outputs=num_outputs,
-    version=version,
-    width=options.check_positive('width', width),
-    stem=options.check_choice('stem', stem, STEMS),
-    activation=activation,
-    dropout=dropout,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    dtype=dtype,
-  )
-
-
-mobilenet_v1 = options.variant(make, 'mobilenet_v1', version=1)
-mobilenet_v2 = options.variant(make, 'mobilenet_v2', version=2)
+mobilenet_v1 = options.factory(
+  MobileNet,
+  'mobilenet_v1',
+  version=1,
+  defaults={'activation': 'relu', 'dropout': 0.001},
+)
+mobilenet_v2 = options.factory(
+  MobileNet,
+  'mobilenet_v2',
+  version=2,
+  defaults={'activation': 'relu6', 'dropout': 0.2},
+)

@@ -1,15 +1,13 @@
 """MobileNet v3, large and small (Howard et al., 2019)."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.image.mobilenet import (
-  STEMS,
-  InvertedResidual,
-  round_channels,
-)
-from recog_jax.models.image.stages import by_size
+from recog_jax.models.image.base import ImageModel, by_size
+from recog_jax.models.image.mobilenet import InvertedResidual, round_channels
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv_norm import conv_norm_of
@@ -56,21 +54,35 @@ TABLES = {
 HIDDEN = {'large': 1280, 'small': 1024}
 
 
-class MobileNetV3(nn.Module):
-  """Searched inverted residuals over `b h w c`; see `make`."""
+class MobileNetV3(ImageModel):
+  """MobileNet v3 large or small (Howard et al., 2019, arXiv:1905.02244).
+
+  Kernels start as He et al. (2015) by fan out, dense layers normal with
+  deviation 0.01.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    size: `large` or `small`.
+    width: multiplies the channels; the dense layer only grows with it.
+    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
+      2 have 1.
+    dropout: before the head.
+    norm_momentum: see `BatchNorm`; the paper's, 0.99.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
   size: str
-  width: float
-  stem: str
-  dropout: float
-  norm_momentum: float
-  norm_epsilon: float
-  dtype: jnp.dtype
+  width: float = 1.0
+  stem: Literal['imagenet', 'cifar'] = 'imagenet'
+  dropout: float = 0.2
+  norm_momentum: float = 0.99
+  norm_epsilon: float = 1e-3
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     rows = enumerate(TABLES[self.size], 1)
     blocks = by_size((f'block{n}', stride > 1) for n, (*_, stride) in rows)
     return ('stem', *blocks, 'last', 'fc1', 'head')
@@ -79,16 +91,6 @@ class MobileNetV3(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use batch statistics and dropout.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-    """
     layer = conv_norm_of(self)
     keys = {'train': train, 'mask': mask}
     small_image = self.stem == 'cifar'
@@ -128,48 +130,9 @@ class MobileNetV3(nn.Module):
     return head(x), {'features': features}
 
 
-def make(
-  *,
-  num_outputs: int,
-  size: str,
-  width: float = 1.0,
-  stem: str = 'imagenet',
-  dropout: float = 0.2,
-  norm_momentum: float = 0.99,
-  norm_epsilon: float = 1e-3,
-  dtype: jnp.dtype = jnp.float32,
-) -> MobileNetV3:
-  """MobileNet v3 large or small (Howard et al., 2019, arXiv:1905.02244).
-
-  Kernels start as He et al. (2015) by fan out, dense layers normal with
-  deviation 0.01.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    size: `large` or `small`.
-    width: multiplies the channels; the dense layer only grows with it.
-    stem: `imagenet`, or `cifar`: the stem and the first block with a stride of
-      2 have 1.
-    dropout: before the head.
-    norm_momentum: see `BatchNorm`; the paper's, 0.99.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    MobileNetV3,
-    num_outputs=num_outputs,
-    size=options.check_choice('size', size, tuple(TABLES)),
-    width=options.check_positive('width', width),
-    stem=options.check_choice('stem', stem, STEMS),
-    dropout=dropout,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    dtype=dtype,
-  )
-
-
-mobilenet_v3_large = options.variant(make, 'mobilenet_v3_large', size='large')
-mobilenet_v3_small = options.variant(make, 'mobilenet_v3_small', size='small')
+mobilenet_v3_large = options.factory(
+  MobileNetV3, 'mobilenet_v3_large', size='large'
+)
+mobilenet_v3_small = options.factory(
+  MobileNetV3, 'mobilenet_v3_small', size='small'
+)

@@ -2,17 +2,19 @@
 
 import functools
 from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
-from recog_jax.models.layers.remat import call_block, check_policy
+from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.precision import at_least_float32
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
@@ -24,8 +26,6 @@ _TABLE_1 = {
   101: ('bottleneck', (3, 4, 23, 3)),
   152: ('bottleneck', (3, 8, 36, 3)),
 }
-_EXPANSION = {'basic': 1, 'bottleneck': 4}
-STEMS = ('imagenet', 'cifar')
 
 
 class BasicBlock(nn.Module):
@@ -49,70 +49,103 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, mask, *, train: bool):
+    keys = {'train': train, 'mask': mask}
     strides = (self.stride, self.stride)
     y = self.conv(self.width, (3, 3), strides, padding=1, name='conv1')(x)
-    y = self.act(self.norm(name='norm1')(y, train=train, mask=mask))
+    y = self.act(self.norm(name='norm1')(y, **keys))
     y = self.conv(self.width, (3, 3), padding=1, name='conv2')(y)
-    last = self.norm(scale_init=self.last_scale_init, name='norm2')
-    y = last(y, train=train, mask=mask)
-    if x.shape != y.shape:
-      x = self.conv(self.width, (1, 1), strides, name='shortcut_conv')(x)
-      x = self.norm(name='shortcut_norm')(x, train=train, mask=mask)
-    return self.act(x + y)
+    y = self.norm(scale_init=self.last_scale_init, name='norm2')(y, **keys)
+    return self.act(self.shortcut(x, y, **keys) + y)
+
+  @nn.nowrap
+  def shortcut(self, x, y, **keys):
+    """x in the shape of y: projected where the two differ."""
+    if x.shape == y.shape:
+      return x
+    strides = (self.stride, self.stride)
+    x = self.conv(y.shape[-1], (1, 1), strides, name='shortcut_conv')(x)
+    return self.norm(name='shortcut_norm')(x, **keys)
 
 
-class BottleneckBlock(nn.Module):
+class PaddedBlock(BasicBlock):
+  """A `BasicBlock` whose shortcut has no parameters (the paper's option A).
+
+  Every other pixel where the stride is 2, and new channels are zero.
+  """
+
+  @nn.nowrap
+  def shortcut(self, x, y, **keys):
+    x = x[:, :: self.stride, :: self.stride]
+    new = y.shape[-1] - x.shape[-1]
+    return jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, new)))
+
+
+class BottleneckBlock(BasicBlock):
   """1x1, 3x3, 1x1 convolutions beside a shortcut, stride in the 3x3 one.
 
   The paper has the stride in the first 1x1; in the 3x3 ("v1.5") it is about
-  half a point better on ImageNet and what torchvision has.
-
-  Attributes: as `BasicBlock`'s; the last convolution has 4 * width channels.
+  half a point better on ImageNet and what torchvision has. The last
+  convolution has 4 * width channels.
   """
-
-  width: int
-  stride: int
-  conv: Callable[..., nn.Module]
-  norm: Callable[..., nn.Module]
-  act: Callable[[jax.Array], jax.Array]
-  last_scale_init: nn.initializers.Initializer
 
   @nn.compact
   def __call__(self, x, mask, *, train: bool):
+    keys = {'train': train, 'mask': mask}
     strides = (self.stride, self.stride)
-    wide = self.width * _EXPANSION['bottleneck']
     y = self.conv(self.width, (1, 1), name='conv1')(x)
-    y = self.act(self.norm(name='norm1')(y, train=train, mask=mask))
+    y = self.act(self.norm(name='norm1')(y, **keys))
     y = self.conv(self.width, (3, 3), strides, padding=1, name='conv2')(y)
-    y = self.act(self.norm(name='norm2')(y, train=train, mask=mask))
-    y = self.conv(wide, (1, 1), name='conv3')(y)
-    last = self.norm(scale_init=self.last_scale_init, name='norm3')
-    y = last(y, train=train, mask=mask)
-    if x.shape != y.shape:
-      x = self.conv(wide, (1, 1), strides, name='shortcut_conv')(x)
-      x = self.norm(name='shortcut_norm')(x, train=train, mask=mask)
-    return self.act(x + y)
+    y = self.act(self.norm(name='norm2')(y, **keys))
+    y = self.conv(4 * self.width, (1, 1), name='conv3')(y)
+    y = self.norm(scale_init=self.last_scale_init, name='norm3')(y, **keys)
+    return self.act(self.shortcut(x, y, **keys) + y)
 
 
-class ResNet(nn.Module):
-  """Residual network over `b h w c`; see `make` for the attributes."""
+_BLOCKS = {
+  'basic': BasicBlock,
+  'padded': PaddedBlock,
+  'bottleneck': BottleneckBlock,
+}
+
+
+class ResNet(ImageModel):
+  """ResNet-18, 34, 50, 101 or 152 (He et al., 2016, arXiv:1512.03385).
+
+  Version 1.5. Kernels start as He et al. (2015) by fan out, the head normal
+  with deviation 0.01 (Goyal et al., 2017, arXiv:1706.02677).
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    block: `basic`, `padded` (basic, its shortcut without parameters and the
+      head after He et al., 2015) or `bottleneck`.
+    blocks: in each stage, which has twice the width of the one before.
+    stem: `imagenet` (7x7 convolution and 3x3 max pooling, stride 2 each) or
+      `cifar` (one 3x3 convolution, stride 1, no pooling).
+    width: channels of the first stage.
+    activation: see `layers.activation`.
+    dropout: share of the features dropped before the head.
+    zero_init_last_gamma: residual branches start as nothing (Goyal et al.).
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    remat: what each block keeps for its gradient; see `layers.remat`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
   block: str
   blocks: tuple[int, ...]
-  stem: str
-  width: int
-  activation: str
-  dropout: float
-  zero_init_last_gamma: bool
-  norm_momentum: float
-  norm_epsilon: float
-  remat: str
-  dtype: jnp.dtype
+  stem: Literal['imagenet', 'cifar'] = 'imagenet'
+  width: int = 64
+  activation: str = 'relu'
+  dropout: float = 0.0
+  zero_init_last_gamma: bool = True
+  norm_momentum: float = 0.9
+  norm_epsilon: float = 1e-5
+  remat: Policy = 'none'
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     stages = (f'stage{n}_.*' for n in range(1, len(self.blocks) + 1))
     return ('stem_.*', *stages, 'head')
 
@@ -120,16 +153,6 @@ class ResNet(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use batch statistics and dropout.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-    """
     act = activation_named(self.activation)
     conv = functools.partial(Conv, dtype=self.dtype)
     norm = batch_norm_of(self)
@@ -145,7 +168,7 @@ class ResNet(nn.Module):
     last_scale_init = nn.initializers.ones
     if self.zero_init_last_gamma:
       last_scale_init = nn.initializers.zeros
-    block = {'basic': BasicBlock, 'bottleneck': BottleneckBlock}[self.block]
+    block = _BLOCKS[self.block]
     for stage, count in enumerate(self.blocks):
       for index in range(count):
         unit = block(
@@ -163,72 +186,20 @@ class ResNet(nn.Module):
     x = nn.Dropout(self.dropout, deterministic=not train, name='dropout')(
       features
     )
-    head = nn.Dense(
-      self.num_outputs,
-      kernel_init=nn.initializers.normal(0.01),
-      name='head',
-    )
+    init = nn.initializers.normal(0.01)
+    if self.block == 'padded':
+      init = nn.initializers.he_normal()
+    head = nn.Dense(self.num_outputs, kernel_init=init, name='head')
     return head(x), {'features': features}
 
 
-def make(
-  *,
-  num_outputs: int,
-  depth: int,
-  stem: str = 'imagenet',
-  width: int = 64,
-  activation: str = 'relu',
-  dropout: float = 0.0,
-  zero_init_last_gamma: bool = True,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-5,
-  remat: str = 'none',
-  dtype: jnp.dtype = jnp.float32,
-) -> ResNet:
-  """ResNet-18, 34, 50, 101 or 152 (He et al., 2016, arXiv:1512.03385).
-
-  Version 1.5. Kernels start as He et al. (2015) by fan out, the head normal
-  with deviation 0.01 (Goyal et al., 2017, arXiv:1706.02677).
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    depth: number of layers with weights.
-    stem: `imagenet` (7x7 convolution and 3x3 max pooling, stride 2 each) or
-      `cifar` (one 3x3 convolution, stride 1, no pooling).
-    width: channels of the first stage.
-    activation: see `layers.activation`.
-    dropout: share of the features dropped before the head.
-    zero_init_last_gamma: residual branches start as nothing (Goyal et al.).
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    remat: what each block keeps for its gradient; see `layers.remat`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  depths = [str(known) for known in _TABLE_1]
-  options.check_choice('depth', str(depth), depths)
+def _resnet(depth):
   block, blocks = _TABLE_1[depth]
-  return options.build(
-    ResNet,
-    num_outputs=num_outputs,
-    block=block,
-    blocks=blocks,
-    stem=options.check_choice('stem', stem, STEMS),
-    width=options.check_count('width', width),
-    activation=activation,
-    dropout=dropout,
-    zero_init_last_gamma=zero_init_last_gamma,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    remat=check_policy(remat),
-    dtype=dtype,
-  )
+  return options.factory(ResNet, f'resnet{depth}', block=block, blocks=blocks)
 
 
-resnet18 = options.variant(make, 'resnet18', depth=18)
-resnet34 = options.variant(make, 'resnet34', depth=34)
-resnet50 = options.variant(make, 'resnet50', depth=50)
-resnet101 = options.variant(make, 'resnet101', depth=101)
-resnet152 = options.variant(make, 'resnet152', depth=152)
+resnet18 = _resnet(18)
+resnet34 = _resnet(34)
+resnet50 = _resnet(50)
+resnet101 = _resnet(101)
+resnet152 = _resnet(152)

@@ -1,12 +1,13 @@
 """SqueezeNet (Iandola et al., 2016), versions 1.0 and 1.1."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.image.stages import by_size
+from recog_jax.models.image.base import ImageModel, by_size
 from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
@@ -22,7 +23,6 @@ from recog_jax.precision import at_least_float32
 TABLE_1 = {'1.0': (96, 7, (2, 5, 9)), '1.1': (64, 3, (2, 4, 6))}
 # Fire module -> channels of the 1x1 that squeezes; it expands to eightfold.
 FIRE = {2: 16, 3: 16, 4: 32, 5: 32, 6: 48, 7: 48, 8: 64, 9: 64}
-STEMS = ('imagenet', 'cifar')
 
 
 class Fire(nn.Module):
@@ -63,23 +63,43 @@ class Fire(nn.Module):
     return jnp.concatenate([one, three], -1)
 
 
-class SqueezeNet(nn.Module):
-  """Fire modules over `b h w c`; see `make`."""
+class SqueezeNet(ImageModel):
+  """SqueezeNet 1.0 or 1.1 (Iandola et al., 2016, arXiv:1602.07360).
+
+  Kernels start as He et al. (2015) by fan out, the last normal with deviation
+  0.01.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    version: '1.0' (the paper's) or '1.1' (the same accuracy at 2.4 times less
+      computation, by the authors).
+    stem: `imagenet`, or `cifar`: a 3x3 convolution of stride 1, so that images
+      of 32 x 32 end at 4 x 4.
+    batch_norm: BatchNorm after each convolution but the last, in the place of
+      its bias; the paper has none.
+    head_activation: the last convolution's outputs go through the activation
+      before their mean, as in the paper, so logits are not negative, and one
+      that is zero for every image learns no more; False trains more safely.
+    activation: see `layers.activation`.
+    dropout: before the last convolution.
+    norm_momentum: see `BatchNorm`.
+    norm_epsilon: see `BatchNorm`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
   version: str
-  stem: str
-  batch_norm: bool
-  head_activation: bool
-  activation: str
-  dropout: float
-  norm_momentum: float
-  norm_epsilon: float
-  dtype: jnp.dtype
+  stem: Literal['imagenet', 'cifar'] = 'imagenet'
+  batch_norm: bool = False
+  head_activation: bool = True
+  activation: str = 'relu'
+  dropout: float = 0.5
+  norm_momentum: float = 0.9
+  norm_epsilon: float = 1e-5
+  dtype: jnp.dtype = jnp.float32
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     _, _, pooled = TABLE_1[self.version]
     fires = ((f'fire{n}', n in pooled) for n in FIRE)
     stages = by_size((('conv1.*', True), *fires))
@@ -89,20 +109,6 @@ class SqueezeNet(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised.
-      train: use dropout, and batch statistics where there are any.
-      mask: bool `b`, rows that count in batch statistics; None for all.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b 512`, the mean over the
-      image of what the last convolution sees.
-
-    Raises:
-      UserError: images too small for the poolings.
-    """
     options.check_size('SqueezeNet', x, 8 if self.stem == 'cifar' else 21)
     act = activation_named(self.activation)
     features, side, pooled = TABLE_1[self.version]
@@ -143,58 +149,5 @@ class SqueezeNet(nn.Module):
     return logits, {'features': features}
 
 
-def make(
-  *,
-  num_outputs: int,
-  version: str,
-  stem: str = 'imagenet',
-  batch_norm: bool = False,
-  head_activation: bool = True,
-  activation: str = 'relu',
-  dropout: float = 0.5,
-  norm_momentum: float = 0.9,
-  norm_epsilon: float = 1e-5,
-  dtype: jnp.dtype = jnp.float32,
-) -> SqueezeNet:
-  """SqueezeNet 1.0 or 1.1 (Iandola et al., 2016, arXiv:1602.07360).
-
-  Kernels start as He et al. (2015) by fan out, the last normal with deviation
-  0.01.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    version: '1.0' (the paper's) or '1.1' (the same accuracy at 2.4 times less
-      computation, by the authors).
-    stem: `imagenet`, or `cifar`: a 3x3 convolution of stride 1, so that images
-      of 32 x 32 end at 4 x 4.
-    batch_norm: BatchNorm after each convolution but the last, in the place of
-      its bias; the paper has none.
-    head_activation: the last convolution's outputs go through the activation
-      before their mean, as in the paper, so logits are not negative, and one
-      that is zero for every image learns no more; False trains more safely.
-    activation: see `layers.activation`.
-    dropout: before the last convolution.
-    norm_momentum: see `BatchNorm`.
-    norm_epsilon: see `BatchNorm`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  return options.build(
-    SqueezeNet,
-    num_outputs=num_outputs,
-    version=options.check_choice('version', version, tuple(TABLE_1)),
-    stem=options.check_choice('stem', stem, STEMS),
-    batch_norm=batch_norm,
-    head_activation=head_activation,
-    activation=activation,
-    dropout=dropout,
-    norm_momentum=norm_momentum,
-    norm_epsilon=norm_epsilon,
-    dtype=dtype,
-  )
-
-
-squeezenet1_0 = options.variant(make, 'squeezenet1_0', version='1.0')
-squeezenet1_1 = options.variant(make, 'squeezenet1_1', version='1.1')
+squeezenet1_0 = options.factory(SqueezeNet, 'squeezenet1_0', version='1.0')
+squeezenet1_1 = options.factory(SqueezeNet, 'squeezenet1_1', version='1.1')

@@ -1,6 +1,7 @@
 """Vision Transformer (Dosovitskiy et al., 2021)."""
 
 import math
+from typing import Literal
 
 import flax.linen as nn
 import jax
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.errors import UserError
+from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.models.layers.dropout import Dropout
-from recog_jax.models.layers.remat import call_block, check_policy
+from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.precision import at_least_float32, spread
 
@@ -25,8 +27,6 @@ TABLE_1 = {
   'b': (12, 768, 12),
   'l': (24, 1024, 16),
 }
-POOLS = ('class_token', 'mean')
-POSITIONS = ('learned', 'sincos2d')
 
 
 def sincos2d(h: int, w: int, dim: int) -> np.ndarray:
@@ -46,25 +46,51 @@ def sincos2d(h: int, w: int, dim: int) -> np.ndarray:
   return np.concatenate([columns, rows], -1)
 
 
-class Vit(nn.Module):
-  """Patches, then Transformer blocks, over `b h w c`; see `make`."""
+class Vit(ImageModel):
+  """ViT-Ti, S, B or L (Dosovitskiy et al., 2021, arXiv:2010.11929).
+
+  Blocks are pre-norm, GELU by erf, the head starts at zero.
+
+  Attributes:
+    num_outputs: number of classes or other outputs.
+    patch: side of a patch: 16 or 32 in the paper; 4 for images of 32 x 32.
+    pool: `class_token`, or `mean` of the patches, without such a token.
+    positions: `learned`, or `sincos2d` (see there), which have no parameters
+      and fit images of any size.
+    layers: number of blocks.
+    dim: size of a token.
+    heads: of the attention.
+    ffn_multiplier: inner size of the position-wise networks over `dim`.
+    dropout: of the input, the branches and their inner layers.
+    stochastic_depth: share of images that skip a branch of the last block; it
+      grows from 0 at the first.
+    remat: what each block keeps for its gradient; see `layers.remat`.
+    dtype: of the computation; parameters and logits are float32.
+  """
 
   num_outputs: int
-  patch: int
   layers: int
   dim: int
   heads: int
-  ffn_multiplier: int
-  pool: str
-  positions: str
-  dropout: float
-  stochastic_depth: float
-  remat: str
-  dtype: jnp.dtype
+  patch: int = 16
+  pool: Literal['class_token', 'mean'] = 'class_token'
+  positions: Literal['learned', 'sincos2d'] = 'learned'
+  ffn_multiplier: int = 4
+  dropout: float = 0.0
+  stochastic_depth: float = 0.0
+  remat: Policy = 'none'
+  dtype: jnp.dtype = jnp.float32
+
+  def __post_init__(self):
+    if self.dim % self.heads or self.dim % 4:
+      raise UserError(
+        f'config.model.dim is {self.dim}; give a multiple of 4 and of the '
+        f'{self.heads} heads.'
+      )
+    super().__post_init__()
 
   @property
   def stages(self) -> tuple[str, ...]:
-    """Regexes, from the input to the head; see `models.image.stages`."""
     blocks = (f'block{n}' for n in range(1, self.layers + 1))
     return ('embedding|class_token|positions', *blocks, 'norm', 'head')
 
@@ -72,21 +98,7 @@ class Vit(nn.Module):
   def __call__(
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Class scores of images.
-
-    Args:
-      x: float `b h w c`, normalised; h and w are multiples of the patch, and
-        fixed by the parameters where positions are learned.
-      train: use dropout and stochastic depth.
-      mask: rows that count in batch statistics; there are none here.
-
-    Returns:
-      float32 logits `b v`, and `features`: float32 `b f`, the head's input.
-
-    Raises:
-      UserError: images that do not divide into patches.
-    """
-    del mask
+    del mask  # There are no batch statistics here.
     b, h, w, c = x.shape
     if h % self.patch or w % self.patch:
       raise UserError(
@@ -167,75 +179,12 @@ class Vit(nn.Module):
     return add_bias(x, places)
 
 
-def make(
-  *,
-  num_outputs: int,
-  size: str,
-  patch: int = 16,
-  pool: str = 'class_token',
-  positions: str = 'learned',
-  layers: int | None = None,
-  dim: int | None = None,
-  heads: int | None = None,
-  ffn_multiplier: int = 4,
-  dropout: float = 0.0,
-  stochastic_depth: float = 0.0,
-  remat: str = 'none',
-  dtype: jnp.dtype = jnp.float32,
-) -> Vit:
-  """ViT-Ti, S, B or L (Dosovitskiy et al., 2021, arXiv:2010.11929).
-
-  Blocks are pre-norm, GELU by erf, the head starts at zero.
-
-  Args:
-    num_outputs: number of classes or other outputs.
-    size: `ti`, `s`, `b` or `l`.
-    patch: side of a patch: 16 or 32 in the paper; 4 for images of 32 x 32.
-    pool: `class_token`, or `mean` of the patches, without such a token.
-    positions: `learned`, or `sincos2d` (see there), which have no parameters
-      and fit images of any size.
-    layers: number of blocks, if not the size's.
-    dim: size of a token, if not the size's.
-    heads: of the attention, if not the size's.
-    ffn_multiplier: inner size of the position-wise networks over `dim`.
-    dropout: of the input, the branches and their inner layers.
-    stochastic_depth: share of images that skip a branch of the last block; it
-      grows from 0 at the first.
-    remat: what each block keeps for its gradient; see `layers.remat`.
-    dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
-  """
-  of_size = TABLE_1[options.check_choice('size', size, tuple(TABLE_1))]
-  given = {'layers': layers, 'dim': dim, 'heads': heads}
-  layers, dim, heads = (
-    options.check_count(name, default if value is None else value)
-    for (name, value), default in zip(given.items(), of_size, strict=True)
-  )
-  if dim % heads or dim % 4:
-    raise UserError(
-      f'config.model.dim is {dim}; give a multiple of 4 and of the {heads} '
-      'heads.'
-    )
-  return options.build(
-    Vit,
-    num_outputs=num_outputs,
-    patch=patch,
-    layers=layers,
-    dim=dim,
-    heads=heads,
-    ffn_multiplier=options.check_count('ffn_multiplier', ffn_multiplier),
-    pool=options.check_choice('pool', pool, POOLS),
-    positions=options.check_choice('positions', positions, POSITIONS),
-    dropout=dropout,
-    stochastic_depth=stochastic_depth,
-    remat=check_policy(remat),
-    dtype=dtype,
-  )
+def _vit(size):
+  sizes = dict(zip(('layers', 'dim', 'heads'), TABLE_1[size], strict=True))
+  return options.factory(Vit, f'vit_{size}', defaults=sizes)
 
 
-vit_ti = options.variant(make, 'vit_ti', size='ti')
-vit_s = options.variant(make, 'vit_s', size='s')
-vit_b = options.variant(make, 'vit_b', size='b')
-vit_l = options.variant(make, 'vit_l', size='l')
+vit_ti = _vit('ti')
+vit_s = _vit('s')
+vit_b = _vit('b')
+vit_l = _vit('l')

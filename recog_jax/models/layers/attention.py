@@ -1,5 +1,7 @@
 """Self-attention over padded sequences, and ways to tell it of positions."""
 
+from typing import Literal
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.precision import at_least_float32
 from recog_jax.tracing import split_tensor
 
-POSITIONS = ('sinusoidal', 'relative', 'rotary')
+Positions = Literal['sinusoidal', 'relative', 'rotary']
 
 
 def sinusoids(positions: np.ndarray, dim: int) -> np.ndarray:

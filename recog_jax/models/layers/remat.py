@@ -1,24 +1,18 @@
 """Blocks whose activations are computed again in the backward pass."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 
-from recog_jax.models.layers import options
-
-# What a block keeps for its gradient, beside its input.
+# What a block keeps for its gradient, beside its input; see `call_block`.
+Policy = Literal['none', 'full', 'dots', 'dots_no_batch']
 POLICIES = {
   'none': None,
   'full': jax.checkpoint_policies.nothing_saveable,
   'dots': jax.checkpoint_policies.dots_saveable,
   'dots_no_batch': jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
-
-
-def check_policy(name: str) -> str:
-  """Returns the name of a policy, or raises a UserError."""
-  return options.check_choice('remat', name, tuple(POLICIES))
 
 
 def call_block(policy: str, block: nn.Module, *args: Any, train: bool) -> Any:

@@ -2,23 +2,23 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers import options
-from recog_jax.models.layers.attention import SelfAttention
+from recog_jax.models.layers.attention import Positions, SelfAttention
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.depthwise import DepthwiseConv
 from recog_jax.models.layers.feed_forward import FeedForward
 from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
-from recog_jax.models.layers.remat import check_policy
+from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import Encoder, check_encoder
-from recog_jax.models.speech.subsample import make_subsample
+from recog_jax.models.speech.encoder import attention_ctc
 
 # Gulati et al., "Conformer: convolution-augmented Transformer for speech
 # recognition", Interspeech 2020 (arXiv:2005.08100), table 1: layers, dim,
@@ -28,7 +28,6 @@ _TABLE_1 = {
   'm': {'layers': 16, 'dim': 256, 'heads': 4},
   'l': {'layers': 17, 'dim': 512, 'heads': 8},
 }
-NORMS = ('batch', 'layer')
 
 
 class ConvModule(nn.Module):
@@ -121,7 +120,7 @@ class ConformerBlock(nn.Module):
     return norm('final', ffn('ffn2', x))
 
 
-def conformer_ctc(
+def make(
   *,
   num_outputs: int,
   layers: int = 16,
@@ -129,14 +128,14 @@ def conformer_ctc(
   heads: int = 4,
   ffn_multiplier: int = 4,
   kernel: int = 31,
-  positions: str = 'relative',
-  norm: str = 'batch',
+  positions: Positions = 'relative',
+  norm: Literal['batch', 'layer'] = 'batch',
   norm_momentum: float = 0.9,
   dropout: float = 0.1,
   stochastic_depth: float = 0.0,
   subsample: Mapping = {'name': 'conv2d', 'factor': 4},
   intermediate: tuple[int, ...] = (),
-  remat: str = 'none',
+  remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
   """Conformer encoder with CTC (Gulati et al., 2020, arXiv:2005.08100).
@@ -162,54 +161,31 @@ def conformer_ctc(
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
   """
-  depths = check_encoder(
+  return attention_ctc(
+    functools.partial(
+      ConformerBlock,
+      inner=dim * ffn_multiplier,
+      taps=kernel,
+      norm=norm,
+      norm_momentum=norm_momentum,
+    ),
+    num_outputs=num_outputs,
     layers=layers,
     dim=dim,
     heads=heads,
     positions=positions,
+    dropout=dropout,
     stochastic_depth=stochastic_depth,
+    subsample=subsample,
     intermediate=intermediate,
-  )
-  dropout = options.check_share('dropout', dropout)
-  block = functools.partial(
-    ConformerBlock,
-    heads=heads,
-    inner=dim * options.check_count('ffn_multiplier', ffn_multiplier),
-    taps=options.check_count('kernel', kernel),
-    positions=positions,
-    norm=options.check_choice('norm', norm, NORMS),
-    norm_momentum=options.check_share('norm_momentum', norm_momentum),
-    dropout=dropout,
+    remat=remat,
     dtype=dtype,
-  )
-  encoder = Encoder(
-    subsample=make_subsample(subsample, dim, dtype),
-    block=block,
-    depths=depths,
-    positions=positions,
-    dropout=dropout,
-    final_norm=False,
-    remat=check_policy(remat),
-    dtype=dtype,
-  )
-  return CtcModel(
-    encoder=encoder,
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    dtype=dtype,
-    intermediate=tuple(intermediate),
   )
 
 
-conformer_s_ctc = options.variant(
-  conformer_ctc, 'conformer_s_ctc', **_TABLE_1['s']
-)
-conformer_m_ctc = options.variant(
-  conformer_ctc, 'conformer_m_ctc', **_TABLE_1['m']
-)
-conformer_l_ctc = options.variant(
-  conformer_ctc, 'conformer_l_ctc', **_TABLE_1['l']
+conformer_ctc = options.factory(make, 'conformer_ctc')
+conformer_s_ctc, conformer_m_ctc, conformer_l_ctc = (
+  options.factory(make, f'conformer_{size}_ctc', **_TABLE_1[size])
+  for size in 'sml'
 )

@@ -1,5 +1,7 @@
 """A speech encoder with a CTC head (Graves et al., 2006)."""
 
+from collections.abc import Sequence
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -92,3 +94,13 @@ class CtcModel(nn.Module):
   def causal(self) -> bool:
     """Whether logits depend on no later input than their own frames."""
     return self.encoder.causal
+
+
+def check_intermediate(numbers: Sequence[int], layers: int) -> None:
+  """Raises a UserError unless there are such layers, before the last one."""
+  for number in numbers:
+    if not 1 <= number < layers:
+      raise UserError(
+        f'config.model.intermediate names layer {number}; layers before the '
+        f'last are 1 to {layers - 1}.'
+      )

@@ -1,7 +1,8 @@
 """What the encoders made of attention blocks share."""
 
+import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import flax.linen as nn
 import jax
@@ -9,11 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.errors import UserError
-from recog_jax.models.layers import options
-from recog_jax.models.layers.attention import POSITIONS, sinusoids
+from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.mask import length_mask
 from recog_jax.models.layers.remat import call_block
+from recog_jax.models.speech.ctc import CtcModel, check_intermediate
+from recog_jax.models.speech.subsample import make_subsample
 
 
 class Encoder(nn.Module):
@@ -85,26 +87,48 @@ class Encoder(nn.Module):
     return False
 
 
-def check_encoder(
-  *, layers, dim, heads, positions, stochastic_depth, intermediate
-) -> tuple[float, ...]:
-  """Raises a UserError for options that do not fit; gives each block's depth.
+def attention_ctc(
+  block: Callable[..., nn.Module],
+  *,
+  num_outputs: int,
+  layers: int,
+  dim: int,
+  heads: int,
+  positions: str,
+  dropout: float,
+  stochastic_depth: float,
+  subsample: Mapping,
+  intermediate: Sequence[int],
+  remat: str,
+  dtype: jnp.dtype,
+  final_norm: bool = False,
+) -> CtcModel:
+  """An `Encoder` with a CTC head; see `transformer_ctc` for the options.
 
-  Stochastic depth grows linearly up to the last block, as in its paper.
+  Args:
+    block: makes a block from what all blocks are given: heads, positions,
+      dropout, dtype, and its own stochastic depth, which grows linearly up to
+      the last block, as in its paper.
+
+  Raises:
+    UserError: options that do not fit together.
   """
-  for what, value in (('layers', layers), ('dim', dim), ('heads', heads)):
-    options.check_count(what, value)
-  options.check_choice('positions', positions, POSITIONS)
-  options.check_share('stochastic_depth', stochastic_depth)
   if dim % heads or dim % 2 or (positions == 'rotary' and dim // heads % 2):
     raise UserError(
       f'config.model.dim is {dim} with {heads} heads; give an even dim that '
       'the heads divide (for rotary positions into even parts).'
     )
-  for number in intermediate:
-    if not 1 <= options.check_count('intermediate', number) < layers:
-      raise UserError(
-        f'config.model.intermediate names layer {number}; layers before the '
-        f'last are 1 to {layers - 1}.'
-      )
-  return tuple(stochastic_depth * n / layers for n in range(1, layers + 1))
+  check_intermediate(intermediate, layers)
+  encoder = Encoder(
+    subsample=make_subsample(subsample, dim, dtype),
+    block=functools.partial(
+      block, heads=heads, positions=positions, dropout=dropout, dtype=dtype
+    ),
+    depths=tuple(stochastic_depth * n / layers for n in range(1, layers + 1)),
+    positions=positions,
+    dropout=dropout,
+    final_norm=final_norm,
+    remat=remat,
+    dtype=dtype,
+  )
+  return CtcModel(encoder, num_outputs, dtype, tuple(intermediate))

@@ -2,16 +2,16 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.errors import UserError
 from recog_jax.models.layers import options
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.rnn import RecurrentLayer
-from recog_jax.models.speech.ctc import CtcModel
+from recog_jax.models.speech.ctc import CtcModel, check_intermediate
 from recog_jax.models.speech.subsample import make_subsample
 
 
@@ -94,70 +94,17 @@ class RnnEncoder(nn.Module):
     return not self.bidirectional
 
 
-def _rnn_ctc(
-  *,
-  cell,
-  num_outputs,
-  layers,
-  hidden,
-  bidirectional,
-  projection,
-  layer_norm,
-  recurrent_init,
-  dropout,
-  input_dropout,
-  locked_dropout,
-  subsample,
-  intermediate,
-  dtype,
-):
-  hidden = options.check_count('hidden', hidden)
-  options.check_choice(
-    'recurrent_init', recurrent_init, ('orthogonal', 'uniform')
-  )
-  layers = options.check_count('layers', layers)
-  if projection:
-    options.check_count('projection', projection)
-  for number in intermediate:
-    if not 1 <= options.check_count('intermediate', number) < layers:
-      raise UserError(
-        f'config.model.intermediate names layer {number}; layers before the '
-        f'last are 1 to {layers - 1}.'
-      )
-  # Stacked frames go into the first layer as they are; a dense layer between
-  # the two would have no nonlinearity on either side.
-  convolved = subsample.get('name') == 'conv2d'
-  encoder = RnnEncoder(
-    subsample=make_subsample(subsample, hidden if convolved else 0, dtype),
-    layers=layers,
-    cell=cell,
-    hidden=hidden,
-    bidirectional=bidirectional,
-    projection=projection,
-    layer_norm=layer_norm,
-    recurrent_init=recurrent_init,
-    dropout=options.check_share('dropout', dropout),
-    input_dropout=options.check_share('input_dropout', input_dropout),
-    locked_dropout=locked_dropout,
-    dtype=dtype,
-  )
-  return CtcModel(
-    encoder=encoder,
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    dtype=dtype,
-    intermediate=tuple(intermediate),
-  )
-
-
-def lstm_ctc(
+def make(
   *,
   num_outputs: int,
+  cell: str,
   layers: int = 2,
   hidden: int = 256,
+  activation: Literal['tanh', 'relu'] = 'tanh',
   bidirectional: bool = True,
   projection: int = 0,
   layer_norm: bool = False,
-  recurrent_init: str = 'orthogonal',
+  recurrent_init: Literal['orthogonal', 'uniform'] = 'orthogonal',
   dropout: float = 0.0,
   input_dropout: float = 0.0,
   locked_dropout: bool = False,
@@ -165,12 +112,14 @@ def lstm_ctc(
   intermediate: tuple[int, ...] = (),
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
-  """LSTM layers with CTC (Graves et al., 2006; 2013, arXiv:1303.5778).
+  """Recurrent layers with CTC.
 
   Args:
     num_outputs: number of symbols, the blank among them.
+    cell: `rnn`, `lstm` or `gru`.
     layers: number of recurrent layers.
     hidden: units of each direction.
+    activation: of plain recurrent layers, `tanh` or `relu`.
     bidirectional: whether a second direction runs backwards in time.
     projection: size of the projected output of each direction; 0 for none.
     layer_norm: normalise the products of the gates; see `RecurrentLayer`.
@@ -182,14 +131,15 @@ def lstm_ctc(
     subsample: see `make_subsample`; conv2d ends in a dense layer of `hidden`.
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     dtype: of the products; parameters, gates and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
   """
-  return _rnn_ctc(
-    cell='lstm',
-    num_outputs=num_outputs,
+  check_intermediate(intermediate, layers)
+  # Stacked frames go into the first layer as they are; a dense layer between
+  # the two would have no nonlinearity on either side.
+  convolved = subsample.get('name') == 'conv2d'
+  encoder = RnnEncoder(
+    subsample=make_subsample(subsample, hidden if convolved else 0, dtype),
     layers=layers,
+    cell=f'rnn_{activation}' if cell == 'rnn' else cell,
     hidden=hidden,
     bidirectional=bidirectional,
     projection=projection,
@@ -198,80 +148,30 @@ def lstm_ctc(
     dropout=dropout,
     input_dropout=input_dropout,
     locked_dropout=locked_dropout,
-    subsample=subsample,
-    intermediate=intermediate,
     dtype=dtype,
   )
+  return CtcModel(encoder, num_outputs, dtype, tuple(intermediate))
 
 
-def gru_ctc(
-  *,
-  num_outputs: int,
-  layers: int = 2,
-  hidden: int = 256,
-  bidirectional: bool = True,
-  layer_norm: bool = False,
-  recurrent_init: str = 'orthogonal',
-  dropout: float = 0.0,
-  input_dropout: float = 0.0,
-  locked_dropout: bool = False,
-  subsample: Mapping = {'name': 'stack', 'factor': 2},
-  intermediate: tuple[int, ...] = (),
-  dtype: jnp.dtype = jnp.float32,
-) -> CtcModel:
-  """GRU layers with CTC (Cho et al., 2014); options as in `lstm_ctc`."""
-  return _rnn_ctc(
-    cell='gru',
-    num_outputs=num_outputs,
-    layers=layers,
-    hidden=hidden,
-    bidirectional=bidirectional,
-    projection=0,
-    layer_norm=layer_norm,
-    recurrent_init=recurrent_init,
-    dropout=dropout,
-    input_dropout=input_dropout,
-    locked_dropout=locked_dropout,
-    subsample=subsample,
-    intermediate=intermediate,
-    dtype=dtype,
-  )
-
-
-def rnn_ctc(
-  *,
-  num_outputs: int,
-  layers: int = 2,
-  hidden: int = 256,
-  activation: str = 'tanh',
-  bidirectional: bool = True,
-  layer_norm: bool = False,
-  recurrent_init: str = 'orthogonal',
-  dropout: float = 0.0,
-  input_dropout: float = 0.0,
-  locked_dropout: bool = False,
-  subsample: Mapping = {'name': 'stack', 'factor': 2},
-  intermediate: tuple[int, ...] = (),
-  dtype: jnp.dtype = jnp.float32,
-) -> CtcModel:
-  """Plain recurrent layers with CTC (Hannun et al., 2014, arXiv:1412.5567).
-
-  Options as in `lstm_ctc`; `activation` is `tanh` or `relu`.
-  """
-  options.check_choice('activation', activation, ('tanh', 'relu'))
-  return _rnn_ctc(
-    cell=f'rnn_{activation}',
-    num_outputs=num_outputs,
-    layers=layers,
-    hidden=hidden,
-    bidirectional=bidirectional,
-    projection=0,
-    layer_norm=layer_norm,
-    recurrent_init=recurrent_init,
-    dropout=dropout,
-    input_dropout=input_dropout,
-    locked_dropout=locked_dropout,
-    subsample=subsample,
-    intermediate=intermediate,
-    dtype=dtype,
-  )
+rnn_ctc = options.factory(
+  make,
+  'rnn_ctc',
+  'Plain recurrent layers with CTC (Hannun et al., 2014, arXiv:1412.5567).',
+  cell='rnn',
+  projection=0,
+)
+lstm_ctc = options.factory(
+  make,
+  'lstm_ctc',
+  'LSTM layers with CTC (Graves et al., 2006; 2013, arXiv:1303.5778).',
+  cell='lstm',
+  activation='tanh',
+)
+gru_ctc = options.factory(
+  make,
+  'gru_ctc',
+  'GRU layers with CTC (Cho et al., 2014).',
+  cell='gru',
+  activation='tanh',
+  projection=0,
+)

@@ -6,15 +6,14 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 
 from recog_jax.models.layers import options
-from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.remat import check_policy
+from recog_jax.models.layers.attention import Positions
+from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import Encoder, check_encoder
-from recog_jax.models.speech.subsample import make_subsample
+from recog_jax.models.speech.encoder import attention_ctc
 
 
-def transformer_ctc(
+def make(
   *,
   num_outputs: int,
   layers: int = 12,
@@ -22,12 +21,12 @@ def transformer_ctc(
   heads: int = 4,
   ffn_multiplier: int = 8,
   activation: str = 'relu',
-  positions: str = 'sinusoidal',
+  positions: Positions = 'sinusoidal',
   dropout: float = 0.1,
   stochastic_depth: float = 0.0,
   subsample: Mapping = {'name': 'conv2d', 'factor': 4},
   intermediate: tuple[int, ...] = (),
-  remat: str = 'none',
+  remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
   """Transformer encoder, pre-norm, with CTC (Vaswani et al., 2017).
@@ -50,42 +49,24 @@ def transformer_ctc(
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
-
-  Raises:
-    UserError: an option that is out of range.
   """
-  depths = check_encoder(
+  return attention_ctc(
+    functools.partial(
+      TransformerBlock, inner=dim * ffn_multiplier, activation=activation
+    ),
+    num_outputs=num_outputs,
     layers=layers,
     dim=dim,
     heads=heads,
     positions=positions,
+    dropout=dropout,
     stochastic_depth=stochastic_depth,
+    subsample=subsample,
     intermediate=intermediate,
-  )
-  activation_named(activation)
-  dropout = options.check_share('dropout', dropout)
-  block = functools.partial(
-    TransformerBlock,
-    heads=heads,
-    inner=dim * options.check_count('ffn_multiplier', ffn_multiplier),
-    positions=positions,
-    activation=activation,
-    dropout=dropout,
+    remat=remat,
     dtype=dtype,
-  )
-  encoder = Encoder(
-    subsample=make_subsample(subsample, dim, dtype),
-    block=block,
-    depths=depths,
-    positions=positions,
-    dropout=dropout,
     final_norm=True,
-    remat=check_policy(remat),
-    dtype=dtype,
   )
-  return CtcModel(
-    encoder=encoder,
-    num_outputs=options.check_count('num_outputs', num_outputs),
-    dtype=dtype,
-    intermediate=tuple(intermediate),
-  )
+
+
+transformer_ctc = options.factory(make, 'transformer_ctc')

@@ -1,12 +1,14 @@
 """Self-attention: positions, padding, and torch's numbers."""
 
+from typing import get_args
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from recog_jax.models.layers.attention import (
-  POSITIONS,
+  Positions,
   SelfAttention,
   relative_scores,
   rotate,
@@ -14,7 +16,7 @@ from recog_jax.models.layers.attention import (
 )
 from tests.models.random_values import random_like
 
-positions = pytest.mark.parametrize('positions', POSITIONS)
+positions = pytest.mark.parametrize('positions', get_args(Positions))
 
 
 def _random(shape, seed=0):

@@ -1,6 +1,7 @@
 """Transformer-CTC: padding, names, sizes, and torch's encoder layer."""
 
 import inspect
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from recog_jax.errors import UserError
-from recog_jax.models.layers.attention import POSITIONS
+from recog_jax.models.layers.attention import Positions
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.transformer import transformer_ctc
 from tests.models.speech import encoders
@@ -23,7 +24,7 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize('positions', POSITIONS)
+@pytest.mark.parametrize('positions', get_args(Positions))
 def test_padding_changes_nothing(positions):
   encoders.check_padding(
     transformer_ctc(
