@@ -70,6 +70,7 @@ TABLES: dict[str, dict[str, str]] = {
   'source': {
     'tfds': 'recog_jax.data.sources.tfds:tfds',
     'image_folder': 'recog_jax.data.sources.image_folder:image_folder',
+    'table': f'{_SOURCES}.table:table',
     'digits': 'recog_jax.data.sources.digits:digits',
     'fake': 'recog_jax.data.sources.fake:fake',
     'tfds_speech': f'{_SOURCES}.tfds_speech:tfds_speech',
