@@ -77,6 +77,7 @@ TABLES: dict[str, dict[str, str]] = {
     'manifest': f'{_SOURCES}.corpora:manifest',
     'timit': f'{_SOURCES}.corpora:timit',
     'librispeech_folder': f'{_SOURCES}.corpora:librispeech_folder',
+    'speech_folder': f'{_SOURCES}.paired:speech_folder',
     'common_voice': f'{_SOURCES}.corpora:common_voice',
     'synth': f'{_SOURCES}.synth:synth',
     'fake_speech': f'{_SOURCES}.fake_speech:fake_speech',

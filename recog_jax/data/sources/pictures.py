@@ -137,6 +137,14 @@ class PictureSource:
   def sizes(self) -> dict[str, int]:
     return {split: len(self._good(split)) for split in self._splits}
 
+  def listed(self) -> dict[str, int]:
+    """Pictures of each split as they are listed, good or bad."""
+    return {split: len(listing) for split, listing in self._splits.items()}
+
+  def listing(self, split: str) -> Listing:
+    """What a split holds, good or bad."""
+    return self._splits[split]
+
   def records(self, split: str) -> base.Records:
     if split not in self._splits:
       raise unknown_name(f'split of {self._where}', split, self._splits)

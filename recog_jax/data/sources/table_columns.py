@@ -171,6 +171,12 @@ def kind_of(cells: Sequence[Cell], suffix: str = '') -> str | None:
   return None
 
 
+def split_names(cells: Sequence[Cell]) -> set[str]:
+  """The splits that a column names, if all of its cells name some."""
+  names = {_SPLITS.get(str(cell).lower()) for cell in cells}
+  return set() if None in names else names
+
+
 def check_whole(
   table: Table, split: Mapping[int, str], key: Sequence[str], what: str
 ) -> None:
