@@ -33,7 +33,7 @@ def get_config(arg: str = '') -> ConfigDict:
   columns = tuple(w for w in words if w not in ('weights', 'tiny'))
   found = own_images.look(None if tiny else own.data_dir(), columns)
   size = 224 if weights else 32 if found.side < 48 else 64
-  if found.side > 64 and not weights:
+  if found.side > 64 and not weights and not tiny:
     size = 128
   many = found.size > 20_000
 

@@ -14,8 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from recog_jax.data.sources import shares as shares_lib
-from recog_jax.data.sources.table_columns import AUDIO, split_names
+from recog_jax.data.sources.table_columns import (
+  AUDIO,
+  EmptySplitError,
+  split_names,
+)
 from recog_jax.data.sources.table_file import (
   Table,
   find_table,
@@ -119,7 +122,8 @@ def division(table: Table, found: dict[str, Any]) -> dict[str, Any]:
   keys: dict[str, Any] = {}
   names = [c for c in table.columns if c and c != found['path_column']]
   group = next((c for c in names if _stem(c) in _GROUPS), None)
-  if group:
+  # With one speaker or two there is nothing to keep apart.
+  if group and len(set(map(str, table.column(group)))) > 2:
     keys['group_column'] = group
   for column in sorted(names, key=lambda c: c.lower() not in _SPLITS):
     if 'train' in split_names(table.column(column)):
@@ -127,12 +131,18 @@ def division(table: Table, found: dict[str, Any]) -> dict[str, Any]:
       if 'val' not in split_names(table.column(column)):
         keys['shares'] = {'train': 0.9, 'val': 0.1}
       break
-  keyed = [str(c) for c in table.column(group or found['path_column']) if c]
-  if group and 'split_column' not in keys:
-    encoded = [k.encode(errors='surrogateescape') for k in keyed]
-    seed = shares_lib.seed_without_gaps(encoded, shares_lib.SHARES)
-    keys['split_seed'] = seed or 0
   return keys
+
+
+def build(make: Callable[..., Any], keys: dict[str, Any], place: Path) -> Any:
+  """A source of some keys, which get another seed where a split is empty."""
+  try:
+    return make(**keys, data_dir=place)
+  except EmptySplitError as error:
+    if error.seed is None:
+      raise
+    keys['split_seed'] = error.seed
+    return make(**keys, data_dir=place)
 
 
 def splits_of(names: Sequence[str], *, grouped: bool = False) -> dict[str, str]:

@@ -95,7 +95,8 @@ def look(place: Path | None, columns: tuple[str, ...] = ()) -> Pictures:
       keys, target = _table_keys(table, columns)
       if len(table) <= _CHECKED:
         keys['max_bad_share'] = _BAD_SHARE
-      source = table_source(**_called(keys), data_dir=place)
+      source = own.build(table_source, keys, place)
+      keys = {'name': 'table', **keys}
       what = f' of {table.file.name}'
     counts = source.listed()
     if sum(counts.values()) <= _CHECKED:
@@ -116,10 +117,6 @@ def look(place: Path | None, columns: tuple[str, ...] = ()) -> Pictures:
   )
 
 
-def _called(keys: Mapping[str, Any]) -> dict[str, Any]:
-  return {k: v for k, v in keys.items() if k != 'name'}
-
-
 def _is_of_pictures(table: Table) -> bool:
   found = own.locate(table)
   return found is not None and not own.is_audio(table, found)
@@ -137,7 +134,7 @@ def _table_keys(
     )
   keys = {**found, **own.division(table, found)}
   target, more = _target(table, keys, columns)
-  keys = {'name': 'table', 'file': table.file.name, **keys, **more}
+  keys = {'file': table.file.name, **keys, **more}
   return {k: v for k, v in keys.items() if v != ''}, target
 
 

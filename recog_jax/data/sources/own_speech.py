@@ -90,9 +90,8 @@ def look(place: Path | None, column: str | None = None) -> Recordings:
   if place is None:
     return _NOTHING
   with own.unheard():
-    keys = _keys(place, column)
-    make = _SOURCES[keys.pop('name')]
-    probe = make(**keys, data_dir=place)
+    name, keys = _keys(place, column)
+    probe = own.build(_SOURCES[name], keys, place)
     splits = own.splits_of(probe.splits, grouped=probe.info.grouped)
     train = splits['train'].split('[')[0]
     records, _ = probe.listed(train)
@@ -106,7 +105,6 @@ def look(place: Path | None, column: str | None = None) -> Recordings:
     len(text) * rate > _FAST * n
     for text, n in zip(texts, index.num_samples.tolist(), strict=True)
   )
-  name = next(name for name, made in _SOURCES.items() if made is make)
   return Recordings(
     {'name': name, **keys},
     splits,
@@ -130,22 +128,22 @@ def look(place: Path | None, column: str | None = None) -> Recordings:
   )
 
 
-def _keys(place: Path, column: str | None) -> dict[str, Any]:
-  """Keys of the source that fits a place."""
+def _keys(place: Path, column: str | None) -> tuple[str, dict[str, Any]]:
+  """Name and keys of the source that fits a place."""
   keys: dict[str, Any] = {'max_bad_share': _BAD_SHARE}
   if place.is_dir():
     if (place / 'train.tsv').is_file() and (place / 'clips').is_dir():
-      return {'name': 'common_voice', **keys}
+      return 'common_voice', keys
     manifests = _manifests(place)
     if 'train' in manifests:
-      return {'name': 'manifest', 'splits': manifests, **keys}
+      return 'manifest', {'splits': manifests, **keys}
   table = own.read_own_table(place, _is_of_recordings)
   if table is None:
     if column:
       raise UserError(
         f"{place} holds no table of recordings, so that there is no '{column}'"
       )
-    return {'name': 'speech_folder', **keys}
+    return 'speech_folder', keys
   found = own.locate(table)
   if found is None or not own.is_audio(table, found):
     raise UserError(
@@ -157,7 +155,7 @@ def _keys(place: Path, column: str | None) -> dict[str, Any]:
   if {'offset', 'duration'} <= {*table.columns}:
     found |= {'offset_column': 'offset', 'duration_column': 'duration'}
   found = {k: v for k, v in found.items() if v != ''}
-  return {'name': 'table', 'file': table.file.name, **found, **keys}
+  return 'table', {'file': table.file.name, **found, **keys}
 
 
 def _is_of_recordings(table: Table) -> bool:

@@ -35,6 +35,18 @@ _YES = ('1', '1.0', 'true', 'yes', 'y')
 _NO = ('0', '0.0', 'false', 'no', 'n')
 
 
+class EmptySplitError(UserError):
+  """Shares leave a split empty.
+
+  Attributes:
+    seed: under which none is; None if there is no such.
+  """
+
+  def __init__(self, text: str, seed: int | None):
+    super().__init__(text)
+    self.seed = seed
+
+
 class Rows:
   """A table's rows, and what is wrong with some of them.
 
@@ -220,7 +232,7 @@ def divide(
   """The split of each row by a hash of its key; rows in none are left out.
 
   Raises:
-    UserError: a split is empty; names a seed under which none is.
+    EmptySplitError: names a seed under which no split is empty.
   """
   names = list(shares)
   keys = [key[i].encode(errors='surrogateescape') for i in rows]
@@ -230,12 +242,13 @@ def divide(
     better = shares_lib.seed_without_gaps(keys, shares)
     help_ = 'set other source.shares'
     if better is not None:
-      help_ = f'source.split_seed={better} does'
-    raise UserError(
+      help_ = f'source.split_seed={better} gives each some'
+    text = (
       f'{table.file}: by source.shares and split_seed={seed} no row is in '
-      f'{listed(empty)}, since it has only {len(set(keys))} that may not be '
-      f'parted; {help_}.'
+      f'{listed(empty)}, since there are only {len(set(keys))} files or groups '
+      f'to divide; {help_}.'
     )
+    raise EmptySplitError(text, better)
   return {
     i: names[k] for i, k in zip(rows, numbers, strict=True) if k < len(names)
   }

@@ -254,7 +254,7 @@ def test_too_few_groups_name_a_seed_that_does(tmp_path):
     'label_column': 'odd',
     'group_column': 'patient',
   }
-  with pytest.raises(UserError, match=r'split_seed=(\d+) does') as error:
+  with pytest.raises(UserError, match=r'split_seed=(\d+) gives') as error:
     table(**keys)
   seed = int(str(error.value).split('split_seed=')[2].split()[0])
   source = table(**keys, split_seed=seed)
