@@ -83,6 +83,6 @@ def get_config(arg: str = '') -> ConfigDict:
 
   if tiny:
     make_tiny(config, (64, 64, 3), 10)
-  elif found.note:
-    print(found.note, flush=True)
+  else:
+    own.tell(found.note)
   return config

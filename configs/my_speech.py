@@ -94,6 +94,6 @@ def get_config(arg: str = '') -> ConfigDict:
   if tiny:
     make_tiny_speech(config)
     config.model.update({'layers': 2, 'dim': 16, 'heads': 2})
-  elif found.note:
-    print(found.note, flush=True)
+  else:
+    own.tell(found.note)
   return config

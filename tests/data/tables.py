@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from tests.data.toy_set import png, random_images
+from tests.data.toy_set import png, random_images, take_all
 
 
 def write_csv(
@@ -73,3 +73,26 @@ def speech_rows(
       }
     )
   return rows
+
+
+def split_of(source: Any) -> dict[str, str]:
+  """{file: split} of all records."""
+  found = {}
+  for split in source.sizes():
+    records = source.records(split)
+    if hasattr(records, 'listing'):
+      names = [f.decode() for f in records.listing.files.tolist()]
+    else:
+      names = records.utterances.fields['id']
+    found |= dict.fromkeys(names, split)
+  return found
+
+
+def targets_of(source: Any) -> dict[str, np.ndarray]:
+  """{file: label} of all splits; all pictures are decoded."""
+  found = {}
+  for split in source.sizes():
+    records = source.records(split)
+    files = [f.decode() for f in records.listing.files.tolist()]
+    found |= dict(zip(files, take_all(records)['label'], strict=True))
+  return found

@@ -7,6 +7,7 @@ line like any other.
 
 import collections
 import contextlib
+import functools
 import io
 import os
 import sys
@@ -56,6 +57,13 @@ def data_dir() -> Path | None:
       value = value if equals else ''.join(words[i + 1 : i + 2])
       return Path(value).expanduser().absolute()
   return None
+
+
+@functools.cache
+def tell(note: str) -> None:
+  """Says what was found, once, also where a config is read again."""
+  if note:
+    print(note, flush=True)
 
 
 @contextlib.contextmanager
