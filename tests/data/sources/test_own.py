@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recog_jax import registry
 from recog_jax.data.sources import own, own_images, own_speech
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import experiment, registry, train
+from recog_jax.engine import experiment, train
 from recog_jax.errors import UserError
 from tests.data.tables import picture_rows, speech_rows, write_csv
 
