@@ -37,6 +37,7 @@ _SLOW = (
   'resnet20_cifar10_vehicles',
   'vgg16_bn_cifar10',
   'conformer_ctc_sentences',
+  'my_speech',  # Trained in tests/data/sources/test_own.py.
 )
 
 

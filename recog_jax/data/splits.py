@@ -5,8 +5,7 @@ import re
 from recog_jax.errors import UserError
 
 # Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
-_SAME = {'val': 'validation', 'validation': 'val'}
-
+SAME_AS_VAL = ('val', 'validation', 'valid', 'dev')
 
 _SPLIT = re.compile(r'^(\w+)(?:\[(-?\d+%?)?:(-?\d+%?)?\])?$')
 
@@ -31,8 +30,8 @@ def split_bounds(spec: str, sizes: dict[str, int]) -> tuple[str, int, int]:
       "'train[:45000]' or 'train[90%:]'"
     )
   name, start, stop = match.groups()
-  if name not in sizes:
-    name = _SAME.get(name, name)
+  if name not in sizes and name in SAME_AS_VAL:
+    name = next((same for same in SAME_AS_VAL if same in sizes), name)
   if name not in sizes:
     known = ', '.join(sorted(sizes))
     raise UserError(f"the data set has no split '{name}': it has {known}")
@@ -55,12 +54,25 @@ def split_bounds(spec: str, sizes: dict[str, int]) -> tuple[str, int, int]:
   return name, first, last
 
 
-def check_splits(splits: dict[str, str], sizes: dict[str, int]) -> None:
+def check_splits(
+  splits: dict[str, str], sizes: dict[str, int], *, grouped: bool = False
+) -> None:
   """Refuses training records that are also evaluated on.
 
+  Args:
+    splits: of the config.
+    sizes: number of records of each official split.
+    grouped: slices would part groups (patients) that the source keeps whole.
+
   Raises:
-    UserError: two of the splits overlap.
+    UserError: two of the splits overlap, or one would part groups.
   """
+  cut = next((spec for spec in splits.values() if '[' in spec), None)
+  if grouped and cut:
+    raise UserError(
+      f"the split '{cut}' would part the groups that config.data.source keeps "
+      'whole: have the source divide them, with its key shares'
+    )
   bounds = {k: split_bounds(v, sizes) for k, v in splits.items()}
   name, first, last = bounds['train']
   for other, (base, start, stop) in bounds.items():

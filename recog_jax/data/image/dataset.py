@@ -18,8 +18,10 @@ from recog_jax.data.image.records import Source
 from recog_jax.data.image.subset import Slice, choose, chosen_info
 from recog_jax.data.sources import published
 from recog_jax.data.splits import check_splits, split_bounds
-from recog_jax.errors import UserError, unknown_name
+from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.signatures import Part
+
+_LISTED = 20  # Classes whose sizes are told.
 
 
 class ImageData:
@@ -84,7 +86,7 @@ class ImageData:
     self._source = source
     self._splits = dict(splits)
     self._sizes = source.sizes()
-    check_splits(self._splits, self._sizes)
+    check_splits(self._splits, self._sizes, grouped=source.info.grouped)
     self._seed = seed
     self._augment = make_augment(augment)
     self._augment_eval = make_augment(augment_eval)
@@ -167,9 +169,17 @@ class ImageData:
     return {k: v for k, v in keys.items() if v}
 
   def describe(self, workdir: Path) -> list[str]:
-    """Lines for the start of a training: nothing that the config lacks."""
+    """Lines that say how many pictures each split and each class has."""
     del workdir
-    return []
+    sizes = ', '.join(f'{split} {self.size(split):,}' for split in self.splits)
+    info = self.info
+    if info.target_names:
+      return [f'pictures: {sizes}; to predict: {", ".join(info.target_names)}']
+    line = f'pictures: {sizes}; {len(info.label_names):,} classes'
+    if info.labels_listed or self._records('train').in_memory:
+      named = zip(info.label_names, self._count_labels(), strict=True)
+      line += ', in train ' + listed([f'{k} {n:,}' for k, n in named], _LISTED)
+    return [line]
 
   @contextlib.contextmanager
   def train(

@@ -18,6 +18,11 @@ class Info:
     label_names: one name per class, in the order of the integer labels.
     count_labels: gives int64 `v`, the training examples of each class; None of
       a source alone, which does not know what is trained on.
+    target_names: of numbers to predict, one name each; `label_names` is then
+      empty.
+    labels_listed: `Records.labels()` reads no record, so that counting is free.
+    grouped: splits keep groups (patients) whole, which slices of them would
+      part.
   """
 
   name: str
@@ -26,6 +31,9 @@ class Info:
   count_labels: Callable[[], np.ndarray] | None = dataclasses.field(
     default=None, repr=False, compare=False
   )
+  target_names: tuple[str, ...] = ()
+  labels_listed: bool = dataclasses.field(default=False, repr=False)
+  grouped: bool = dataclasses.field(default=False, repr=False)
 
 
 class Records(Protocol):
@@ -49,7 +57,8 @@ class Records(Protocol):
 
     Returns:
       `image`: uint8 `k h w c`, or a list of k uint8 `h w c` where not
-      `uniform`; `label`: int32 `k` (float32 `k v` for several labels).
+      `uniform`; `label`: int32 `k`, float32 `k v` for several labels, float32
+      `k` for a number to predict and `k v` for several.
 
     Raises:
       UserError: a record that cannot be read or decoded, with file and number.

@@ -13,7 +13,8 @@ from absl import logging
 
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.prepare import sharded, writer
-from recog_jax.data.sources.image_folder import Listing, list_images
+from recog_jax.data.sources.image_folder import list_images
+from recog_jax.data.sources.pictures import Listing
 from recog_jax.errors import UserError
 
 _SHARD_BYTES = 128 << 20

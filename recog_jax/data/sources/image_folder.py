@@ -1,189 +1,88 @@
-"""A folder of pictures, split/class/picture, read as it is.
+"""A folder of pictures, split/class/picture or class/picture, as it is.
 
-Pictures are shown as their bytes are stored: an orientation in EXIF is ignored.
-For more pictures than a file system lists quickly, `recog_jax.prepare
---image_folder` makes files of them that `tfds` reads.
+Pictures may lie in deeper folders of their class. For more pictures than a file
+system lists quickly, `recog_jax.prepare --image_folder` makes files of them
+that `tfds` reads.
 """
 
-import dataclasses
-import functools
-import hashlib
-import math
+import collections
 import os
+import unicodedata
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
 
-from recog_jax.data import cache
 from recog_jax.data.image import records as base
-from recog_jax.data.image.cache import decode_once
-from recog_jax.data.image.codecs import decode_image
-from recog_jax.data.image.picture import Picture
-from recog_jax.errors import UserError, unknown_name
+from recog_jax.data.sources import shares as shares_lib
+from recog_jax.data.sources.pictures import (
+  SUFFIXES,
+  UNREADABLE,
+  Listing,
+  PictureSource,
+  make_listing,
+)
+from recog_jax.errors import UserError, listed, warn
 
-SUFFIXES = ('.jpg', '.jpeg', '.png')
-
-
-@dataclasses.dataclass(frozen=True)
-class Listing:
-  """The pictures of one split, in an order that mixes the classes.
-
-  The order is that of a hash of each picture's path, so it is the same
-  everywhere, and a further picture leaves the order of the others.
-
-  Attributes:
-    root: the folder of the split.
-    files: bytes `n`, paths below `root`; as one array they pickle quickly.
-    labels: int32 `n`.
-    sizes: int64 `n`, bytes of each file.
-  """
-
-  root: Path
-  files: np.ndarray
-  labels: np.ndarray
-  sizes: np.ndarray
-
-  def __len__(self) -> int:
-    return len(self.labels)
-
-  def path(self, number: int) -> Path:
-    return self.root / os.fsdecode(bytes(self.files[number]))
-
-  def fingerprint(self) -> str:
-    """Of the files' paths and sizes."""
-    state = hashlib.sha256()
-    state.update('\n'.join(map(str, self.sizes)).encode())
-    state.update(b'\n'.join(self.files.tolist()))
-    return state.hexdigest()
+# What systems and storage boxes put beside people's files.
+_SYSTEM = (
+  *('__macosx', 'lost+found', '$recycle.bin', '#recycle', '#snapshot'),
+  'system volume information',
+)
+# Class folder -> its pictures: paths below the split's folder, and bytes.
+_Classes = dict[str, list[tuple[str, int]]]
 
 
-def list_images(root: Path) -> tuple[tuple[str, ...], dict[str, Listing]]:
+def list_images(
+  root: Path, shares: Mapping[str, float] | None = None, seed: int = 0
+) -> tuple[tuple[str, ...], dict[str, Listing]]:
   """The classes, sorted, and the pictures of each split.
 
+  Splits are the folders of `root`, if there is one called train or no picture
+  lies directly in one of them. Else these are classes and are divided by
+  shares, class by class. Classes are folders that hold pictures; a class that
+  train lacks is left out. What is left out is said.
+
+  Args:
+    root: the folder.
+    shares: of class folders without splits; None takes the usual ones where
+      there are none.
+    seed: of that division.
+
   Raises:
-    UserError: there are none, or they do not lie as split/class/picture.
+    UserError: there are no pictures, or they do not lie as they should.
   """
   if not root.is_dir():
-    raise UserError(f'the image folder {root} does not exist.')
-  classes: set[str] = set()
-  found: dict[str, list[tuple[str, str, int]]] = {}
-  for split in _folders(root):
-    rows = found[split] = []
-    for label in _folders(root / split):
-      classes.add(label)
-      with os.scandir(root / split / label) as entries:
-        rows += [
-          (label, entry.name, entry.stat().st_size)
-          for entry in entries
-          if _is_picture(entry)
-        ]
-  found = {split: rows for split, rows in found.items() if rows}
+    what = 'is a file' if root.exists() else 'does not exist'
+    raise UserError(f'the image folder {root} {what}.')
+  found: dict[str, _Classes] = {}
+  if _has_splits(root, shares is not None):
+    for split in _folders(root):
+      found[split] = _classes(root / split)
+    found = {split: rows for split, rows in found.items() if any(rows.values())}
+  elif any((rows := _classes(root)).values()):
+    found = {'': rows}
   if not found:
     raise UserError(
       f'{root} holds no pictures as split/class/picture, for example '
-      f'train/cat/1.jpg ({", ".join(SUFFIXES)}).'
+      f'train/cat/1.jpg, or as class/picture ({", ".join(SUFFIXES)}).'
     )
-  names = tuple(sorted(classes))
-  number = {name: i for i, name in enumerate(names)}
-  return names, {k: _listing(root / k, v, number) for k, v in found.items()}
-
-
-class ImageFolder:
-  """A folder of pictures as a source; see `base.Source`."""
-
-  def __init__(self, root: Path, channels: int, shape: tuple | None):
-    self._root = root
-    names, self._splits = list_images(root)
-    shape = (*shape, channels) if shape else (None, None, channels)
-    self.info = base.Info(root.name, shape, names)
-
-  def sizes(self) -> dict[str, int]:
-    return {split: len(listing) for split, listing in self._splits.items()}
-
-  def records(self, split: str) -> base.Records:
-    if split not in self._splits:
-      raise unknown_name(f'split of {self._root}', split, self._splits)
-    listing = self._splits[split]
-    records = FolderRecords(listing, self.info.shape)
-    if not records.uniform:
-      return records
-    if len(listing) * math.prod(self.info.shape) > cache.SIZE_LIMIT:
-      return records
-    times = [listing.path(i).stat().st_mtime_ns for i in range(len(listing))]
-    times = hashlib.sha256(np.array(times).tobytes()).hexdigest()
-    key = f'{listing.fingerprint()}|{self.info}|{times}'
-    return decode_once(records, name=self.info.name, split=split, key=key)
-
-  def fingerprint(self) -> str:
-    parts = [f'{k} {v.fingerprint()}' for k, v in sorted(self._splits.items())]
-    text = '\n'.join([*self.info.label_names, *parts])
-    return hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()
-
-
-@dataclasses.dataclass(frozen=True)
-class FolderRecords:
-  """One split, read and decoded picture by picture."""
-
-  listing: Listing
-  shape: tuple[int | None, ...]
-
-  in_memory: ClassVar[bool] = False
-
-  @property
-  def uniform(self) -> bool:
-    return None not in self.shape
-
-  def __len__(self) -> int:
-    return len(self.listing)
-
-  def take(self, ids: np.ndarray) -> dict[str, Any]:
-    images = [self._image(int(i)) for i in ids]
-    image = np.stack(images) if self.uniform else images
-    return {'image': image, 'label': self.listing.labels[ids]}
-
-  def labels(self) -> np.ndarray:
-    return self.listing.labels
-
-  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
-    images = [self._picture(int(i)) for i in ids]
-    return {'image': images, 'label': self.listing.labels[ids]}
-
-  def _image(self, number: int) -> np.ndarray:
-    try:
-      image = decode_image(self._read(number), self.shape[-1])
-    except ValueError as e:
-      raise self._error(number, str(e)) from e
-    self._check(number, image)
-    return image
-
-  def _picture(self, number: int) -> Picture:
-    error = functools.partial(self._error, number)
-    picture = Picture(self._read(number), self.shape[-1], error)
-    self._check(number, picture)
-    return picture
-
-  def _read(self, number: int) -> bytes:
-    try:
-      return self.listing.path(number).read_bytes()
-    except OSError as e:
-      raise self._error(number, str(e)) from e
-
-  def _error(self, number: int, reason: str) -> UserError:
-    path = self.listing.path(number)
-    return UserError(
-      f'{path} (record {number}) cannot be read: {reason}. Replace or remove '
-      'it.'
-    )
-
-  def _check(self, number: int, image: np.ndarray | Picture):
-    if self.uniform and image.shape != self.shape:
-      path = self.listing.path(number)
-      raise UserError(
-        f'{path} (record {number}) is {image.shape[0]}x{image.shape[1]}, not '
-        f'{self.shape[0]}x{self.shape[1]} as source.shape says; leave '
-        'source.shape out where sizes differ.'
-      )
+  names, number = _numbered(root, found)
+  listings = {}
+  for split, classes in found.items():
+    rows = [
+      (os.fsencode(path), number[key], size)
+      for label, pictures in classes.items()
+      if (key := _same(label)) in number
+      for path, size in pictures
+    ]
+    if rows:
+      files, labels, sizes = zip(*rows, strict=True)
+      labels = np.array(labels, np.int32)
+      listings[split] = make_listing(root / split, files, labels, sizes)
+  if '' in listings:
+    listings = _divided(listings[''], shares, seed)
+  return names, listings
 
 
 def image_folder(
@@ -191,31 +90,128 @@ def image_folder(
   root: str | os.PathLike | None = None,
   channels: int = 3,
   shape: tuple[int, int] | None = None,
+  shares: Mapping[str, float] | None = None,
+  split_seed: int = 0,
+  max_bad_share: float = 0.0,
   data_dir: str | os.PathLike | None = None,
-) -> ImageFolder:
-  """The pictures of root/split/class/, .png, .jpg or .jpeg.
+) -> PictureSource:
+  """The pictures of root/split/class/ or root/class/.
 
   Args:
-    root: the folder of the splits; `data_dir` if left out.
+    root: the folder; `data_dir` if left out.
     channels: 3, or 1 for grey.
     shape: (h, w), if all pictures have it: a small data set is then decoded
       once and kept (see `data.cache`).
+    shares: the splits of class folders without train/ and val/, and the share
+      of each class that they get; by default {'train': 0.8, 'val': 0.1, 'test':
+      0.1}. The same pictures are in the same splits on every machine.
+    split_seed: another one is another division.
+    max_bad_share: share of a split's pictures that may be damaged; all are then
+      decoded once, and those are left out and listed. At 0 the first one stops.
     data_dir: stands for a missing `root`.
 
   Raises:
-    UserError: no folder, no pictures, or not as split/class/picture.
+    UserError: no folder, no pictures, or not as they should lie.
   """
   place = root or data_dir
   if not place:
     raise UserError(
       'the image folder is not named: set config.source.root or --data_dir.'
     )
+  shape = picture_shape(channels, shape)
+  place = Path(place).expanduser().absolute()
+  if shares is not None:
+    shares = shares_lib.check_shares(shares)
+  names, splits = list_images(place, shares, split_seed)
+  return PictureSource(
+    base.Info(place.name, shape, names),
+    splits,
+    where=str(place),
+    max_bad_share=max_bad_share,
+  )
+
+
+def picture_shape(
+  channels: int, shape: tuple[int, int] | None
+) -> tuple[int | None, int | None, int]:
+  """(h, w, c) of the keys of a source.
+
+  Raises:
+    UserError: they cannot be that.
+  """
   if channels not in (1, 3):
     raise UserError(f'source.channels must be 1 or 3, not {channels}.')
-  shape = tuple(int(d) for d in shape) if shape else None
-  if shape and len(shape) != 2:
+  if not shape:
+    return None, None, channels
+  shape = tuple(int(d) for d in shape)
+  if len(shape) != 2:
     raise UserError(f'source.shape must be (height, width): {shape}.')
-  return ImageFolder(Path(place).expanduser().absolute(), channels, shape)
+  return *shape, channels
+
+
+def is_picture(name: str) -> bool:
+  """Whether a file of this name is one that the decoder reads."""
+  return name.lower().endswith(SUFFIXES) and not is_hidden(name)
+
+
+def is_hidden(name: str) -> bool:
+  """Whether a file or folder is no one's data: .DS_Store, ._1.jpg, @eaDir."""
+  return name.startswith(('.', '@')) or name.lower() in _SYSTEM
+
+
+def _has_splits(root: Path, shares: bool) -> bool:
+  """Whether the folders of `root` are splits, and not classes.
+
+  Raises:
+    UserError: shares are given for folders that are splits.
+  """
+  names = _folders(root)
+  if 'train' in names:
+    if shares:
+      raise UserError(
+        f'{root} has a folder train, so that source.shares is not for it: '
+        'leave it out'
+      )
+    return True
+  return not shares and not any(_pictures_in(root / n) for n in names)
+
+
+def _classes(folder: Path) -> _Classes:
+  """The pictures of each class folder, and what is left out, said."""
+  classes: _Classes = {}
+  other = collections.Counter()
+  for label in _folders(folder):
+    classes[label] = []
+    for path, size in _files(str(folder / label), f'{label}/'):
+      suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 for speed
+      if suffix in SUFFIXES:
+        classes[label].append((path, size))
+      elif suffix in UNREADABLE:
+        other[suffix] += 1
+  if other and (named := ', '.join(f'{n} {s}' for s, n in other.items())):
+    warn(
+      f'{folder}: {named} cannot be read and are left out: convert them to '
+      'JPEG or PNG.'
+    )
+  return classes
+
+
+def _files(
+  folder: str, below: str, outer: frozenset = frozenset()
+) -> Iterator[tuple[str, int]]:
+  """Path below the split's folder and bytes of all files, also deeper ones."""
+  stat = os.stat(folder)  # noqa: PTH116 for speed
+  here = (stat.st_dev, stat.st_ino)
+  if here in outer:  # A link to a folder that it lies in.
+    return
+  with os.scandir(folder) as entries:
+    for entry in entries:
+      if is_hidden(entry.name):
+        continue
+      if entry.is_dir():
+        yield from _files(entry.path, f'{below}{entry.name}/', outer | {here})
+      elif entry.is_file():
+        yield f'{below}{entry.name}', entry.stat().st_size
 
 
 def _folders(folder: Path) -> list[str]:
@@ -224,33 +220,69 @@ def _folders(folder: Path) -> list[str]:
   Raises:
     UserError: pictures lie here, one level too high.
   """
+  if picture := next(iter(_pictures_in(folder)), None):
+    raise UserError(
+      f'{folder / picture} does not lie in split/class/ or class/: expected '
+      'for example train/cat/1.jpg or cat/1.jpg below the image folder.'
+    )
   with os.scandir(folder) as entries:
-    entries = list(entries)
-  for entry in entries:
-    if _is_picture(entry):
-      raise UserError(
-        f'{entry.path} does not lie in split/class/: expected for example '
-        'train/cat/1.jpg below the image folder.'
-      )
-  return sorted(
-    e.name for e in entries if e.is_dir() and not e.name.startswith('.')
+    return sorted(
+      e.name for e in entries if e.is_dir() and not is_hidden(e.name)
+    )
+
+
+def _pictures_in(folder: Path) -> list[str]:
+  with os.scandir(folder) as entries:
+    return [e.name for e in entries if is_picture(e.name) and e.is_file()]
+
+
+def _same(label: str) -> str:
+  """What a folder's name is where case and the form of accents do not count."""
+  return unicodedata.normalize('NFC', label).casefold()
+
+
+def _numbered(
+  root: Path, found: Mapping[str, _Classes]
+) -> tuple[tuple[str, ...], dict[str, int]]:
+  """The classes' names, and the number of each by `_same`.
+
+  They are those of train where there is one. Says what is left out, empty or
+  missing.
+  """
+  splits = sorted(found, key=lambda split: split != 'train')
+  closed = splits[0] == 'train'
+  names: dict[str, str] = {}
+  for split in splits:
+    for label, pictures in found[split].items():
+      place, same = root / split / label, _same(label)
+      if not pictures:
+        warn(f'{place} holds no picture: it is no class.')
+      elif closed and split != 'train' and same not in names:
+        warn(
+          f'{place} is no class of train: its {len(pictures)} pictures are '
+          'left out.'
+        )
+      elif names.setdefault(same, label) != label:
+        warn(f"{place} is taken as the class '{names[same]}'.")
+  ordered = tuple(sorted(names.values()))
+  number = {_same(name): i for i, name in enumerate(ordered)}
+  for split, classes in found.items():
+    there = {_same(label) for label, pictures in classes.items() if pictures}
+    lacking = [name for name in ordered if _same(name) not in there]
+    if lacking:
+      warn(f'{root / split} has no picture of {listed(lacking)}.')
+  return ordered, number
+
+
+def _divided(
+  listing: Listing, shares: Mapping[str, float] | None, seed: int
+) -> dict[str, Listing]:
+  shares = shares or shares_lib.SHARES
+  split = shares_lib.by_stratum(
+    listing.files.tolist(), listing.labels, shares, seed
   )
-
-
-def _is_picture(entry: os.DirEntry) -> bool:
-  name = entry.name.lower()
-  return (
-    name.endswith(SUFFIXES) and not name.startswith('.') and entry.is_file()
-  )
-
-
-def _listing(root: Path, rows, number: dict[str, int]) -> Listing:
-  paths = [os.fsencode(f'{label}/{name}') for label, name, _ in rows]
-  keys = [hashlib.blake2b(path, digest_size=8).digest() for path in paths]
-  order = sorted(range(len(rows)), key=lambda i: (keys[i], paths[i]))
-  return Listing(
-    root,
-    np.array([paths[i] for i in order]),
-    np.array([number[rows[i][0]] for i in order], np.int32),
-    np.array([rows[i][2] for i in order], np.int64),
-  )
+  found = {
+    name: listing.take(np.flatnonzero(split == i))
+    for i, name in enumerate(shares)
+  }
+  return {name: part for name, part in found.items() if len(part)}

@@ -120,7 +120,7 @@ class SpeechData:
     """
     self._source, self._seed, self._splits = source, seed, dict(splits)
     self._sizes = source.sizes()
-    check_splits(self._splits, self._sizes)
+    check_splits(self._splits, self._sizes, grouped=source.info.grouped)
     self.eval_batch_size = eval_batch_size
     try:
       self._tokenizer = make_tokenizer(

@@ -14,10 +14,13 @@ class SpeechInfo:
   Attributes:
     name: the data set's name, for messages and cards.
     sample_rate: in Hz, of all audio that the source hands out.
+    grouped: splits keep groups (speakers) whole, which slices of them would
+      part.
   """
 
   name: str
   sample_rate: int
+  grouped: bool = dataclasses.field(default=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)

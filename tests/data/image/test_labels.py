@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recog_jax.data.image import dataset
+from recog_jax.data.image import codecs, dataset
 from recog_jax.data.image.subset import Slice
 from recog_jax.data.sources import image_folder as folder_lib
 from recog_jax.data.sources import tfds as tfds_lib
@@ -56,7 +56,7 @@ def test_of_a_folder(tmp_path, monkeypatch):
     place.mkdir(parents=True, exist_ok=True)
     (place / f'{i}.png').write_bytes(png(random_images(1)[0]))
   records = folder_lib.image_folder(root=tmp_path).records('train')
-  monkeypatch.setattr(folder_lib, 'decode_image', _no_images)
+  monkeypatch.setattr(codecs, 'decode_image', _no_images)
   np.testing.assert_array_equal(
     np.sort(records.labels()), np.repeat(range(3), 4)
   )

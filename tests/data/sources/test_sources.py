@@ -148,7 +148,7 @@ def test_image_folder_names_what_is_wrong(tmp_path):
     image_folder(root=tmp_path)
   _write_folder(tmp_path / 'set')
   with pytest.raises(UserError, match='does not lie in split/class'):
-    image_folder(root=tmp_path / 'set' / 'train')
+    image_folder(root=tmp_path / 'set' / 'train' / 'cat')
   with pytest.raises(UserError, match='known: train, val'):
     image_folder(root=tmp_path / 'set').records('test')
   path = tmp_path / 'set' / 'val' / 'dog' / '3.PNG'
