@@ -89,7 +89,7 @@ class Regression(base.BaseTask):
     if self.objective == 'l1':
       return jnp.abs(given - wanted).mean(1)
     if self.objective == 'huber':
-      return optax.huber_loss(given, wanted, self.huber_delta).mean(1)
+      return optax.huber_loss(given, wanted, delta=self.huber_delta).mean(1)
     return optax.squared_error(given, wanted).mean(1)
 
   def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
