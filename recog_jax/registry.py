@@ -61,6 +61,7 @@ TABLES: dict[str, dict[str, str]] = {
   },
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
+    'regression': 'recog_jax.tasks.regression:make_regression',
     'ctc': 'recog_jax.tasks.ctc.task:make_ctc',
   },
   'data': {

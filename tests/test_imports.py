@@ -23,8 +23,9 @@ SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features'}
 # How parts are found by name; it imports none of them.
 NAMES = {'registry', 'plugins', 'signatures'}
-# Which parts of recog_jax a part may import, at any level of a file. Models are
-# found by name, so that nothing but a command imports one.
+# Which parts of recog_jax a part may import, at any level of a file: commands
+# -> planning, engine -> tasks -> report -> leaves; engine -> data -> text.
+# Models are found by name, so that nothing but a command imports one.
 ALLOWED = {
   'engine': {
     'engine',
@@ -61,6 +62,8 @@ ALLOWED = {
 # Declarations that a part may import all the same: what a source says of its
 # records, a task is made from.
 DECLARED = {'tasks': 'recog_jax.data.image.records'}
+# Where no module imports itself, however long the way.
+ONE_WAY = {'recog_jax', 'experiments', 'launch'}
 # What starts jax, or is built on it.
 JAX = {'jax', 'jaxlib', 'flax', 'optax', 'orbax', 'chex'}
 MAX_LINES = {
@@ -194,10 +197,51 @@ def size_violations(tree):
       yield f'{name}: {lines} lines, where fewer than {most} are asked for'
 
 
+def import_graph(tree):
+  """Module -> the modules of ours that it imports, inside functions too.
+
+  `from a import b` is an import of a.b where that is a module, and where it is
+  not, of a. To import a module is no import of the packages above it.
+  """
+  graph = {}
+  for name, targets in tree.everywhere.items():
+    if name.split('.')[0] not in ONE_WAY:
+      continue
+    packages = {target.rpartition('.')[0] for target in targets}
+    own = {t for t in targets - packages if t in tree.files}
+    named = {t.rpartition('.')[0] for t in targets if t not in tree.files}
+    graph[name] = (own | named & set(tree.files)) - {name}
+  return graph
+
+
+def way_round(graph, name):
+  """The shortest chain of imports from a module back to itself, or None."""
+  ways = {name: [name]}
+  for module in (todo := [name]):  # Grows while it is read.
+    for target in sorted(graph.get(module, ())):
+      if target == name:
+        return [*ways[module], name]
+      if target not in ways:
+        ways[target] = [*ways[module], target]
+        todo.append(target)
+  return None
+
+
+def circle_violations(tree):
+  graph = import_graph(tree)
+  told = set()
+  for name in graph:
+    way = way_round(graph, name)
+    if way and not told.intersection(way):
+      told.update(way)
+      yield f'{name}: imports itself, by {" -> ".join(way)}'
+
+
 def violations(root):
   tree = Tree(root)
   return [
     *layer_violations(tree),
+    *circle_violations(tree),
     *jax_violations(tree),
     *size_violations(tree),
   ]
@@ -281,6 +325,26 @@ BAD = {
   },
   'unknown part': {'recog_jax/helpers/a.py': ''},
   'unknown module': {'recog_jax/utils.py': ''},
+  'circle': {
+    'recog_jax/engine/a.py': 'from recog_jax.engine import b',
+    'recog_jax/engine/b.py': 'import recog_jax.engine.a',
+  },
+  'long circle, inside functions': {
+    'launch/a.py': 'def f():\n  from launch.b import x',
+    'launch/b.py': 'def f():\n  from launch import c',
+    'launch/c.py': 'def f():\n  from . import a',
+  },
+  'circle for types alone': {
+    'recog_jax/tasks/ctc/a.py': (
+      'from typing import TYPE_CHECKING\n'
+      'if TYPE_CHECKING:\n  from recog_jax.tasks.ctc.b import B'
+    ),
+    'recog_jax/tasks/ctc/b.py': 'from recog_jax.tasks.ctc import a',
+  },
+  'circle through a package that is named': {
+    'experiments/bench/__init__.py': 'from experiments.bench.a import A',
+    'experiments/bench/a.py': 'from experiments.bench import A',
+  },
   'long file': {'recog_jax/engine/a.py': 'x = 1\n' * 450},
   'long command': {'recog_jax/main.py': 'x = 1\n' * 120},
   'long launcher': {'launch/a.py': 'x = 1\n' * 450},
@@ -306,6 +370,10 @@ GOOD = {
     'from recog_jax.text import words\ndef f():\n  import jax'
   ),
   'recog_jax/text/words.py': 'from recog_jax.text import letters',
+  # Importing a module of a package is no import of the package.
+  'recog_jax/features/__init__.py': 'from recog_jax.features.mel import Mel',
+  'recog_jax/features/mel.py': 'from recog_jax.features import frames',
+  'recog_jax/features/frames.py': '',
   'configs/a.py': 'import ml_collections\nfrom configs import base',
 }
 
@@ -326,3 +394,10 @@ def test_each_rule_can_fail(tmp_path, case):
 def test_what_is_right_passes(tmp_path):
   write(tmp_path, GOOD)
   assert violations(tmp_path) == []
+
+
+def test_the_parts_are_in_one_order():
+  """What is allowed has no circle either."""
+  parts = {part: others - {part} for part, others in ALLOWED.items()}
+  assert not [way for part in parts if (way := way_round(parts, part))]
+  assert set().union(*ALLOWED.values()) <= set(ALLOWED)

@@ -14,8 +14,16 @@ from recog_jax.errors import UserError
 
 # Metrics for which less is better.
 # What is not in percent.
-_NO_SHARES = ('loss', 'mse', 'mae', 'auc', 'quadratic_kappa', 'kappa', 'r2')
-_ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mse', 'mae')
+_NO_SHARES = (
+  'loss',
+  'mae',
+  'rmse',
+  'auc',
+  'quadratic_kappa',
+  'kappa',
+  'r2',
+)
+_ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mae', 'rmse')
 
 
 @dataclasses.dataclass(frozen=True)

@@ -169,7 +169,7 @@ def config_rows(
   """What the model of a config sees, with the normalisation undone.
 
   Args:
-    task: its `preprocess` is applied; `mean` and `std` are on the 0..1 scale.
+    task: its `preprocess` is applied; `images` holds mean and deviation.
     images: the records', uint8.
     targets: the records', as the task takes them.
     augment: config of the training chain.
@@ -189,9 +189,8 @@ def config_rows(
       jax.random.key(epoch) if train else None,
       train=train,
     )
-    return _uint8(
-      255 * (batch['inputs'] * np.array(task.std) + np.array(task.mean))
-    )
+    mean, std = np.array(task.images.mean), np.array(task.images.std)
+    return _uint8(255 * (batch['inputs'] * std + mean))
 
   shown = {
     'training, first epoch': seen(augment, 0, 0.0, True),

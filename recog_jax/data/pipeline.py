@@ -14,7 +14,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import cv2
@@ -22,11 +22,8 @@ import grain
 import numpy as np
 from grain.python import SharedMemoryArray
 
+from recog_jax.data.base import Batch
 from recog_jax.errors import UserError
-
-Batch = dict[str, np.ndarray]
-# Global rows of a batch -> those that this process loads, int `k`.
-LocalRows = Callable[[int], np.ndarray]
 
 # A worker looks this often whether the process that started it is still there.
 _WATCH_SECONDS = 2.0

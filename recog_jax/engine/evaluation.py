@@ -1,5 +1,6 @@
 """Evaluates a split: every example exactly once, on whatever devices."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,14 +15,29 @@ from recog_jax.engine.stopping import StopRequest
 from recog_jax.storage import AnyPath, write_json
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluated:
+  """What a pass over a split gave.
+
+  Attributes:
+    metrics: numbers by name.
+    records: one row an example, in the order of `index`.
+    seconds: that it took.
+  """
+
+  metrics: dict[str, float]
+  records: dict[str, np.ndarray]
+  seconds: float
+
+
 def run(
   ex: Experiment,
   program: Program,
   variables: Any,
   split: str,
   stop: StopRequest | None = None,
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-  """Runs the evaluation step over a split.
+) -> Evaluated:
+  """Runs the evaluation step over a split, and computes its metrics.
 
   Args:
     ex: the experiment.
@@ -30,13 +46,11 @@ def run(
     split: `train`, `val` or `test`.
     stop: looked at between batches.
 
-  Returns:
-    The metrics, and the records: one row an example, in the order of `index`.
-
   Raises:
     Stopped: a stop was asked for.
     RuntimeError: an example was left out or came twice.
   """
+  begin = time.perf_counter()
   state = None
 
   def rows(batch: Any) -> Any:
@@ -46,11 +60,10 @@ def run(
     return records
 
   records = gather(ex, rows, split, stop)
-  metrics = ex.task.compute(jax.device_get(state))
-  return {
-    **metrics,
-    **ex.task.from_records(records, ex.data.lookup(split)),
-  }, records
+  metrics = ex.task.compute(
+    jax.device_get(state), records, ex.data.lookup(split)
+  )
+  return Evaluated(metrics, records, time.perf_counter() - begin)
 
 
 def gather(
@@ -111,34 +124,30 @@ def _join(parts: list[np.ndarray]) -> np.ndarray:
 
 def report(
   ex: Experiment,
-  program: Program,
-  variables: Any,
+  found: Evaluated,
   split: str,
   *,
   step: int,
   workdir: AnyPath,
   checkpoint: str,
   name: str | None = None,
-  stop: StopRequest | None = None,
 ) -> dict[str, Any]:
-  """Evaluates a split and writes `results/<name>.json`, figures and lists.
+  """Writes `results/<name>.json`, figures and lists of an evaluated split.
 
   Args:
     ex: the experiment.
-    program: its compiled functions.
-    variables: as `TrainState.evaluated` gives them.
-    split: `train`, `val` or `test`.
+    found: what `run` gave.
+    split: that it is of.
     step: of the variables.
     workdir: where `results` is.
     checkpoint: how the checkpoint was chosen or where it is.
     name: of the files; by default `<split>-<step>`.
-    stop: looked at between batches.
 
   Returns:
     What was written.
   """
   begin = time.perf_counter()
-  metrics, records = run(ex, program, variables, split, stop)
+  metrics, records = found.metrics, found.records
   folder = workdir / 'results'
   name = name or f'{split}-{step}'
   result = {
@@ -153,7 +162,8 @@ def report(
     detailed = ex.task.report(records, ex.data.lookup(split), folder, name)
     _agree(metrics, detailed)
     result['metrics'] = {**metrics, **detailed}
-    result['seconds'] = round(time.perf_counter() - begin, 3)
+    seconds = found.seconds + time.perf_counter() - begin
+    result['seconds'] = round(seconds, 3)
     write_json(folder / f'{name}.json', result)
   return result
 

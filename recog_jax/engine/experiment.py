@@ -6,14 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from recog_jax import registry
+from recog_jax.data.base import Data
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.settings import Checkpointing, Every, Settings, steps_of
 from recog_jax.errors import UserError
+from recog_jax.tasks.base import Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,16 +25,16 @@ class Experiment:
 
   Attributes:
     settings: the config's top level.
-    data: see `data.base.Data`.
-    task: see `recog_jax.tasks`.
+    data: see `recog_jax.data.base`.
+    task: see `recog_jax.tasks.base`.
     module: the Linen module.
     mesh: the devices.
   """
 
   settings: Settings
-  data: Any
-  task: Any
-  module: Any
+  data: Data
+  task: Task
+  module: nn.Module
   mesh: jax.sharding.Mesh
 
   @functools.cached_property

@@ -14,10 +14,7 @@ import optax
 from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
 from recog_jax.engine.views import View
-
-Batch = Mapping[str, jax.Array]
-# {name: (sum over examples, weight of those examples)}
-Terms = dict[str, tuple[jax.Array, jax.Array]]
+from recog_jax.tasks.base import Batch, Task, Terms
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -46,7 +43,9 @@ class TrainState(flax.struct.PyTreeNode):
     return {'params': source['params'], **source['model_state']}
 
 
-def make_variables(task: Any, module: Any, root_key: jax.Array) -> Callable:
+def make_variables(
+  task: Task, module: nn.Module, root_key: jax.Array
+) -> Callable:
   """batch -> (params, model_state), the module's fresh variables.
 
   The batch is the run's real first one: initialisers may depend on data.
@@ -95,7 +94,7 @@ def _split_rows(batch: Batch, parts: int) -> Batch:
   )
 
 
-def _total(task: Any, terms: Terms, weights: Mapping[str, jax.Array]):
+def _total(task: Task, terms: Terms, weights: Mapping[str, jax.Array]):
   """Each term divided once, by its own weight over the global batch."""
   total = 0.0
   for name, (value, _) in terms.items():
@@ -106,8 +105,8 @@ def _total(task: Any, terms: Terms, weights: Mapping[str, jax.Array]):
 
 
 def make_train_step(
-  task: Any,
-  module: Any,
+  task: Task,
+  module: nn.Module,
   tx: optax.GradientTransformation,
   schedule: Callable[[jax.Array], jax.Array],
   root_key: jax.Array,
@@ -120,7 +119,7 @@ def make_train_step(
   """The train step: a pure function, to be jitted once with its state donated.
 
   Args:
-    task: see `recog_jax.tasks`.
+    task: see `recog_jax.tasks.base`.
     module: the Linen module.
     tx: the optimizer.
     schedule: step -> learning rate, for the log.
@@ -134,8 +133,9 @@ def make_train_step(
     view: what the step sees of the batch; see `recog_jax.engine.views`.
 
   Returns:
-    (state, batch) -> (state, scalars): `terms` are the loss and monitor terms
-    as (sum, weight), beside them `total`, `grad_norm` and `learning_rate`.
+    (state, batch) -> (state, scalars): `terms` are those of the loss and of
+    `train_metrics` as (sum, weight), beside them `total`, `grad_norm` and
+    `learning_rate`.
   """
 
   hold = contextlib.nullcontext
@@ -151,7 +151,8 @@ def make_train_step(
       outputs, model_state = task.forward(
         module, {'params': params, **model_state}, batch, rngs=rngs, train=True
       )
-    return model_state, task.loss(outputs, batch), task.monitor(outputs, batch)
+    shown = task.train_metrics(outputs, batch)
+    return model_state, task.loss(outputs, batch), shown
 
   def global_weights(terms):
     own = {k: w for k, (_, w) in terms.items()}
@@ -159,9 +160,9 @@ def make_train_step(
 
   def gradients(params, model_state, batch, rngs, weights):
     def objective(params):
-      new_state, terms, monitor = forward(params, model_state, batch, rngs)
+      new_state, terms, shown = forward(params, model_state, batch, rngs)
       total = _total(task, terms, weights or global_weights(terms))
-      return total, (new_state, {**terms, **monitor})
+      return total, (new_state, {**terms, **shown})
 
     (total, aux), grads = jax.value_and_grad(objective, has_aux=True)(params)
     return grads, total, *aux
@@ -237,7 +238,7 @@ def make_train_step(
 
 
 def make_eval_step(
-  task: Any, module: Any
+  task: Task, module: nn.Module
 ) -> Callable[[Any, Batch], tuple[Any, dict[str, jax.Array]]]:
   """(variables, batch) -> (metric state, one record for each row)."""
 

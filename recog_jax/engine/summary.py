@@ -48,8 +48,18 @@ def finish(
   workdir: AnyPath,
   book: Logbook,
   stop: StopRequest,
+  val: evaluation.Evaluated | None = None,
 ) -> dict[str, Any]:
   """Reports val and test, and writes curves.png and summary.json.
+
+  Args:
+    ex: the experiment.
+    program: its compiled functions.
+    state: of the last step.
+    workdir: where the results go.
+    book: of the run.
+    stop: looked at between batches.
+    val: what the loop's last evaluation gave; None if it is not known.
 
   Returns:
     The summary.
@@ -62,15 +72,12 @@ def finish(
   for split in _REPORTED:
     if split in ex.data.splits:
       with book.timed('evaluation'):
+        found = val if split == 'val' else None
+        if found is None:
+          variables = state.evaluated()
+          found = evaluation.run(ex, program, variables, split, stop)
         result = evaluation.report(
-          ex,
-          program,
-          state.evaluated(),
-          split,
-          step=step,
-          workdir=workdir,
-          checkpoint='latest',
-          stop=stop,
+          ex, found, split, step=step, workdir=workdir, checkpoint='latest'
         )
       numbers[split] = result['metrics'].get(headline)
       book.say(f'\n{split}: {result["examples"]} examples at step {step}')

@@ -152,12 +152,17 @@ def train(
         values['time/seconds'] = round(book.total_seconds(), 3)
         book.write(at, 'train', values)
 
+  last_val = None  # What the last evaluation gave, for the report of the end.
+
   def evaluate() -> float:
+    nonlocal last_val
     with book.timed('evaluation'):
-      metrics, _ = evaluation.run(ex, program, state.evaluated(), 'val', stop)
-    book.write(step, 'val', metrics, shown=(headline, 'loss'))
+      found = evaluation.run(ex, program, state.evaluated(), 'val', stop)
+    book.write(step, 'val', found.metrics, shown=(headline, 'loss'))
     clock.pause(step)
-    return metrics[headline]
+    if step == stop_step:
+      last_val = found
+    return found.metrics[headline]
 
   def save(metric: float | None, done: bool = True) -> None:
     with book.timed('checkpoint'):
@@ -222,7 +227,7 @@ def train(
           book.clock.forget()
     with book.timed('checkpoint'):
       checkpoints.wait()
-    result = summary.finish(ex, program, state, workdir, book, stop)
+    result = summary.finish(ex, program, state, workdir, book, stop, last_val)
   except Stopped as reason:
     settle(0)
     if saved_step != step:

@@ -118,10 +118,10 @@ class Trained:
       )
     step, variables = self.restore(checkpoint, average)
     name = '-'.join(filter(None, (split, str(step), tag)))
+    found = evaluation.run(self.ex, self.programs.at(0), variables, split)
     result = evaluation.report(
       self.ex,
-      self.programs.at(0),
-      variables,
+      found,
       split,
       step=step,
       workdir=self.workdir,

@@ -1,4 +1,4 @@
-"""Metrics of image classification: one label, several labels, a number.
+"""Metrics of image classification: one label or several.
 
 Each class here is a pytree of sums: `from_outputs` works inside jit, two states
 merge by adding leaf to leaf (so `psum` over devices merges too), and `compute`
@@ -21,6 +21,9 @@ from flax import struct
 from recog_jax.metrics import bootstrap
 
 Records = Mapping[str, np.ndarray]
+
+_SCORES = ('precision', 'recall', 'f1')
+_AVERAGES = [f'{s}_{a}' for s in _SCORES for a in ('macro', 'weighted')]
 
 
 def class_scores(hits, predicted, actual) -> dict[str, np.ndarray]:
@@ -122,6 +125,12 @@ class MultiClass(_Sums):
   predicted: Any
   actual: Any
   loss: Any
+
+  @staticmethod
+  def names(num_classes: int) -> list[str]:
+    """What `compute` gives, in its order."""
+    top5 = ['top5_accuracy'] if num_classes > 5 else []
+    return ['accuracy', *top5, *_AVERAGES, 'loss']
 
   @classmethod
   def empty(cls, num_classes: int) -> 'MultiClass':
@@ -236,6 +245,13 @@ class MultiLabel(_Sums):
   actual: Any
   loss: Any
 
+  @staticmethod
+  def names(num_labels: int) -> list[str]:
+    """What `compute` gives, in its order."""
+    del num_labels
+    micro = [f'{score}_micro' for score in _SCORES]
+    return ['accuracy', *_AVERAGES, *micro, 'loss']
+
   @classmethod
   def empty(cls, num_labels: int) -> 'MultiLabel':
     """The state of no examples."""
@@ -293,53 +309,6 @@ class MultiLabel(_Sums):
     return result | bootstrap.of_mean('loss', records['loss'], seed=seed)
 
 
-@struct.dataclass
-class Regression(_Sums):
-  """One number an example.
-
-  Attributes:
-    count: int `()`, examples.
-    squared: float `()`, sum of squared errors.
-    absolute: float `()`, sum of absolute errors.
-  """
-
-  count: Any
-  squared: Any
-  absolute: Any
-
-  @classmethod
-  def empty(cls) -> 'Regression':
-    """The state of no examples."""
-    return cls(jnp.int32(0), jnp.float32(0), jnp.float32(0))
-
-  @classmethod
-  def from_outputs(cls, prediction, targets, valid) -> 'Regression':
-    """The state of one batch: float `b`, float `b`, bool `b`."""
-    error = jnp.where(valid, prediction - targets, 0).astype(jnp.float32)
-    count = valid.sum(dtype=jnp.int32)
-    return cls(count, jnp.square(error).sum(), jnp.abs(error).sum())
-
-  @classmethod
-  def from_records(cls, records: Records) -> 'Regression':
-    """The state of rows with 'prediction' and 'target'."""
-    error = _errors(records)
-    return cls(len(error), np.square(error).sum(), np.abs(error).sum())
-
-  def compute(self) -> dict[str, float]:
-    """Mean squared and mean absolute error; 'loss' is the former."""
-    count = self._examples()
-    mse, mae = float(self.squared) / count, float(self.absolute) / count
-    return {'mse': mse, 'mae': mae, 'loss': mse}
-
-  @staticmethod
-  def intervals(records: Records, *, seed: int = 0):
-    """95 % bootstrap interval of every metric of `compute`, by its name."""
-    error = _errors(records)
-    result = bootstrap.of_mean('mse', np.square(error), seed=seed)
-    result |= bootstrap.of_mean('mae', np.abs(error), seed=seed)
-    return result | {'loss': result['mse']}
-
-
 def _ratio(numerator, denominator) -> np.ndarray:
   """Quotient in float64; 0/0 is 0."""
   denominator = np.asarray(denominator, np.float64)
@@ -354,11 +323,6 @@ def _sum_by(values: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:
   result = np.zeros((len(values), size), values.dtype)
   result[:, groups] = np.add.reduceat(values[:, order], start, axis=1)
   return result
-
-
-def _errors(records: Records) -> np.ndarray:
-  prediction = np.asarray(records['prediction'], np.float64)
-  return prediction - np.asarray(records['target'], np.float64)
 
 
 def _label_rows(records: Records) -> np.ndarray:

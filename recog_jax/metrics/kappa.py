@@ -1,6 +1,7 @@
 """Agreement of predicted grades with true ones, beyond that of chance."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,6 +50,8 @@ class Grades:
 
   target: np.ndarray
   prediction: np.ndarray
+
+  NAMES: ClassVar = ('quadratic_kappa',)  # What `compute` gives.
 
   def _cells(self) -> tuple[np.ndarray, np.ndarray]:
     """int `2 k`, the grades that occur together, and int `k`, how often."""

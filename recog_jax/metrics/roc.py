@@ -19,6 +19,7 @@ A metric that is not defined, because a class is absent, is NaN.
 
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
 
@@ -121,6 +122,9 @@ class TwoClasses:
   positive: np.ndarray
   prediction: np.ndarray
 
+  # What `compute` gives, but for the threshold, of which more is not better.
+  NAMES: ClassVar = ('auc', 'sensitivity', 'specificity', AT_SPECIFICITY)
+
   @functools.cached_property
   def _ranking(self) -> Ranking:
     return Ranking(self.score, self.positive)
@@ -166,6 +170,8 @@ class OneVersusRest:
 
   scores: np.ndarray
   positive: np.ndarray
+
+  NAMES: ClassVar = ('auc',)  # What `compute` gives.
 
   @functools.cached_property
   def _rankings(self) -> list[Ranking]:

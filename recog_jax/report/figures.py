@@ -1,4 +1,4 @@
-"""Pictures of a run: confusion matrix, contact sheet, curves.
+"""Pictures of a run: confusion matrix, contact sheet, scatter, curves.
 
 They are drawn on `Figure` objects, without pyplot's global state, so they can
 be made in any thread and on machines without a display.
@@ -19,6 +19,7 @@ _ANNOTATED = 20  # Classes up to which every cell shows its count.
 _NAMED = 60  # Classes up to which every row and column shows its name.
 _CAPTION = 30  # Letters of size 8 above an image.
 _CELLS = 350  # Rows of a picture in which single cells can still be seen.
+_PANELS = 9  # Numbers that are drawn, of several to predict.
 _CONFUSED = 10  # Pairs that are listed where the cells show no count.
 
 
@@ -114,6 +115,37 @@ def contact_sheet(
     lines = [_short(line, _CAPTION) for line in caption.split('\n')]
     axes.set_title('\n'.join(lines), size=8)
     axes.axis('off')
+  _save(figure, path)
+
+
+def scatter(
+  path: Path,
+  target: np.ndarray,
+  prediction: np.ndarray,
+  names: Sequence[str],
+) -> None:
+  """Draws predicted over true numbers, a panel for each of the first nine.
+
+  Args:
+    path: the PNG to write.
+    target: float `n v`.
+    prediction: float `n v`.
+    names: v names.
+  """
+  shown = min(len(names), _PANELS)
+  columns = math.ceil(math.sqrt(shown))
+  rows = math.ceil(shown / columns)
+  figure = _figure(4.4 * columns, 4.4 * rows)
+  for i in range(shown):
+    axes = figure.add_subplot(rows, columns, i + 1)
+    x, y = target[:, i], prediction[:, i]
+    axes.scatter(x, y, s=8, alpha=0.4, linewidths=0)
+    known = x[np.isfinite(x)]
+    ends = [known.min(initial=np.inf), known.max(initial=-np.inf)]
+    if ends[0] < ends[1]:
+      axes.plot(ends, ends, color='0.5', linewidth=1)
+    axes.set(xlabel='true', ylabel='predicted', title=_short(names[i], 40))
+    axes.grid(alpha=0.3)
   _save(figure, path)
 
 

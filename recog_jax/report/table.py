@@ -13,12 +13,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
   Args:
     metrics: numbers by name; `NAME_ci95` is the interval (low, high) of NAME,
-      `per_class` a mapping of lists with one element a class, and `notes` a
-      list of sentences. Anything else that is not a number is left out.
+      `per_class` and `per_target` are mappings of lists with one element a
+      class or target, and `notes` a list of sentences. Anything else that is
+      not a number is left out.
 
   Returns:
-    Lines of text; the classes follow in a table of their own if they are few,
-    and last the notes.
+    Lines of text; classes or targets follow in a table of their own if they
+    are few, and last the notes.
   """
   rows = [('metric', 'value', '95 % interval')]
   for name, value in metrics.items():
@@ -26,10 +27,11 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
       low_high = metrics.get(f'{name}_ci95')
       rows.append((name, _text(value), _interval(low_high)))
   text = _aligned(rows)
-  classes = metrics.get('per_class')
-  if classes and len(next(iter(classes.values()))) <= _PER_CLASS:
-    columns = [[name, *map(_text, values)] for name, values in classes.items()]
-    text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
+  for name in ('per_class', 'per_target'):
+    table = metrics.get(name, {})
+    if 0 < len(next(iter(table.values()), ())) <= _PER_CLASS:
+      columns = [[name, *map(_text, values)] for name, values in table.items()]
+      text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
   if notes := metrics.get('notes'):
     text += '\n\n' + '\n'.join(notes)
   return text

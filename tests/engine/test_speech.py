@@ -87,7 +87,8 @@ def evaluate(workdir, mesh, batch_size):
   variables = jax.device_put(
     jax.device_get(variables), mesh_lib.replicated(mesh)
   )
-  return evaluation.run(ex, program, variables, 'test')
+  found = evaluation.run(ex, program, variables, 'test')
+  return found.metrics, found.records
 
 
 def one_device():

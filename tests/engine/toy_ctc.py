@@ -147,7 +147,7 @@ class Ctc:
     symbols = jnp.sum(valid * batch['target_len'])
     return {'ctc': (jnp.sum(valid * self._loss(outputs, batch)), symbols)}
 
-  def monitor(self, outputs, batch):
+  def train_metrics(self, outputs, batch):
     del outputs, batch
     return {}
 
@@ -178,12 +178,9 @@ class Ctc:
       wrong=jnp.sum(wrong & batch['valid']), sequences=jnp.sum(batch['valid'])
     )
 
-  def compute(self, state):
-    return {self.headline: int(state.wrong) / int(state.sequences)}
-
-  def from_records(self, records, lookup):
+  def compute(self, state, records, lookup):
     del records, lookup
-    return {}
+    return {self.headline: int(state.wrong) / int(state.sequences)}
 
   def report(self, records, lookup, directory, prefix):
     wrong = 0

@@ -12,7 +12,6 @@ from sklearn import metrics as sk
 from recog_jax.metrics.classification import (
   MultiClass,
   MultiLabel,
-  Regression,
   class_scores,
   confusion_matrix,
   in_top_k,
@@ -93,17 +92,6 @@ def test_multi_label_equals_scikit_learn():
     'loss': loss[valid].mean(),
   }
   assert got == pytest.approx(want, rel=1e-6)
-
-
-def test_regression_equals_scikit_learn():
-  rng = np.random.default_rng(0)
-  guess, target = rng.normal(size=(2, 50)).astype(np.float32)
-  valid = np.arange(50) < 40
-  got = Regression.from_outputs(guess, target, valid).compute()
-  mse = sk.mean_squared_error(target[:40], guess[:40])
-  mae = sk.mean_absolute_error(target[:40], guess[:40])
-  want = {'mse': mse, 'mae': mae, 'loss': mse}
-  assert got == pytest.approx(want, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -235,6 +223,6 @@ def test_every_metric_has_an_interval_around_it():
 def test_no_examples_is_an_error():
   with pytest.raises(ValueError, match='no examples'):
     MultiClass.empty(3).compute()
-  merge = functools.reduce(lambda a, b: a.merge(b), [Regression.empty()] * 2)
+  merge = functools.reduce(lambda a, b: a.merge(b), [MultiLabel.empty(2)] * 2)
   with pytest.raises(ValueError, match='no examples'):
     merge.compute()

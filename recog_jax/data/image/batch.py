@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data import pipeline
+from recog_jax.data.base import Batch
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import Chain
 from recog_jax.data.image.order import EvalOrder, TrainOrder
 from recog_jax.data.image.records import Records
-from recog_jax.data.pipeline import Batch
 from recog_jax.errors import UserError
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from recog_jax.data import pipeline
+from recog_jax.data.base import Batch, LocalRows
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
@@ -25,14 +26,10 @@ _LISTED = 20  # Classes whose sizes are told.
 
 
 class ImageData:
-  """What the engine asks of data; speech offers the same.
+  """See `data.base.Data`.
 
   Attributes:
-    info: what task and model need to know of the source.
-    batch_size: mean global rows of a training batch.
-    batch_sizes: all that occur.
-    eval_batch_size: global rows of an evaluation batch.
-    steps_per_epoch: not rounded.
+    info: the source's, with what is known of the training split.
   """
 
   def __init__(
@@ -76,7 +73,9 @@ class ImageData:
     """
     del data_dir
     self.info = dataclasses.replace(
-      chosen_info(source.info, classes), count_labels=self._count_labels
+      chosen_info(source.info, classes),
+      count_labels=self._count_labels,
+      target_stats=self._target_stats,
     )
     self._classes, self._per_class = classes, dict(per_class or {})
     self._records = functools.cache(self._make_records)
@@ -138,7 +137,7 @@ class ImageData:
     )
 
   def _count_labels(self) -> np.ndarray:
-    """Training examples of each class, int64 `v`; see `base.Info`."""
+    """Training examples of each class, int64 `v`; see `records.Info`."""
     labels = self._records('train').labels()
     if labels.ndim > 1:
       return labels.sum(0).astype(np.int64)
@@ -146,6 +145,12 @@ class ImageData:
     return np.bincount(
       labels[labels >= 0], minlength=len(self.info.label_names)
     )
+
+  def _target_stats(self) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and spread of the training targets; see `records.Info`."""
+    targets = np.asarray(self._records('train').labels(), np.float64)
+    targets = targets.reshape(len(targets), -1)
+    return targets.mean(0), targets.std(0)
 
   def batch_kinds(self) -> list[tuple[int, int, float]]:
     """For each batch shape a step that has it, its rows, its steps an epoch."""
@@ -184,12 +189,12 @@ class ImageData:
   @contextlib.contextmanager
   def train(
     self,
-    local_rows: pipeline.LocalRows,
+    local_rows: LocalRows,
     *,
     start_step: int,
     stop_step: int,
     total_steps: int,
-  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+  ) -> Iterator[Iterator[Batch]]:
     """Local training batches of steps [start_step, stop_step)."""
     make = MakeBatch(
       records=self._records('train'),
@@ -205,8 +210,8 @@ class ImageData:
 
   @contextlib.contextmanager
   def evaluation(
-    self, split: str, local_rows: pipeline.LocalRows, batch_size: int
-  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    self, split: str, local_rows: LocalRows, batch_size: int
+  ) -> Iterator[Iterator[Batch]]:
     """Local batches that cover a split once; the last one is padded."""
     order = EvalOrder(self.size(split), batch_size)
     make = MakeBatch(

@@ -1,10 +1,12 @@
-"""What every data source offers, whatever the records are stored in."""
+"""What every source of images offers, whatever they are stored in."""
 
 import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+
+from recog_jax.data import base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,11 +17,13 @@ class Info:
     name: the data set's name, for messages and cards.
     shape: (h, w, c) if all images have one shape; None in a dimension that
       varies, for example (None, None, 3).
-    label_names: one name per class, in the order of the integer labels.
+    label_names: one name per class, in the order of the integer labels; () if
+      the labels are numbers to predict.
+    target_names: one name per number to predict; () if there are classes.
     count_labels: gives int64 `v`, the training examples of each class; None of
       a source alone, which does not know what is trained on.
-    target_names: of numbers to predict, one name each; `label_names` is then
-      empty.
+    target_stats: gives mean and standard deviation, both float64 `v`, of each
+      number over the training examples; None of a source alone.
     labels_listed: `Records.labels()` reads no record, so that counting is free.
     grouped: splits keep groups (patients) whole, which slices of them would
       part.
@@ -28,37 +32,33 @@ class Info:
   name: str
   shape: tuple[int | None, ...]
   label_names: tuple[str, ...]
+  target_names: tuple[str, ...] = ()
   count_labels: Callable[[], np.ndarray] | None = dataclasses.field(
     default=None, repr=False, compare=False
   )
-  target_names: tuple[str, ...] = ()
+  target_stats: Callable[[], tuple[np.ndarray, np.ndarray]] | None = (
+    dataclasses.field(default=None, repr=False, compare=False)
+  )
   labels_listed: bool = dataclasses.field(default=False, repr=False)
   grouped: bool = dataclasses.field(default=False, repr=False)
 
 
-class Records(Protocol):
-  """One split, by record number. Instances pickle (they go to workers).
-
-  Record numbers carry no meaning: neighbours are not of one class, so that a
-  slice of the numbers is a fair sample.
+class Records(base.Records, Protocol):
+  """One split of images; see `data.base.Records`.
 
   Attributes:
-    in_memory: `take` is a plain array look-up, so workers would only cost.
     uniform: all images have one shape.
   """
 
-  in_memory: bool
   uniform: bool
-
-  def __len__(self) -> int: ...
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
     """The records of int64 `k` numbers.
 
     Returns:
       `image`: uint8 `k h w c`, or a list of k uint8 `h w c` where not
-      `uniform`; `label`: int32 `k`, float32 `k v` for several labels, float32
-      `k` for a number to predict and `k v` for several.
+      `uniform`; `label`: one class int32 `k`, several float32 `k v`; a number
+      float32 `k`, several float32 `k v`.
 
     Raises:
       UserError: a record that cannot be read or decoded, with file and number.
@@ -79,29 +79,12 @@ class Records(Protocol):
     ...
 
 
-class Source(Protocol):
-  """A data set: splits by name.
-
-  Made by a factory with the keys of `config.source` as keyword arguments.
-  """
+class Source(base.Source, Protocol):
+  """A data set of images; see `data.base.Source`."""
 
   info: Info
 
-  def sizes(self) -> dict[str, int]:
-    """Records of each official split, for example {'train': 50000}."""
-    ...
-
-  def records(self, split: str) -> Records:
-    """An official split by its name (slices are cut by `data.splits`).
-
-    Raises:
-      UserError: no such split; the ones there are, are listed.
-    """
-    ...
-
-  def fingerprint(self) -> str:
-    """Changes if the records change (files' names and sizes, or the seed)."""
-    ...
+  def records(self, split: str) -> Records: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +93,7 @@ class ArrayRecords:
 
   Attributes:
     image: uint8 `n h w c`.
-    label: int32 `n`, or float32 `n v` for several labels.
+    label: int32 `n`, or float32 as `Records.take` has it.
   """
 
   image: np.ndarray

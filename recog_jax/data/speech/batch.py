@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.data.base import Batch
 from recog_jax.data.draws import Draws
-from recog_jax.data.pipeline import Batch
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.order import Rows
 from recog_jax.errors import UserError

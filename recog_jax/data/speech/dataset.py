@@ -13,6 +13,7 @@ import numpy as np
 
 from recog_jax import registry
 from recog_jax.data import pipeline
+from recog_jax.data.base import Batch, LocalRows
 from recog_jax.data.sources import published
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
@@ -55,7 +56,7 @@ class SpeechTaskInfo:
 
 
 class SpeechData:
-  """What the engine asks of data; see `image.dataset.ImageData`."""
+  """See `data.base.Data`."""
 
   def __init__(
     self,
@@ -336,12 +337,12 @@ class SpeechData:
   @contextlib.contextmanager
   def train(
     self,
-    local_rows: pipeline.LocalRows,
+    local_rows: LocalRows,
     *,
     start_step: int,
     stop_step: int,
     total_steps: int,
-  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+  ) -> Iterator[Iterator[Batch]]:
     """Local training batches of steps [start_step, stop_step)."""
     make = dataclasses.replace(
       self._make('train', self._order, self.batch_sizes, local_rows),
@@ -356,8 +357,8 @@ class SpeechData:
 
   @contextlib.contextmanager
   def evaluation(
-    self, split: str, local_rows: pipeline.LocalRows, batch_size: int
-  ) -> Iterator[Iterator[dict[str, np.ndarray]]]:
+    self, split: str, local_rows: LocalRows, batch_size: int
+  ) -> Iterator[Iterator[Batch]]:
     """Local batches that cover a split once, by length."""
     order = SpeechEvalOrder(self._items(split), batch_size, self._buckets)
     make = self._make(split, order, (batch_size,), local_rows)
@@ -369,7 +370,7 @@ class SpeechData:
     split: str,
     order: Any,
     sizes: Sequence[int],
-    local_rows: pipeline.LocalRows,
+    local_rows: LocalRows,
   ) -> MakeSpeechBatch:
     opened = self._opened(split)
     return MakeSpeechBatch(

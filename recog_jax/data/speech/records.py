@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from recog_jax.data import base
+
 
 @dataclasses.dataclass(frozen=True)
 class SpeechInfo:
@@ -51,18 +53,14 @@ class Utterances:
     )
 
 
-class SpeechRecords(Protocol):
-  """One split, by record number. Instances pickle (they go to workers).
+class SpeechRecords(base.Records, Protocol):
+  """One split of recordings; see `data.base.Records`.
 
   Attributes:
     utterances: the index of the split.
-    in_memory: `take` is a look-up, so workers would only cost.
   """
 
   utterances: Utterances
-  in_memory: bool
-
-  def __len__(self) -> int: ...
 
   def take(self, ids: np.ndarray) -> list[np.ndarray]:
     """The audio of int64 `k` records.
@@ -76,29 +74,12 @@ class SpeechRecords(Protocol):
     ...
 
 
-class SpeechSource(Protocol):
-  """A set of recordings: splits by name.
-
-  Made by a factory with the keys of `config.data.source` as keyword arguments.
-  """
+class SpeechSource(base.Source, Protocol):
+  """A set of recordings; see `data.base.Source`."""
 
   info: SpeechInfo
 
-  def sizes(self) -> dict[str, int]:
-    """Records of each official split, for example {'train': 28539}."""
-    ...
-
-  def records(self, split: str) -> SpeechRecords:
-    """An official split by its name (slices are cut by `data.splits`).
-
-    Raises:
-      UserError: no such split; the ones there are, are listed.
-    """
-    ...
-
-  def fingerprint(self) -> str:
-    """Changes if the records change (files' names and sizes, or the seed)."""
-    ...
+  def records(self, split: str) -> SpeechRecords: ...
 
 
 @dataclasses.dataclass(frozen=True)

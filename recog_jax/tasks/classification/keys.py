@@ -6,24 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from recog_jax.data.image.records import Info
-from recog_jax.errors import UserError, unknown_name, warn
+from recog_jax.errors import UserError, unknown_name
 
 Weights = Callable[[], np.ndarray]
 
 
 def check_loss(
-  loss: str,
-  known: Sequence[str],
-  info: Info,
-  *,
-  multi_label: bool,
-  label_smoothing: float,
+  loss: str, known: Sequence[str], info: Info, *, multi_label: bool
 ) -> None:
   """The loss is known, and fits the labels.
 
   Raises:
     UserError: it is not, or does not.
   """
+  if info.target_names:
+    raise UserError(
+      f'the targets of {info.name} are numbers '
+      f'({", ".join(info.target_names[:8])}), not classes: set '
+      "config.task.name='regression'"
+    )
   if loss not in known:
     raise unknown_name('loss', loss, known)
   if multi_label and loss != 'sigmoid':
@@ -31,16 +32,10 @@ def check_loss(
       f"config.task.multi_label does not go with the loss '{loss}': set "
       "config.task.loss to 'sigmoid'"
     )
-  one_output = len(info.label_names) == 1
-  if one_output and loss != 'mse' and not multi_label:
+  if len(info.label_names) == 1 and not multi_label:
     raise UserError(
-      f"data set {info.name} has one class, which the loss '{loss}' cannot "
-      "learn: choose a data set with more, or config.task.loss='mse' if its "
-      'labels are numbers'
-    )
-  if one_output and loss == 'mse' and label_smoothing:
-    raise UserError(
-      'config.task.label_smoothing must be 0 where the target is a number'
+      f'data set {info.name} has one class, of which nothing can be learned: '
+      'choose a data set with more'
     )
 
 
@@ -63,83 +58,23 @@ def check_ranges(
       raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
 
 
-def check_channels(info: Info, channels: int | None) -> int | None:
-  """The channels that the model gets; says so if those of grey are repeated.
-
-  Args:
-    info: of the images.
-    channels: as the config has them; None for those of the images.
-
-  Raises:
-    UserError: the images have others, and not one.
-  """
-  own = info.shape[-1]
-  if channels is None or own is None or channels == own:
-    return channels or own
-  if channels < 1:
-    raise UserError(f'config.task.channels is {channels}: it must be 1 or more')
-  if own != 1:
-    raise wrong_channels(info.name, own, channels)
-  warn(
-    f'the images of {info.name} are grey: their one channel is repeated '
-    f'{channels} times, as config.task.channels says'
-  )
-  return channels
-
-
-def wrong_channels(name: str, own: int, channels: int) -> UserError:
-  """The error for images of other channels than the model's."""
-  return UserError(
-    f'{name} has images of {own} channels, and config.task.channels={channels} '
-    f'can only repeat one: set it to {own}, or have the source read images of '
-    f'{channels}'
-  )
-
-
-def normalisation(
-  name: str,
-  values: float | Sequence[float],
-  info: Info,
-  channels: int | None,
-) -> tuple[float, ...]:
-  """The numbers of `mean` or `std`: one for all channels, or one for each.
-
-  Raises:
-    UserError: it has another number of them.
-  """
-  values = np.ravel(values).tolist()
-  if len(values) != 1 and channels is not None and len(values) != channels:
-    raise UserError(
-      f'config.task.{name} has {len(values)} numbers, the images of '
-      f'{info.name} have {channels} channels: give {channels}, or one for all'
-    )
-  if name == 'std' and min(values) <= 0:
-    raise UserError('config.task.std must be positive')
-  return tuple(map(float, values))
-
-
 def check_measures(
   auc: bool | None,
   headline: str | None,
   *,
   ordinal: bool,
   multi_label: bool,
-  regression: bool,
 ) -> None:
   """Rankings and grades are asked only of what has them.
 
   Raises:
-    UserError: a number has no ROC curve, several labels are no grades, or the
-      headline is a metric that is turned off.
+    UserError: several labels are no grades, or the headline is a metric that
+      is turned off.
   """
-  if auc and regression:
+  if ordinal and multi_label:
     raise UserError(
-      'config.task.auc needs classes, and the target is a number: leave it out'
-    )
-  if ordinal and (multi_label or regression):
-    raise UserError(
-      'config.task.ordinal needs one grade for each image, not several labels '
-      'or a number: leave it out'
+      'config.task.ordinal needs one grade for each image, not several labels: '
+      'leave it out'
     )
   if headline == 'quadratic_kappa' and not ordinal:
     raise UserError(
@@ -150,13 +85,6 @@ def check_measures(
     raise UserError(
       "config.task.headline='auc' needs config.task.auc=True, or leave that out"
     )
-
-
-def default_headline(*, multi_label: bool, regression: bool) -> str:
-  """The metric that chooses the best checkpoint, unless the config says."""
-  if regression:
-    return 'mse'
-  return 'f1_macro' if multi_label else 'accuracy'
 
 
 def positive_class(

@@ -1,26 +1,21 @@
 """What an evaluation of image classification says: numbers and pictures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recog_jax.metrics.classification import (
   MultiClass,
   MultiLabel,
-  Regression,
   class_scores,
   confusion_matrix,
 )
 from recog_jax.metrics.roc import OneVersusRest
 from recog_jax.report import figures
 from recog_jax.tasks.classification import scores as scores_lib
-
-if TYPE_CHECKING:
-  from recog_jax.tasks.classification.task import Classification
+from recog_jax.tasks.classification.spec import Spec
 
 Records = Mapping[str, np.ndarray]
 
@@ -29,7 +24,7 @@ _WORST = 36  # Images in the sheet of the worst mistakes.
 
 
 def report(
-  task: Classification,
+  spec: Spec,
   records: Records,
   lookup: Callable[[np.ndarray], Mapping[str, Any]],
   directory: Path,
@@ -41,27 +36,24 @@ def report(
   PREFIX-confusion_matrix.png.
 
   Args:
-    task: says what kind of target it is, and the classes' names.
-    records: rows of `task.records`, each example once, no padding.
+    spec: says what kind of target it is, and the classes' names.
+    records: rows of `Classification.records`, each example once, no padding.
     lookup: record numbers int64 `k` -> `image`, k uint8 `h w c`.
     directory: where the pictures go.
     prefix: of their names.
 
   Returns:
-    What `task.compute` and `task.from_records` give, `NAME_ci95` [low, high]
-    for each (but a threshold), and (unless the target is a number) `per_class`:
-    lists `label`, `precision`, `recall`, `f1`, `support` of length v, and `auc`
-    where it is the mean of the classes'. `positive_class` is the name of the
-    one that sensitivity is of; `notes` are sentences on what is not defined.
+    What `Classification.compute` gives, `NAME_ci95` [low, high] for each (but
+    a threshold), and `per_class`: lists `label`, `precision`, `recall`, `f1`,
+    `support` of length v, and `auc` where it is the mean of the classes'.
+    `positive_class` is the name of the one that sensitivity is of; `notes` are
+    sentences on what is not defined.
   """
-  v = task.num_outputs
-  state = scores_lib.counted(task, records)
+  v = spec.num_outputs
+  state = scores_lib.counted(spec, records)
   values = state.compute()
-  if isinstance(state, Regression):
-    intervals = state.intervals(records)
-  else:
-    intervals = state.intervals(records, v)
-  measures = scores_lib.measures(task, records)
+  intervals = state.intervals(records, v)
+  measures = scores_lib.measures(spec, records)
   for measure in measures:
     values |= measure.compute()
     intervals |= measure.intervals()
@@ -70,25 +62,24 @@ def report(
     result[name] = value
     if name in intervals:
       result[f'{name}_ci95'] = list(intervals[name])
-  notes = scores_lib.notes(task, records, values)
-  if task.auc and task.positive is not None:
-    result['positive_class'] = task.label_names[task.positive]
+  notes = scores_lib.notes(spec, records, values)
+  if spec.auc and spec.positive is not None:
+    result['positive_class'] = spec.label_names[spec.positive]
     notes.insert(0, f"positive class: '{result['positive_class']}'")
   if notes:
     result['notes'] = notes
-  if not task.regression:
-    result['per_class'] = _per_class(state, task.label_names)
-    for measure in measures:
-      if isinstance(measure, OneVersusRest):
-        result['per_class']['auc'] = measure.per_class().tolist()
-    if not task.multi_label and v <= _DRAWN_CLASSES:
-      figures.confusion_matrix(
-        directory / f'{prefix}-confusion_matrix.png',
-        confusion_matrix(records['target'], records['prediction'], v),
-        task.label_names,
-      )
+  result['per_class'] = _per_class(state, spec.label_names)
+  for measure in measures:
+    if isinstance(measure, OneVersusRest):
+      result['per_class']['auc'] = measure.per_class().tolist()
+  if not spec.multi_label and v <= _DRAWN_CLASSES:
+    figures.confusion_matrix(
+      directory / f'{prefix}-confusion_matrix.png',
+      confusion_matrix(records['target'], records['prediction'], v),
+      spec.label_names,
+    )
   path = directory / f'{prefix}-worst_mistakes.png'
-  _draw_worst(task, records, lookup, path)
+  _draw_worst(spec, records, lookup, path)
   return result
 
 
@@ -104,35 +95,31 @@ def _per_class(
   }
 
 
-def _draw_worst(task, records: Records, lookup, path: Path) -> None:
+def _draw_worst(spec, records: Records, lookup, path: Path) -> None:
   """The examples with the highest loss among those that are wrong."""
   guess, target = records['prediction'], records['target']
   wrong = (
-    (guess != (target > 0.5)).any(1) if task.multi_label else (guess != target)
+    (guess != (target > 0.5)).any(1) if spec.multi_label else (guess != target)
   )
   (rows,) = np.nonzero(wrong)
   title = f'{len(rows)} of {len(wrong)} examples are wrong'
-  if task.regression:
-    title = f'The largest errors of {len(wrong)} examples'
-  elif len(rows) > _WORST:
+  if len(rows) > _WORST:
     title += f'; the {_WORST} with the highest loss'
   rows = rows[np.argsort(-records['loss'][rows], kind='stable')][:_WORST]
   images = lookup(records['index'][rows])['image'] if len(rows) else []
-  captions = [_caption(task, records, row) for row in rows]
+  captions = [_caption(spec, records, row) for row in rows]
   figures.contact_sheet(path, images, captions, title)
 
 
-def _caption(task, records: Records, row: int) -> str:
+def _caption(spec, records: Records, row: int) -> str:
   target, guess = records['target'][row], records['prediction'][row]
-  names = np.asarray(task.label_names)
-  if task.regression:
-    said = f'true {target:.4g}\npredicted {guess:.4g}'
-  elif task.multi_label:
+  names = np.asarray(spec.label_names)
+  if spec.multi_label:
     has = target > 0.5
     missed = ', '.join(names[has & ~guess]) or '-'
     said = f'missed: {missed}\nwrong: {", ".join(names[guess & ~has]) or "-"}'
   else:
     score = records['score'][row]
-    score = f'{score:.2f}' if task.objective == 'mse' else f'{score:.0%}'
+    score = f'{score:.2f}' if spec.objective == 'mse' else f'{score:.0%}'
     said = f'true {names[target]}\nsaid {names[guess]} ({score})'
   return f'#{records["index"][row]}\n{said}'

@@ -1,4 +1,4 @@
-"""Image classification: one label, several labels, or a number for an image."""
+"""Image classification: one label or several for an image."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -12,128 +12,68 @@ import numpy as np
 
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
-from recog_jax.metrics.classification import (
-  MultiClass,
-  MultiLabel,
-  Regression,
-  in_top_k,
-)
+from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
 from recog_jax.precision import at_least_float32
+from recog_jax.tasks import base
+from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.classification import keys as keys_lib
 from recog_jax.tasks.classification import loss as loss_lib
 from recog_jax.tasks.classification import report
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.loss import auxiliary_heads, losses
-
-Batch = Mapping[str, jax.Array]
-Outputs = Mapping[str, Any]
+from recog_jax.tasks.classification.spec import Spec
+from recog_jax.tasks.image_inputs import ImageInputs, make_image_inputs
 
 _LOSSES = ('softmax', 'sigmoid', 'mse')
-# Metrics of which less is better.
-_ERRORS = ('loss', 'mse', 'mae')
 
 
 @dataclasses.dataclass(frozen=True)
-class Classification:
+class Classification(base.BaseTask):
   """The task; `make_classification` makes it from a config's keys.
 
   A batch holds `inputs` uint8 `b h w c`, `targets` (int32 `b`; float32 `b v`
-  for several labels; float32 `b` for a number), `index` int32 `b` and `valid`
-  bool `b`. Where labels are mixed or smoothed, `preprocess` adds
-  `soft_targets` float32 `b v`.
+  for several labels), `index` int32 `b` and `valid` bool `b`. Where labels are
+  mixed or smoothed, `preprocess` adds `soft_targets` float32 `b v`.
 
   Attributes:
-    label_names: one name per output of the model.
-    objective: 'softmax', 'sigmoid' or 'mse'.
-    multi_label: an image has any number of labels.
-    label_smoothing: in 0..1, see `make_classification`.
-    mean: per channel (or one for all), on the 0..1 scale.
-    std: the same.
-    mixup_alpha: 0 for no mixup.
-    cutmix_alpha: 0 for no CutMix.
-    mix_probability: of mixing a batch.
-    switch_probability: of CutMix where both are on.
-    auxiliary_weight: of the loss of each auxiliary head beside the head's.
-    bce_target_threshold: 0 for none.
-    channels: that the model gets; None for those of the images.
+    spec: what is classified.
+    images: bytes -> the model's inputs.
     class_weights: gives float `v`, see `make_classification`; None for none.
-    auc: the area under the ROC curve is computed, of two classes sensitivity
-      and specificity too.
-    positive: of two classes, the number of the one that a test is for; else
-      None.
-    ordinal: the classes are grades, in order.
-    headline: the metric that chooses the best checkpoint.
   """
 
-  label_names: tuple[str, ...]
-  objective: str
-  multi_label: bool
-  label_smoothing: float
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-  mixup_alpha: float
-  cutmix_alpha: float
-  mix_probability: float
-  switch_probability: float
-  auxiliary_weight: float
-  bce_target_threshold: float
-  channels: int | None
+  spec: Spec
+  images: ImageInputs
   class_weights: Callable[[], np.ndarray] | None
-  auc: bool
-  positive: int | None
-  ordinal: bool
-  headline: str
 
   # -- what the engine asks ---------------------------------------------------
 
   @property
   def num_outputs(self) -> int:
-    """Size v of the model's logits."""
-    return len(self.label_names)
+    return self.spec.num_outputs
 
   @property
-  def regression(self) -> bool:
-    """Whether the target is a number and not a class."""
-    return self.objective == 'mse' and self.num_outputs == 1
+  def headline(self) -> str:
+    return self.spec.headline
 
   @property
   def higher_is_better(self) -> bool:
-    """Of the headline metric."""
-    return self.headline not in _ERRORS
+    return self.spec.higher_is_better
 
   @property
   def coefficients(self) -> Mapping[str, float]:
-    """Factors of the loss terms."""
-    return {'auxiliary': self.auxiliary_weight}
+    return {'auxiliary': self.spec.auxiliary_weight}
 
   # -- on the device ----------------------------------------------------------
 
   def preprocess(
     self, batch: Batch, key: jax.Array | None, *, train: bool
   ) -> dict[str, jax.Array]:
-    """Normalises, repeats a grey channel; in training mixes and smooths too.
-
-    Args:
-      batch: `inputs` uint8 `b h w c` and the rest.
-      key: of the mixing; None where `train` is False.
-      train: whether this is a training batch.
-
-    Returns:
-      The batch with `inputs` float32, (x / 255 - mean) / std.
-    """
-    loss_lib.check_batch(self, batch)
-    batch = dict(batch)
-    inputs = self._repeat_grey(batch['inputs']).astype(jnp.float32) / 255
-    batch['inputs'] = (inputs - jnp.array(self.mean)) / jnp.array(self.std)
+    """Normalises, repeats a grey channel; in training mixes and smooths too."""
+    loss_lib.check_batch(self.spec, batch)
+    batch = {**batch, 'inputs': self.images(batch['inputs'])}
     if train:
-      batch |= loss_lib.mixed(self, batch, key)
+      batch |= loss_lib.mixed(self.spec, batch, key)
     return batch
-
-  def init(
-    self, module: nn.Module, rngs: Mapping[str, jax.Array], batch: Batch
-  ) -> Any:
-    """Fresh variables; `batch` went through `preprocess`."""
-    return module.init(dict(rngs), batch['inputs'], train=False)
 
   def forward(
     self,
@@ -144,39 +84,20 @@ class Classification:
     rngs: Mapping[str, jax.Array],
     train: bool,
   ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Applies the model.
-
-    Args:
-      module: called as `(inputs, train=) -> (logits, taps)`; batches of
-        training are full, so no row needs a mask.
-      variables: 'params' and the model's other collections.
-      batch: what `preprocess` returned.
-      rngs: for dropout.
-      train: whether the other collections are updated.
-
-    Returns:
-      `logits` `b v` and `taps`; the updated collections, {} if not `train`.
-    """
-    kept = [name for name in variables if name != 'params']
-    result = module.apply(
-      variables,
-      batch['inputs'],
-      train=train,
-      rngs=dict(rngs),
-      mutable=kept if train else False,
+    """`logits` `b v` and `taps`; the model is `(inputs, train=) -> both`."""
+    outputs, updated = super().forward(
+      module, variables, batch, rngs=rngs, train=train
     )
-    (logits, taps), updated = result if train else (result, {})
-    if train and self.auxiliary_weight and not auxiliary_heads(taps):
+    wanted = train and self.spec.auxiliary_weight
+    if wanted and not auxiliary_heads(outputs['taps']):
       raise UserError(
         'config.task.auxiliary_weight is set, but the model has no auxiliary '
         'heads: set it to 0, or choose GoogLeNet or Inception v3 with '
         'config.model.auxiliary=True'
       )
-    return {'logits': logits, 'taps': taps}, dict(updated)
+    return outputs, updated
 
-  def loss(
-    self, outputs: Outputs, batch: Batch
-  ) -> dict[str, tuple[jax.Array, jax.Array]]:
+  def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
     """Terms as (sum over the valid rows, their number or weight).
 
     'loss', and where `auxiliary_weight` is set and the model is trained
@@ -190,13 +111,14 @@ class Classification:
       weights = jnp.asarray(self.class_weights(), jnp.float32)
       count = jnp.where(valid, weights[batch['targets']], 0).sum()
     terms = {'loss': [outputs['logits']]}
-    heads = auxiliary_heads(outputs['taps']) if self.auxiliary_weight else []
-    if heads:
+    if self.spec.auxiliary_weight and (
+      heads := auxiliary_heads(outputs['taps'])
+    ):
       terms['auxiliary'] = heads
     return {
       name: (
         sum(
-          jnp.where(valid, losses(self, logits, batch, weights), 0).sum()
+          jnp.where(valid, losses(self.spec, logits, batch, weights), 0).sum()
           for logits in every
         ),
         count,
@@ -204,26 +126,23 @@ class Classification:
       for name, every in terms.items()
     }
 
-  def monitor(
-    self, outputs: Outputs, batch: Batch
-  ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """What is logged in training beside the loss, as (sum, weight)."""
-    if self.multi_label or self.regression:
+  def train_metrics(self, outputs: Outputs, batch: Batch) -> base.Terms:
+    """Accuracy, where an image has one label."""
+    if self.spec.multi_label:
       return {}
     valid = batch['valid']
     right = outputs['logits'].argmax(1) == batch['targets']
     right = (right & valid).sum(dtype=jnp.float32)
     return {'accuracy': (right, valid.sum(dtype=jnp.float32))}
 
-  def metrics(self, outputs: Outputs, batch: Batch) -> Any:
-    """The metric state of one batch."""
+  def metrics(self, outputs: Outputs, batch: Batch) -> MultiClass | MultiLabel:
     logits = at_least_float32(outputs['logits'])
-    targets, valid = batch['targets'], batch['valid']
-    if self.regression:
-      return Regression.from_outputs(logits[:, 0], targets, valid)
-    kind = MultiLabel if self.multi_label else MultiClass
+    kind = MultiLabel if self.spec.multi_label else MultiClass
     return kind.from_outputs(
-      logits, targets, valid, losses(self, logits, batch)
+      logits,
+      batch['targets'],
+      batch['valid'],
+      losses(self.spec, logits, batch),
     )
 
   def records(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
@@ -237,22 +156,20 @@ class Classification:
       which ranks the examples.
     """
     logits = at_least_float32(outputs['logits'])
-    targets = batch['targets']
+    targets, spec = batch['targets'], self.spec
     rows = {
       'index': batch['index'],
       'target': targets,
-      'loss': losses(self, logits, batch),
+      'loss': losses(spec, logits, batch),
     }
-    if self.regression:
-      return {**rows, 'prediction': logits[:, 0]}
-    if self.auc:
+    if spec.auc:
       rows['logits'] = logits
     scores = logits
-    if self.objective == 'softmax':
+    if spec.objective == 'softmax':
       scores = jax.nn.softmax(logits)
-    elif self.objective == 'sigmoid':
+    elif spec.objective == 'sigmoid':
       scores = jax.nn.sigmoid(logits)
-    if self.multi_label:
+    if spec.multi_label:
       return {**rows, 'prediction': logits > 0, 'score': scores}
     return {
       **rows,
@@ -263,44 +180,18 @@ class Classification:
 
   # -- on the host ------------------------------------------------------------
 
-  def empty_metrics(self) -> Any:
-    """The metric state of no examples."""
-    if self.regression:
-      return Regression.empty()
-    kind = MultiLabel if self.multi_label else MultiClass
-    return kind.empty(self.num_outputs)
-
-  def compute(self, state: Any) -> dict[str, float]:
-    """Metrics by name of a state that was brought to the host."""
-    return state.compute()
-
-  def from_records(
-    self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+  def compute(
+    self, state: Any, records: Records, lookup: Lookup
   ) -> dict[str, float]:
-    """Metrics that only the host can tell: of rankings and grades."""
+    """What the devices counted, and rankings and grades of the records."""
     del lookup
-    return scores_lib.compute(self, records)
+    return {**state.compute(), **scores_lib.compute(self.spec, records)}
 
   def report(
-    self,
-    records: Mapping[str, np.ndarray],
-    lookup: Callable[[np.ndarray], Mapping[str, Any]],
-    directory: Path,
-    prefix: str,
+    self, records: Records, lookup: Lookup, directory: Path, prefix: str
   ) -> dict[str, Any]:
-    """Metrics of a whole split, see `classification_report.report`."""
-    return report.report(self, records, lookup, directory, prefix)
-
-  # -- parts ------------------------------------------------------------------
-
-  def _repeat_grey(self, images: jax.Array) -> jax.Array:
-    """`b h w c` of the model's channels."""
-    own = images.shape[-1]
-    if self.channels in (None, own):
-      return images
-    if own != 1:
-      raise keys_lib.wrong_channels('the data set', own, self.channels)
-    return jnp.broadcast_to(images, (*images.shape[:-1], self.channels))
+    """Metrics with intervals, and pictures, see `report.report`."""
+    return report.report(self.spec, records, lookup, directory, prefix)
 
 
 def make_classification(
@@ -331,7 +222,7 @@ def make_classification(
     loss: 'softmax' cross-entropy; 'sigmoid' cross-entropy, the mean over the
       labels (of one-hot targets unless `multi_label`; Wightman et al.,
       "ResNet strikes back", 2021); 'mse', the mean squared error to one-hot
-      targets (Hui & Belkin, 2020), or to a number if there is one label name.
+      targets (Hui & Belkin, 2020).
     multi_label: an image has any number of labels, `targets` are `b v`.
     label_smoothing: eps; targets become (1 - eps) t + eps / v (Szegedy et al.,
       2015), with several labels (1 - eps) t + eps / 2. Only in training.
@@ -367,19 +258,13 @@ def make_classification(
       distances: the quadratic weighted kappa is computed.
     headline: the metric that chooses the best checkpoint: 'accuracy', 'auc',
       'quadratic_kappa', 'f1_macro', 'loss' or another that evaluation gives.
-      By default 'accuracy', of several labels 'f1_macro', of a number 'mse'.
+      By default 'accuracy', of several labels 'f1_macro'.
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
   """
   keys = keys_lib
-  keys.check_loss(
-    loss,
-    _LOSSES,
-    info,
-    multi_label=multi_label,
-    label_smoothing=label_smoothing,
-  )
+  keys.check_loss(loss, _LOSSES, info, multi_label=multi_label)
   if bce_target_threshold and loss != 'sigmoid':
     raise UserError(
       "config.task.bce_target_threshold goes with config.task.loss='sigmoid'"
@@ -395,44 +280,35 @@ def make_classification(
     },
   )
   names = tuple(info.label_names)
-  regression = loss == 'mse' and len(names) == 1
   two_classes = len(names) == 2 and not multi_label
-  channels = keys.check_channels(info, channels)
-  keys.check_measures(
-    auc,
-    headline,
-    ordinal=ordinal,
-    multi_label=multi_label,
-    regression=regression,
-  )
+  keys.check_measures(auc, headline, ordinal=ordinal, multi_label=multi_label)
   if auc is None:
     auc = two_classes or ordinal or headline == 'auc'
-  task = Classification(
+  spec = Spec(
     label_names=names,
     objective=loss,
     multi_label=multi_label,
     label_smoothing=float(label_smoothing),
-    mean=keys.normalisation('mean', mean, info, channels),
-    std=keys.normalisation('std', std, info, channels),
     mixup_alpha=float(mixup_alpha),
     cutmix_alpha=float(cutmix_alpha),
     mix_probability=float(mix_probability),
     switch_probability=float(switch_probability),
     auxiliary_weight=float(auxiliary_weight),
     bce_target_threshold=float(bce_target_threshold),
-    channels=channels,
-    class_weights=keys.class_weights(
-      class_weights, info, softmax=loss == 'softmax'
-    ),
     auc=auc,
     positive=keys.positive_class(
       positive_class, names, two_classes=two_classes
     ),
     ordinal=ordinal,
-    headline=headline
-    or keys.default_headline(multi_label=multi_label, regression=regression),
+    headline=headline or ('f1_macro' if multi_label else 'accuracy'),
   )
-  known = scores_lib.headlines(task)
-  if task.headline not in known:
-    raise unknown_name('config.task.headline', task.headline, known)
-  return task
+  known = scores_lib.headlines(spec)
+  if spec.headline not in known:
+    raise unknown_name('config.task.headline', spec.headline, known)
+  return Classification(
+    spec=spec,
+    images=make_image_inputs(info, mean=mean, std=std, channels=channels),
+    class_weights=keys.class_weights(
+      class_weights, info, softmax=loss == 'softmax'
+    ),
+  )

@@ -1,20 +1,17 @@
 """What an evaluation of speech recognition says: rates, groups, transcripts."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recog_jax.decode.align import word_times
 from recog_jax.metrics import wer
 from recog_jax.report import transcripts, transcripts_pages
-
-if TYPE_CHECKING:
-  from recog_jax.tasks.ctc.task import Ctc
+from recog_jax.tasks.ctc import scores
+from recog_jax.tasks.ctc.spec import Spec
 
 # A field with more values than this tells records apart, and groups nothing.
 _MOST_GROUPS = 200
@@ -22,7 +19,7 @@ _SHOWN = 3  # Of the worst utterances, on the terminal.
 
 
 def report(
-  task: Ctc,
+  spec: Spec,
   records: Mapping[str, np.ndarray],
   lookup: Callable[..., Any],
   directory: Path,
@@ -34,8 +31,8 @@ def report(
   timestamps PREFIX-words.jsonl: [word, start, end] of each, in seconds.
 
   Args:
-    task: of the records.
-    records: rows of `task.records`, each example once, no padding.
+    spec: of the records.
+    records: rows of `Ctc.records`, each example once, no padding.
     lookup: record numbers -> `text` and `fields`.
     directory: where the files go.
     prefix: of their names.
@@ -43,20 +40,20 @@ def report(
   Returns:
     What `wer.speech_metrics` gives.
   """
-  references, hypotheses, fields = task.texts(records, lookup)
+  references, hypotheses, fields = scores.texts(spec, records, lookup)
   ids = fields.get('id', [str(i) for i in records['index']])
   groups = {
     name: values
     for name, values in fields.items()
     if name != 'id' and 1 < len(set(values)) <= min(_MOST_GROUPS, len(ids) / 2)
   }
-  unit = 'phone' if task.unit == 'phone' else 'word'
+  unit = 'phone' if spec.unit == 'phone' else 'word'
   result = wer.speech_metrics(references, hypotheses, groups, unit=unit)
   made = transcripts.make_transcripts(
     references, hypotheses, {**groups, 'id': ids}, unit=unit
   )
   transcripts.write_jsonl(directory / f'{prefix}-transcripts.jsonl', made)
-  summary = f'{task.headline.upper()} {result[task.headline]:.2%}'
+  summary = f'{spec.headline.upper()} {result[spec.headline]:.2%}'
   transcripts_pages.write_html(
     directory / f'{prefix}-transcripts.html', made, prefix, summary
   )
@@ -67,17 +64,17 @@ def report(
   if 'start' in records:
     path = directory / f'{prefix}-words.jsonl'
     with path.open('w') as file:
-      for row in _word_rows(task, records, ids):
+      for row in _word_rows(spec, records, ids):
         file.write(json.dumps(row, ensure_ascii=False) + '\n')
   return result
 
 
 def _word_rows(
-  task: Ctc, records: Mapping[str, np.ndarray], ids: Sequence[str]
+  spec: Spec, records: Mapping[str, np.ndarray], ids: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
   """For each utterance its `id` and `words`: [word, start, end] in seconds."""
-  tokens = task.tokenizer.tokens
-  if task.unit == 'phone':  # Each one is a word of its own.
+  tokens = spec.tokenizer.tokens
+  if spec.unit == 'phone':  # Each one is a word of its own.
     tokens = [f'\u2581{t}' for t in tokens]
   for i, name in enumerate(ids):
     num = int(records['num'][i])

@@ -10,20 +10,22 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
-import optax
 
 from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
-from recog_jax.metrics import wer
-from recog_jax.precision import at_least_float32
-from recog_jax.tasks.ctc import report
+from recog_jax.tasks import base
+from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
+from recog_jax.tasks.ctc import report, scores
+from recog_jax.tasks.ctc.loss import (
+  consistency,
+  ctc_losses,
+  each_view,
+  feasible,
+)
+from recog_jax.tasks.ctc.spec import RATES, Spec
 from recog_jax.text import timit
 from recog_jax.text.tokenizer import BLANK_ID, Tokenizer
-
-Batch = Mapping[str, jax.Array]
-Outputs = Mapping[str, Any]
 
 
 class CtcState(flax.struct.PyTreeNode):
@@ -39,75 +41,12 @@ class CtcState(flax.struct.PyTreeNode):
   tokens: jax.Array
   infeasible: jax.Array
 
-  @classmethod
-  def empty(cls) -> 'CtcState':
-    zero = jnp.zeros((), jnp.int32)
-    return cls(jnp.zeros((), jnp.float32), zero, zero)
-
   def merge(self, other: 'CtcState') -> 'CtcState':
     return jax.tree.map(jnp.add, self, other)
 
 
-def feasible(batch: Batch, out_len: jax.Array) -> jax.Array:
-  """bool `b`: valid rows with text, and with enough frames for it.
-
-  CTC needs a frame for each token and a blank between two equal ones.
-  """
-  targets, length = batch['targets'], batch['target_len']
-  inside = jnp.arange(1, targets.shape[1]) < length[:, None]
-  repeats = ((targets[:, 1:] == targets[:, :-1]) & inside).sum(1)
-  enough = out_len >= length + repeats
-  return batch['valid'] & enough & (length > 0)
-
-
-def ctc_losses(logits: jax.Array, out_len: jax.Array, batch: Batch):
-  """float32 `b`, natural log; rows that are not feasible give no number.
-
-  Args:
-    logits: `b t v`, blank at `BLANK_ID`.
-    out_len: int `b`, frames of each.
-    batch: with `targets` int `b u` and `target_len`.
-  """
-  # Only here 1.0 means padding.
-  frames = jnp.arange(logits.shape[1]) >= out_len[:, None]
-  tokens = jnp.arange(batch['targets'].shape[1]) >= batch['target_len'][:, None]
-  return optax.ctc_loss(
-    at_least_float32(logits),
-    frames.astype(jnp.float32),
-    batch['targets'],
-    tokens.astype(jnp.float32),
-    blank_id=BLANK_ID,
-  )
-
-
-def consistency(logits: jax.Array, out_len: jax.Array) -> jax.Array:
-  """How far two views of an utterance are apart, `b`, in nats.
-
-  Each view is the other's fixed target at every frame: half the sum of the two
-  Kullback-Leibler divergences, over frames (Yao et al., 2025, "CR-CTC",
-  arXiv:2410.05101, equation 6).
-
-  Args:
-    logits: `(b 2) t v`, the views of an utterance in neighbouring rows.
-    out_len: int `b 2`, frames of each.
-  """
-  t, v = logits.shape[1:]
-  scores = jax.nn.log_softmax(at_least_float32(logits)).reshape(-1, 2, t, v)
-  fixed = jax.lax.stop_gradient(scores[:, ::-1])
-  divergence = (jnp.exp(fixed) * (fixed - scores)).sum((1, 3)) / 2
-  inside = jnp.arange(t) < out_len[::2, None]
-  return jnp.where(inside, divergence, 0).sum(1)
-
-
-def _each_view(batch: Batch, out_len: jax.Array) -> dict[str, jax.Array]:
-  """What the loss reads of a batch, a row for each row of the outputs."""
-  views = out_len.shape[0] // batch['valid'].shape[0]
-  names = ('targets', 'target_len', 'valid')
-  return {name: jnp.repeat(batch[name], views, axis=0) for name in names}
-
-
 @dataclasses.dataclass(frozen=True)
-class Ctc:
+class Ctc(base.BaseTask):
   """The task; `make_ctc` makes it from a config's keys.
 
   A batch holds `inputs` float32 `b t f` (or waveforms `b n`), `input_len`,
@@ -116,44 +55,35 @@ class Ctc:
   then have `2 b` rows, both views of the first utterance first.
 
   Attributes:
-    tokenizer: of the targets.
+    spec: what is recognised.
     features: waveforms to frames, where the data deliver waveforms.
     hop_s: seconds between input frames.
     decoder: (logits `b t v`, lens `b`) -> `ids` `b u`, `num` `b`, `score` `b`.
     intermediate_weight: share of intermediate CTC in the loss.
     consistency_weight: of `consistency` between two views, beside CTC's 1.
-    unit: of the headline's error rate: 'word', 'character' or 'phone'.
-    fold: text -> text before errors are counted; None for as it is.
     timestamps: whether evaluation aligns what it has recognised.
   """
 
-  tokenizer: Tokenizer
+  spec: Spec
   features: Any
   hop_s: float
   decoder: Callable[..., Mapping[str, jax.Array]]
   intermediate_weight: float
   consistency_weight: float
-  unit: str
-  fold: Callable[[str], str] | None
   timestamps: bool
 
   # -- what the engine asks ---------------------------------------------------
 
   @property
   def num_outputs(self) -> int:
-    """Size v of the model's logits."""
-    return self.tokenizer.vocab_size
+    return self.spec.tokenizer.vocab_size
 
   @property
   def headline(self) -> str:
-    """The metric that chooses the best checkpoint."""
-    return {'word': 'wer', 'character': 'cer', 'phone': 'per'}[self.unit]
-
-  higher_is_better = False
+    return self.spec.headline
 
   @property
   def coefficients(self) -> Mapping[str, float]:
-    """Factors of the loss terms."""
     w = self.intermediate_weight
     return {
       'ctc': 1 - w,
@@ -178,14 +108,6 @@ class Ctc:
           )
     return batch
 
-  def init(
-    self, module: nn.Module, rngs: Mapping[str, jax.Array], batch: Batch
-  ) -> Any:
-    """Fresh variables; `batch` went through `preprocess`."""
-    return module.init(
-      dict(rngs), batch['inputs'], batch['input_len'], train=False
-    )
-
   def forward(
     self,
     module: nn.Module,
@@ -195,39 +117,28 @@ class Ctc:
     rngs: Mapping[str, jax.Array],
     train: bool,
   ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Applies the model: `logits` `b t v`, `out_len` `b`, `taps`."""
-    kept = [name for name in variables if name != 'params']
-    inputs, input_len = batch['inputs'], batch['input_len']
+    """`logits` `b t v`, `out_len` `b` and `taps`."""
     if train and 'second_view' in batch:
       # Neighbours: where rows are divided over devices, so are pairs.
-      inputs = jnp.stack([inputs, batch['second_view']], axis=1)
-      inputs = inputs.reshape(-1, *inputs.shape[2:])
-      input_len = jnp.repeat(input_len, 2)
-    result = module.apply(
-      variables,
-      inputs,
-      input_len,
-      train=train,
-      rngs=dict(rngs),
-      mutable=kept if train else False,
-    )
-    (logits, out_len, taps), updated = result if train else (result, {})
-    return {'logits': logits, 'out_len': out_len, 'taps': taps}, dict(updated)
+      inputs = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
+      batch = {
+        'inputs': inputs.reshape(-1, *inputs.shape[2:]),
+        'input_len': jnp.repeat(batch['input_len'], 2),
+      }
+    return super().forward(module, variables, batch, rngs=rngs, train=train)
 
-  def loss(
-    self, outputs: Outputs, batch: Batch
-  ) -> dict[str, tuple[jax.Array, jax.Array]]:
+  def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
     """CTC's negative log likelihood, by target token, in nats.
 
     Utterances with fewer frames than their text needs are left out of sum and
-    weight; `monitor` counts them. Two views count as two utterances, their
-    consistency once.
+    weight; `train_metrics` counts them. Two views count as two utterances,
+    their consistency once.
 
     Raises:
       UserError: a term is asked for that model or data do not have.
     """
     out_len = outputs['out_len']
-    rows = _each_view(batch, out_len)
+    rows = each_view(batch, out_len)
     mask = feasible(rows, out_len)
     tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.float32)
 
@@ -256,11 +167,9 @@ class Ctc:
       terms['consistency'] = (apart, tokens / 2)
     return terms
 
-  def monitor(
-    self, outputs: Outputs, batch: Batch
-  ) -> dict[str, tuple[jax.Array, jax.Array]]:
-    """Logged in training: the share of rows with too few frames."""
-    rows = _each_view(batch, outputs['out_len'])
+  def train_metrics(self, outputs: Outputs, batch: Batch) -> base.Terms:
+    """The share of rows with too few frames."""
+    rows = each_view(batch, outputs['out_len'])
     valid = rows['valid']
     left_out = valid & ~feasible(rows, outputs['out_len'])
     return {
@@ -271,7 +180,6 @@ class Ctc:
     }
 
   def metrics(self, outputs: Outputs, batch: Batch) -> CtcState:
-    """The metric state of one batch."""
     mask = feasible(batch, outputs['out_len'])
     losses = ctc_losses(outputs['logits'], outputs['out_len'], batch)
     left_out = batch['valid'] & ~mask & (batch['target_len'] > 0)
@@ -312,55 +220,23 @@ class Ctc:
 
   # -- on the host ------------------------------------------------------------
 
-  def compute(self, state: CtcState) -> dict[str, float]:
-    """What the counts tell: the loss, and rows without one."""
+  def compute(
+    self, state: CtcState, records: Records, lookup: Lookup
+  ) -> dict[str, float]:
+    """The loss, rows without one, and error rates of the whole split."""
     return {
       'loss': float(state.loss) / max(int(state.tokens), 1),
       'infeasible': int(state.infeasible),
+      **scores.rates(self.spec, records, lookup),
     }
-
-  def from_records(
-    self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
-  ) -> dict[str, float]:
-    """Error rates of the whole split."""
-    references, hypotheses, _ = self.texts(records, lookup)
-    units = ['phone'] if self.unit == 'phone' else ['word', 'character']
-    names = {'word': 'wer', 'character': 'cer', 'phone': 'per'}
-    return {
-      names[u]: wer.ErrorCounts.of(
-        wer.error_counts(references, hypotheses, u)
-      ).rate
-      for u in units
-    }
-
-  def texts(
-    self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
-  ) -> tuple[list[str], list[str], Mapping[str, list[str]]]:
-    """References, hypotheses (both folded) and fields, by record."""
-    known = lookup(records['index'])
-    hypotheses = [
-      self.tokenizer.decode(int(i) for i in ids[:num])
-      for ids, num in zip(records['ids'], records['num'], strict=True)
-    ]
-    fold = self.fold or str
-    return (
-      [fold(t) for t in known['text']],
-      [fold(t) for t in hypotheses],
-      known['fields'],
-    )
 
   def report(
-    self,
-    records: Mapping[str, np.ndarray],
-    lookup: Callable[..., Any],
-    directory: Path,
-    prefix: str,
+    self, records: Records, lookup: Lookup, directory: Path, prefix: str
   ) -> dict[str, Any]:
-    """See `ctc_report.report`."""
-    return report.report(self, records, lookup, directory, prefix)
+    """Error rates with intervals, and transcripts; see `report.report`."""
+    return report.report(self.spec, records, lookup, directory, prefix)
 
 
-_UNITS = ('word', 'character', 'phone')
 _FOLDS = {'timit39': 39, 'timit48': 48}
 
 
@@ -395,19 +271,21 @@ def make_ctc(
     )
   if consistency_weight < 0:
     raise UserError(f'task.consistency_weight={consistency_weight} is below 0')
-  if unit not in _UNITS:
-    raise UserError(f"task.unit '{unit}': known: {', '.join(_UNITS)}")
+  if unit not in RATES:
+    raise UserError(f"task.unit '{unit}': known: {', '.join(RATES)}")
   if fold is not None and fold not in _FOLDS:
     raise UserError(f"task.fold '{fold}': known: {', '.join(_FOLDS)}")
   return Ctc(
-    tokenizer=info.tokenizer,
+    spec=Spec(
+      tokenizer=info.tokenizer,
+      unit=unit,
+      fold=fold and functools.partial(timit.fold_text, size=_FOLDS[fold]),
+    ),
     features=info.features,
     hop_s=info.hop_s,
     decoder=decoder_of(decoder, info.tokenizer),
     intermediate_weight=float(intermediate_weight),
     consistency_weight=float(consistency_weight),
-    unit=unit,
-    fold=fold and functools.partial(timit.fold_text, size=_FOLDS[fold]),
     timestamps=timestamps,
   )
 

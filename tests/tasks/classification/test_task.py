@@ -114,24 +114,13 @@ def test_sigmoid_loss_of_one_label_takes_it_one_hot():
   assert task.headline == 'accuracy'
 
 
-def test_mean_squared_error_of_classes_and_of_numbers():
+def test_mean_squared_error_of_classes():
   task, batch, logits = _make(loss='mse'), _batch(), _logits()
   want = np.square(logits - np.eye(8)[batch['targets']]).mean()
   assert _mean_loss(task, logits, batch) == pytest.approx(want)
-  state = task.metrics({'logits': logits}, batch)
+  metrics, _ = _evaluated(task, logits, batch)
   right = (logits.argmax(1) == batch['targets']).mean()
-  assert task.compute(state)['accuracy'] == pytest.approx(right)
-
-  number = _make(v=1, loss='mse')
-  targets = np.linspace(-1, 1, 16, dtype=np.float32)
-  batch, logits = _batch(targets), _logits(v=1)
-  batch = number.preprocess(batch, None, train=True)
-  error = logits[:, 0] - targets
-  want = np.square(error).mean()
-  assert _mean_loss(number, logits, batch) == pytest.approx(want)
-  got = number.compute(number.metrics({'logits': logits}, batch))
-  assert got['mae'] == pytest.approx(np.abs(error).mean())
-  assert (number.headline, number.higher_is_better) == ('mse', False)
+  assert metrics['accuracy'] == pytest.approx(right)
 
 
 @pytest.mark.parametrize('loss', ['softmax', 'sigmoid', 'mse'])
@@ -156,8 +145,8 @@ def test_padding_rows_weigh_nothing():
   state = metrics({'logits': logits}, batch)
   other = metrics({'logits': more}, padded)
   jax.tree.map(np.testing.assert_array_equal, state, other)
-  right, weight = task.monitor({'logits': more}, padded)['accuracy']
-  accuracy = task.compute(state)['accuracy']
+  right, weight = task.train_metrics({'logits': more}, padded)['accuracy']
+  accuracy = _evaluated(task, logits, batch)[0]['accuracy']
   assert float(right / weight) == pytest.approx(accuracy)
 
 
@@ -256,7 +245,7 @@ def _evaluated(task, logits, batch):
   records = jax.jit(task.records)(outputs, batch)
   valid = batch['valid']
   records = {k: np.asarray(x)[valid] for k, x in records.items()}
-  return task.compute(jax.device_get(state)), records
+  return task.compute(jax.device_get(state), records, None), records
 
 
 def _lookup(asked):
@@ -284,7 +273,7 @@ def test_report_of_classes(tmp_path):
   for name, value in metrics.items():
     low, high = result[f'{name}_ci95']
     assert low < value < high
-  assert result['per_class']['label'] == list(task.label_names)
+  assert result['per_class']['label'] == list(task.spec.label_names)
   assert sum(result['per_class']['support']) == 290
   f1 = result['per_class']['f1']
   assert np.mean(f1) == pytest.approx(metrics['f1_macro'])
@@ -311,7 +300,7 @@ def test_report_without_a_mistake_needs_no_images(tmp_path):
   assert asked == []
 
 
-def test_report_of_several_labels_and_of_numbers(tmp_path):
+def test_report_of_several_labels(tmp_path):
   task = _make(v=4, loss='sigmoid', multi_label=True)
   rng = np.random.default_rng(0)
   targets = (rng.random((50, 4)) < 0.4).astype(np.float32)
@@ -320,33 +309,8 @@ def test_report_of_several_labels_and_of_numbers(tmp_path):
   result = task.report(records, _lookup([]), tmp_path, 'labels')
   assert {k: result[k] for k in metrics} == pytest.approx(metrics, rel=1e-5)
   assert len(result['per_class']['f1']) == 4
-
-  task = _make(v=1, loss='mse')
-  targets = rng.normal(size=50).astype(np.float32)
-  logits = targets[:, None] + _logits(b=50, v=1) / 5
-  metrics, records = _evaluated(task, logits, _batch(targets, b=50))
-  result = task.report(records, _lookup([]), tmp_path, 'numbers')
-  assert {k: result[k] for k in metrics} == pytest.approx(metrics, rel=1e-5)
-  assert 'per_class' not in result
   names = {path.name for path in tmp_path.iterdir()}
-  assert names == {'labels-worst_mistakes.png', 'numbers-worst_mistakes.png'}
-
-
-@pytest.mark.parametrize(
-  ('keys', 'targets'),
-  [
-    ({}, np.zeros(16, np.int32)),
-    ({'loss': 'sigmoid', 'multi_label': True}, np.zeros((16, 8), np.float32)),
-    ({'loss': 'mse', 'v': 1}, np.zeros(16, np.float32)),
-  ],
-)
-def test_empty_metrics_are_the_neutral_state(keys, targets):
-  task = _make(**keys)
-  batch, logits = _batch(targets), _logits(v=task.num_outputs)
-  state = task.metrics({'logits': logits}, batch)
-  merged = task.empty_metrics().merge(state)
-  jax.tree.map(np.testing.assert_array_equal, merged, state)
-  assert task.headline in task.compute(state)
+  assert names == {'labels-worst_mistakes.png'}
 
 
 # -- errors -------------------------------------------------------------------
@@ -367,7 +331,7 @@ def test_empty_metrics_are_the_neutral_state(keys, targets):
     ({'mean': (0.1, 0.2)}, '2 numbers'),
     ({'std': 0.0}, 'positive'),
     ({'v': 1}, 'one class'),
-    ({'v': 1, 'loss': 'mse', 'label_smoothing': 0.1}, 'a number'),
+    ({'v': 1, 'loss': 'mse'}, 'one class'),
   ],
 )
 def test_bad_keys(keys, words):
@@ -384,9 +348,14 @@ def test_bad_keys(keys, words):
       np.zeros(16, np.int32),
       'multi_label needs 8',
     ),
-    ({'v': 1, 'loss': 'mse'}, np.zeros((16, 2), np.float32), 'one number'),
   ],
 )
 def test_targets_that_do_not_fit(keys, targets, words):
   with pytest.raises(UserError, match=words):
     _make(**keys).preprocess(_batch(targets), None, train=False)
+
+
+def test_numbers_are_told_where_they_belong():
+  info = Info('toy', (6, 6, 3), (), target_names=('age',))
+  with pytest.raises(UserError, match="are numbers .age., .*'regression'"):
+    make_classification(info=info)

@@ -1,0 +1,55 @@
+"""What loss, scores and report need to know of a classification."""
+
+import dataclasses
+
+# Metrics of which less is better.
+_ERRORS = ('loss',)
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is classified, and how; see `make_classification`.
+
+  Attributes:
+    label_names: one name per output of the model.
+    objective: 'softmax', 'sigmoid' or 'mse'.
+    multi_label: an image has any number of labels.
+    label_smoothing: in 0..1.
+    mixup_alpha: 0 for no mixup.
+    cutmix_alpha: 0 for no CutMix.
+    mix_probability: of mixing a batch.
+    switch_probability: of CutMix where both are on.
+    auxiliary_weight: of the loss of each auxiliary head beside the head's.
+    bce_target_threshold: 0 for none.
+    auc: the area under the ROC curve is computed, of two classes sensitivity
+      and specificity too.
+    positive: of two classes, the number of the one that a test is for; else
+      None.
+    ordinal: the classes are grades, in order.
+    headline: the metric that chooses the best checkpoint.
+  """
+
+  label_names: tuple[str, ...]
+  objective: str
+  multi_label: bool
+  label_smoothing: float
+  mixup_alpha: float
+  cutmix_alpha: float
+  mix_probability: float
+  switch_probability: float
+  auxiliary_weight: float
+  bce_target_threshold: float
+  auc: bool
+  positive: int | None
+  ordinal: bool
+  headline: str
+
+  @property
+  def num_outputs(self) -> int:
+    """Size v of the model's logits."""
+    return len(self.label_names)
+
+  @property
+  def higher_is_better(self) -> bool:
+    """Whether a higher headline is a better one."""
+    return self.headline not in _ERRORS

@@ -1,0 +1,40 @@
+"""What was said beside what was recognised, and the error rates of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from recog_jax.metrics import wer
+from recog_jax.tasks.ctc.spec import RATES, Spec
+
+
+def texts(
+  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+) -> tuple[list[str], list[str], Mapping[str, list[str]]]:
+  """References, hypotheses (both folded) and fields, by record."""
+  known = lookup(records['index'])
+  hypotheses = [
+    spec.tokenizer.decode(int(i) for i in ids[:num])
+    for ids, num in zip(records['ids'], records['num'], strict=True)
+  ]
+  fold = spec.fold or str
+  return (
+    [fold(t) for t in known['text']],
+    [fold(t) for t in hypotheses],
+    known['fields'],
+  )
+
+
+def rates(
+  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+) -> dict[str, float]:
+  """Error rates of a whole split."""
+  references, hypotheses, _ = texts(spec, records, lookup)
+  units = ['phone'] if spec.unit == 'phone' else ['word', 'character']
+  return {
+    RATES[unit]: wer.ErrorCounts.of(
+      wer.error_counts(references, hypotheses, unit)
+    ).rate
+    for unit in units
+  }

@@ -1,0 +1,29 @@
+"""What scores and report need to know of speech recognition with CTC."""
+
+import dataclasses
+from collections.abc import Callable
+
+from recog_jax.text.tokenizer import Tokenizer
+
+# Unit -> the error rate that is counted in it.
+RATES = {'word': 'wer', 'character': 'cer', 'phone': 'per'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+  """What is recognised, and how errors are counted; see `make_ctc`.
+
+  Attributes:
+    tokenizer: of the targets.
+    unit: of the headline's error rate: 'word', 'character' or 'phone'.
+    fold: text -> text before errors are counted; None for as it is.
+  """
+
+  tokenizer: Tokenizer
+  unit: str
+  fold: Callable[[str], str] | None
+
+  @property
+  def headline(self) -> str:
+    """The metric that chooses the best checkpoint."""
+    return RATES[self.unit]
