@@ -46,12 +46,12 @@ def _show_images(
   from experiments.show_batch import images as sheet
   from recog_jax import registry
   from recog_jax.data.image.augment import make_augment
-  from recog_jax.data.image.subset import Slice
   from recog_jax.data.splits import split_bounds
+  from recog_jax.data.subset import Subset
 
   source = registry.build('source', config.data.source, data_dir=data_dir)
   name, start, stop = split_bounds(config.data.splits.train, source.sizes())
-  records = Slice(source.records(name), start, stop)
+  records = Subset(source.records(name), np.arange(start, stop))
   taken = records.take(np.arange(min(count or 8, len(records))))
   images, targets = taken['image'], taken['label']
   even = images

@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
+from recog_jax.data.cache import Mapped
+
 
 @dataclasses.dataclass(frozen=True)
 class Info:
@@ -97,15 +99,15 @@ class Source(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayRecords:
-  """A split that lies decoded in memory.
+  """A split that lies decoded in memory, or in files that are mapped.
 
   Attributes:
     image: uint8 `n h w c`.
     label: int32 `n`, or float32 `n v` for several labels.
   """
 
-  image: np.ndarray
-  label: np.ndarray
+  image: np.ndarray | Mapped
+  label: np.ndarray | Mapped
 
   in_memory: ClassVar[bool] = True
   uniform: ClassVar[bool] = True
@@ -117,4 +119,4 @@ class ArrayRecords:
     return {'image': self.image[ids], 'label': self.label[ids]}
 
   def labels(self) -> np.ndarray:
-    return self.label
+    return self.label[...]

@@ -25,6 +25,7 @@ from recog_jax.data.sources.tfds_layout import Layout
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves
 from recog_jax.data.speech.codecs import resample, resampled_length
+from recog_jax.data.subset import InARow, Subset
 from recog_jax.errors import UserError, unknown_name
 
 # What data sets call the fields that are asked for by one name here.
@@ -242,51 +243,6 @@ def _read(
   return [decode.example(i, split, d) for i, d in zip(ids, data, strict=True)]
 
 
-@dataclasses.dataclass(frozen=True)
-class _Chosen:
-  """Some records of a split; see `speech.records.SpeechRecords`."""
-
-  base: Any
-  ids: np.ndarray
-  utterances: speech_records.Utterances
-
-  @property
-  def in_memory(self) -> bool:
-    return self.base.in_memory
-
-  def __len__(self) -> int:
-    return len(self.ids)
-
-  def take(self, ids: np.ndarray) -> list[np.ndarray]:
-    return self.base.take(self.ids[np.asarray(ids, np.int64)])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Merged:
-  """Several splits in a row; see `speech.records.SpeechRecords`."""
-
-  parts: tuple[Any, ...]
-  utterances: speech_records.Utterances
-
-  @property
-  def in_memory(self) -> bool:
-    return all(p.in_memory for p in self.parts)
-
-  def __len__(self) -> int:
-    return len(self.utterances)
-
-  def take(self, ids: np.ndarray) -> list[np.ndarray]:
-    starts = np.cumsum([0, *(len(p) for p in self.parts)])
-    which = np.searchsorted(starts, ids, 'right') - 1
-    waves: list[Any] = [None] * len(ids)
-    for k in np.unique(which):
-      rows = np.flatnonzero(which == k)
-      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
-      for row, wave in zip(rows, taken, strict=True):
-        waves[row] = wave
-    return waves
-
-
 class TfdsSpeech:
   """A TFDS data set as a source; see `speech.records.SpeechSource`."""
 
@@ -324,14 +280,13 @@ class TfdsSpeech:
   def records(self, split: str) -> Any:
     if split in self._merge:
       parts = tuple(self._official(name) for name in self._merge[split])
-      index = speech_records.concatenate([p.utterances for p in parts])
-      return _Merged(parts, index)
+      return InARow(parts)
     if not self._partition:
       return self._official(split)
     if split not in self._partition:
       raise unknown_name(f'split of {self._dataset}', split, self._partition)
-    base, ids = self._official(self._partition[split][0]), self._members(split)
-    return _Chosen(base, ids, base.utterances.take(ids))
+    base = self._official(self._partition[split][0])
+    return Subset(base, self._members(split))
 
   def _members(self, split: str) -> np.ndarray:
     official, field, regex = self._partition[split]
