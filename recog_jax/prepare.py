@@ -26,7 +26,7 @@ from absl import flags
 
 from recog_jax import cli
 from recog_jax.data import prepare
-from recog_jax.data.sources.tfds import default_data_dir
+from recog_jax.data.sources.tfds_layout import default_data_dir
 from recog_jax.errors import UserError
 
 cli.define_config()

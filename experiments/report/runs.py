@@ -150,7 +150,7 @@ def _described(
   source: Mapping[str, Any], data_dir: str | None
 ) -> dict[str, Any]:
   """TFDS's dataset_info.json of the newest version that is found."""
-  from recog_jax.data.sources.tfds import default_data_dir
+  from recog_jax.data.sources.tfds_layout import default_data_dir
 
   name = (source.get('dataset') or '').split(':')[0].split('/')[0]
   if not name:

@@ -11,7 +11,7 @@ from recog_jax import registry
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.base import Images, one_shape
-from recog_jax.data.image.subset import Slice
+from recog_jax.data.subset import Subset
 from recog_jax.data.splits import split_bounds
 from recog_jax.tasks.classification import mixing
 
@@ -40,7 +40,7 @@ def read(config: Any, data_dir: str | None, count: int) -> Sheet:
   """
   source = registry.build('source', config.data.source, data_dir=data_dir)
   name, start, stop = split_bounds(config.data.splits.train, source.sizes())
-  records = Slice(source.records(name), start, stop)
+  records = Subset(source.records(name), np.arange(start, stop))
   taken = records.take(np.arange(min(count, len(records))))
   images, targets = taken['image'], taken['label']
   even = images

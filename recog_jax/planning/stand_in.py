@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 
 from recog_jax import registry
 from recog_jax.data.sources import published
-from recog_jax.data.sources.tfds import MissingDataError
+from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
 
 

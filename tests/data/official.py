@@ -15,7 +15,8 @@ import pytest
 import tensorflow_datasets
 
 from recog_jax.data.prepare import archives, download, known
-from recog_jax.data.sources.tfds import MissingDataError, tfds
+from recog_jax.data.sources.tfds import tfds
+from recog_jax.data.sources.tfds_layout import MissingDataError
 
 TAR = 'cifar-10-binary.tar.gz'
 RECORDS = 20

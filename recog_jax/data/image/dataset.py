@@ -16,9 +16,9 @@ from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import EvalOrder, TrainOrder
 from recog_jax.data.image.records import Source
-from recog_jax.data.image.subset import Slice, choose, chosen_info
 from recog_jax.data.sources import published
 from recog_jax.data.splits import check_splits, split_bounds
+from recog_jax.data.subset import Subset, choose, chosen_info
 from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.signatures import Part
 
@@ -130,7 +130,7 @@ class ImageData:
     records = self._source.records(name)
     whole = (start, stop) == (0, self._sizes[name])
     return choose(
-      records if whole else Slice(records, start, stop),
+      records if whole else Subset(records, np.arange(start, stop)),
       self._source.info,
       self._classes,
       self._per_class.get(split),

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from recog_jax.data import base
+from recog_jax.data.cache import Mapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +90,15 @@ class Source(base.Source, Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class ArrayRecords:
-  """A split that lies decoded in memory.
+  """A split that lies decoded in memory, or in files that are mapped.
 
   Attributes:
     image: uint8 `n h w c`.
     label: int32 `n`, or float32 as `Records.take` has it.
   """
 
-  image: np.ndarray
-  label: np.ndarray
+  image: np.ndarray | Mapped
+  label: np.ndarray | Mapped
 
   in_memory: ClassVar[bool] = True
   uniform: ClassVar[bool] = True
@@ -109,4 +110,4 @@ class ArrayRecords:
     return {'image': self.image[ids], 'label': self.label[ids]}
 
   def labels(self) -> np.ndarray:
-    return self.label
+    return self.label[...]

@@ -9,7 +9,7 @@ from absl import logging
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.prepare import archives, download, writer
-from recog_jax.data.sources.tfds import (
+from recog_jax.data.sources.tfds_layout import (
   MissingDataError,
   default_data_dir,
   find,

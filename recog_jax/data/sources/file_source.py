@@ -4,14 +4,12 @@ The lengths of a split come from the files' headers, once: they are kept in the
 cache until a file's size or time changes.
 """
 
-import concurrent.futures
 import dataclasses
 import hashlib
 import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,15 +19,8 @@ from recog_jax.data.sources import bad_records
 from recog_jax.data.sources.speech_listing import Entry, Listing
 from recog_jax.data.speech import codecs
 from recog_jax.data.speech import records as speech_records
-from recog_jax.data.speech.cache import (
-  cache_good_waves,
-  cache_waves,
-  is_small,
-)
+from recog_jax.data.speech.cache import cache_waves, good_waves
 from recog_jax.errors import UserError, unknown_name, warn
-
-_CHUNK = 256
-_FILES = ('headers.npy', 'bad.json')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,16 +64,6 @@ class FileRecords:
         f'where its header had {expected}: it has changed.'
       )
     return audio
-
-  def subset(self, ids: np.ndarray) -> 'FileRecords':
-    """Some of the records (int `k`), in that order."""
-    return dataclasses.replace(
-      self,
-      utterances=self.utterances.take(ids),
-      paths=[self.paths[int(i)] for i in ids],
-      offsets=self.offsets[ids],
-      durations=self.durations[ids],
-    )
 
 
 class FileSource:
@@ -236,19 +217,14 @@ class FileSource:
     judge(quiet=True)  # Before hours are spent on decoding the others.
     options = {'name': self.info.name, 'split': split, 'key': key}
     result = records
-    if not self._max_bad_share:
+    if self._max_bad_share:
+      result, found = good_waves(records, **options)
+      bad += found
+    else:
       try:
         result = cache_waves(records, **options)
       except UserError as e:
         bad.append(str(e))
-    elif is_small(records.utterances):
-      result, found = cache_good_waves(records, **options)
-      bad += found.values()
-    else:
-      found = _find_bad(records, **options)
-      good = [i for i in range(len(records)) if i not in found]
-      result = records.subset(np.array(good, np.int64))
-      bad += found.values()
     judge(quiet=False)
     return result
 
@@ -335,61 +311,18 @@ def _headers(
 
   stamp = json.dumps([soundfile.__libsndfile_version__, paths, stats])
   folder = cache.folder_for('headers', name, split, stamp)
-  if cache.is_sealed(folder, _FILES):
-    headers = np.load(folder / _FILES[0])
-    return headers, _numbered(folder / _FILES[1])
-  headers = np.zeros((len(paths), 3), np.int64)
 
-  def read(number: int):
-    headers[number] = dataclasses.astuple(codecs.read_info(paths[number]))
+  def read_all() -> dict[str, np.ndarray]:
+    headers = np.zeros((len(paths), 3), np.int64)
 
-  bad = _each(len(paths), read)
-  _keep(
-    folder,
-    {
-      _FILES[0]: lambda f: np.save(f, headers),
-      _FILES[1]: lambda f: f.write(json.dumps(bad).encode()),
-    },
-  )
-  return headers, bad
+    def read(number: int):
+      headers[number] = dataclasses.astuple(codecs.read_info(paths[number]))
 
+    # More threads than cores: headers are waited for rather than computed.
+    bad = cache.in_threads(
+      len(paths), read, skip_bad=True, threads=4 * cache.num_cores()
+    )
+    return {'headers': headers, 'bad': bad}
 
-def _find_bad(
-  records: FileRecords, *, name: str, split: str, key: str
-) -> dict[int, str]:
-  """Decodes all records once; what is wrong with those that cannot be."""
-  folder = cache.folder_for('checked', name, split, key)
-  if cache.is_sealed(folder, _FILES[1:]):
-    return _numbered(folder / _FILES[1])
-  bad = _each(len(records), lambda number: records.take([number]))
-  _keep(folder, {_FILES[1]: lambda f: f.write(json.dumps(bad).encode())})
-  return bad
-
-
-def _each(count: int, call) -> dict[int, str]:
-  """Calls with each number, in threads; {number: error} of those that fail."""
-  bad: dict[int, str] = {}
-
-  def part(start: int):
-    for number in range(start, min(start + _CHUNK, count)):
-      try:
-        call(number)
-      except UserError as e:
-        bad[number] = str(e)
-
-  # More threads than cores: headers are waited for rather than computed.
-  with concurrent.futures.ThreadPoolExecutor(4 * cache.num_cores()) as pool:
-    list(pool.map(part, range(0, count, _CHUNK)))
-  return dict(sorted(bad.items()))
-
-
-def _numbered(file: Path) -> dict[int, str]:
-  return {int(k): v for k, v in json.loads(file.read_text()).items()}
-
-
-def _keep(folder: Path, files):
-  """Into the cache, if it can be written; else it is done again next time."""
-  try:
-    cache.write_sealed(folder, files)
-  except OSError as e:
-    warn(f'{folder} cannot be written ({e}): RECOG_JAX_CACHE names another.')
+  found = cache.made_once(folder, ('headers', 'bad'), read_all)
+  return found['headers'][...], cache.reasons(found['bad'])

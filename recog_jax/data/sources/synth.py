@@ -7,7 +7,6 @@ recogniser of its speech says little about people's. It comes with the wheel
 """
 
 import concurrent.futures
-import functools
 import importlib.metadata
 import json
 import re
@@ -25,12 +24,10 @@ from recog_jax.data.draws import Draws
 from recog_jax.data.sources import espeak
 from recog_jax.data.sources.synth_words import WORDS
 from recog_jax.data.speech import records
-from recog_jax.data.speech.cache import MappedWaves
 from recog_jax.errors import UserError, unknown_name
 
 # Utterances that one process speaks. The bytes depend on it, see `espeak`.
 _CHUNK = 256
-_FILES = ('audio.npy', 'lengths.npy')
 # Silence below this share of the loudest sample is cut away, but for a margin.
 _SILENCE = 0.01
 _MARGIN_S = 0.05
@@ -84,28 +81,17 @@ class Synth:
       for i, r in enumerate(requests)
     ]
     key = f'{self._version}-{self.info.sample_rate}-{json.dumps(requests)}'
-    folder = cache.folder_for('waves', 'synth', split, key)
-    if not cache.is_sealed(folder, _FILES):
-      waves = self._speak(requests)
-      arrays = {
-        'audio.npy': np.concatenate(waves),
-        'lengths.npy': np.array([len(w) for w in waves], np.int64),
-      }
-      try:
-        cache.write_sealed(
-          folder,
-          {k: functools.partial(np.save, arr=v) for k, v in arrays.items()},
-        )
-      except OSError as e:
-        logging.warning(
-          'Synthetic speech is kept in memory, not in the cache: %s. '
-          'RECOG_JAX_CACHE names another folder for it.',
-          e,
-        )
-        return records.WaveRecords(_index(rows, arrays['lengths.npy']), waves)
-    lengths = np.load(folder / 'lengths.npy')
-    starts = np.cumsum(lengths) - lengths
-    return MappedWaves(_index(rows, lengths), folder / 'audio.npy', starts)
+    found = cache.made_once(
+      cache.folder_for('waves', 'synth', split, key),
+      ('audio', 'lengths'),
+      lambda: self._speak(requests),
+    )
+    lengths = found['lengths'][...]
+    stops = np.cumsum(lengths)
+    return records.WaveRecords(
+      _index(rows, lengths),
+      records.Waves(found['audio'], stops - lengths, stops),
+    )
 
   def fingerprint(self) -> str:
     return (
@@ -140,7 +126,9 @@ class Synth:
       )
     return found
 
-  def _speak(self, requests: Sequence[Mapping[str, Any]]) -> list[np.ndarray]:
+  def _speak(
+    self, requests: Sequence[Mapping[str, Any]]
+  ) -> dict[str, np.ndarray]:
     """int16 waves at the source's sample rate, without silence around them."""
 
     def part(start: int) -> list[np.ndarray]:
@@ -157,7 +145,9 @@ class Synth:
           f'synthetic speech cannot be made: {error}. Install espeakng-loader '
           'again.'
         ) from error
-    return [wave for p in parts for wave in p]
+    waves = [wave for p in parts for wave in p]
+    lengths = np.array([len(w) for w in waves], np.int64)
+    return {'audio': np.concatenate(waves), 'lengths': lengths}
 
 
 def synth(

@@ -1,18 +1,56 @@
-"""The two descriptions that TFDS writes beside a data set's shards, as JSON.
+"""Data sets as TFDS writes them, read without TFDS and TensorFlow.
 
-TFDS 4.9 cannot even construct its Audio feature without TensorFlow, so for
-speech they are read here.
+Of TFDS itself only the message class of its examples is used: TFDS 4.9 cannot
+even construct its Audio feature without TensorFlow. Only `array_record` files
+have the random access that training needs.
 """
 
 import dataclasses
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
+from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.errors import UserError, unknown_name
+
+_VERSION = re.compile(r'\d+\.\d+\.\d+')
+_BROKEN = (RuntimeError, OSError, ValueError)
+
+
+class MissingDataError(UserError):
+  """The data set is not on this machine."""
+
+
+def default_data_dir(data_dir: str | os.PathLike | None = None) -> Path:
+  """Where TFDS data sets lie: the flag, else TFDS_DATA_DIR, else TFDS's own."""
+  place = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+  return Path(place).expanduser()
+
+
+def find(dataset: str, data_dir: Path) -> Path:
+  """The folder of the version that `dataset` names.
+
+  Raises:
+    MissingDataError: there is none; says where the files belong.
+  """
+  name, config, version = parse(dataset)
+  folder = data_dir / name
+  if not config and not _versions(folder):
+    config = _default_config(dataset, folder)
+  if config:
+    folder = folder / config
+  versions = _versions(folder)
+  if version:
+    versions = [v for v in versions if v == version]
+  if not versions:
+    raise _missing(dataset, folder / (version or 'VERSION'), data_dir)
+  return folder / max(versions, key=lambda v: [int(n) for n in v.split('.')])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,19 +68,21 @@ class Layout:
       info = json.loads((folder / 'dataset_info.json').read_text())
       features = json.loads((folder / 'features.json').read_text())
       features = features['featuresDict']['features']
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError) as e:
       raise UserError(
-        f'{folder} is no readable TFDS data set ({error!r}): copy or prepare '
-        f'{dataset} again'
-      ) from error
+        f'{folder} is no readable TFDS data set ({e!r}): copy or prepare '
+        f'{dataset} again.'
+      ) from e
     formats = (info.get('fileFormat', 'tfrecord'),)
     formats += tuple(info.get('alternativeFileFormats', ()))
     if 'array_record' not in formats:
       raise UserError(
         f'{folder} holds {formats[0]} files, which have no random access. '
         'Convert them with `tfds convert_format '
-        f'--out_file_format=array_record --dataset_version_dir={folder}`, or '
-        'prepare the data set anew with file_format="array_record"'
+        f'--out_file_format=array_record --dataset_version_dir={folder}` (that '
+        'needs tensorflow, apache-beam and mlcroissant), or prepare the data '
+        'set anew in another folder: `python -m recog_jax.prepare '
+        '--dataset=NAME --data_dir=DIR`.'
       )
     return Layout(dataset, folder, features, info)
 
@@ -76,14 +116,41 @@ class Layout:
     rate = self._tensor(key).get('sampleRate')
     return int(rate) if rate else None
 
+  def image_shape(self, key: str) -> tuple[int | None, ...]:
+    """(h, w, c) of an image; None where it varies.
+
+    Raises:
+      UserError: it is no image of 8 bits.
+    """
+    image = self.features[key].get('image')
+    if image is None:
+      raise UserError(
+        f"source.image_key '{key}' of {self.dataset} is no image."
+      )
+    sides = image.get('shape', {}).get('dimensions', ('-1', '-1', '3'))
+    shape = tuple(None if int(n) < 0 else int(n) for n in sides)
+    dtype = image.get('dtype') or 'uint8'
+    if dtype != 'uint8' or shape[-1] not in (1, 3, 4):
+      raise UserError(
+        f"the images '{key}' of {self.dataset} are {dtype} {shape}; only 8 "
+        'bits with 1, 3 or 4 channels can be read.'
+      )
+    return shape
+
+  def is_list(self, key: str) -> bool:
+    return 'sequence' in self.features[key]
+
   def label_names(self, key: str) -> tuple[str, ...]:
-    """Names of a ClassLabel; () for a text."""
-    label = self.features[key].get('classLabel')
+    """Names of a ClassLabel, or of a Sequence of them; () for others."""
+    feature = self.features[key]
+    feature = feature.get('sequence', {}).get('feature', feature)
+    label = feature.get('classLabel')
     if label is None:
       return ()
     path = self.folder / f'{key}.labels.txt'
     if path.is_file():
-      return tuple(path.read_text().split('\n')[: int(label['numClasses'])])
+      lines = [line.strip() for line in path.read_text().split('\n')]
+      return tuple(line for line in lines if line)
     return tuple(str(i) for i in range(int(label['numClasses'])))
 
   def scalar_keys(self) -> frozenset[str]:
@@ -96,13 +163,19 @@ class Layout:
         keys.add(key)
     return frozenset(keys)
 
+  def sizes(self) -> dict[str, int]:
+    return {
+      s['name']: sum(int(n) for n in s['shardLengths'])
+      for s in self.info['splits']
+    }
+
   def shards(self, split: str) -> list[Path]:
     """The files of a split.
 
     Raises:
       UserError: one of them is not there.
     """
-    found = next(s for s in self.info['splits'] if s['name'] == split)
+    found = self._described(split)
     count = len(found['shardLengths'])
     template = found.get('filepathTemplate') or (
       '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
@@ -123,8 +196,127 @@ class Layout:
         )
     return paths
 
-  def sizes(self) -> dict[str, int]:
-    return {
-      s['name']: sum(int(n) for n in s['shardLengths'])
-      for s in self.info['splits']
-    }
+  def _described(self, split: str) -> Mapping[str, Any]:
+    return next(s for s in self.info['splits'] if s['name'] == split)
+
+  def examples(self, split: str) -> 'Examples':
+    """The records of a split.
+
+    Raises:
+      UserError: no such split; a file is not there, or cannot be opened.
+    """
+    if split not in self.sizes():
+      raise unknown_name(f'split of {self.dataset}', split, self.sizes())
+    # With their lengths, files are opened only when they are read.
+    lengths = self._described(split)['shardLengths']
+    files = zip(self.shards(split), lengths, strict=True)
+    shards = [f'{path}[0:{length}]' for path, length in files]
+    place = f"split '{split}' of {self.folder}"
+    return Examples(ArrayRecordDataSource(shards), place)
+
+  def files(self) -> list[tuple[str, int]]:
+    """Name and size in bytes of every file of records, sorted."""
+    files = [p for split in self.sizes() for p in self.shards(split)]
+    return sorted((p.name, p.stat().st_size) for p in files)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+  """The records of one split; they pickle.
+
+  Attributes:
+    source: the serialised examples; opens its files when first used in each
+      process.
+    place: the split, for messages.
+  """
+
+  source: Any
+  place: str
+
+  def __len__(self) -> int:
+    return len(self.source)
+
+  def take(self, ids: Sequence[int] | np.ndarray) -> list[Mapping[str, Any]]:
+    """The features of some examples.
+
+    Raises:
+      UserError: one of them cannot be read.
+    """
+    ids = [int(i) for i in ids]
+    try:
+      found = self.source.__getitems__(ids)
+    except _BROKEN:
+      found = [self._one(i) for i in ids]  # Finds which one it is.
+    return [self._features(*pair) for pair in zip(ids, found, strict=True)]
+
+  def _one(self, number: int) -> bytes:
+    try:
+      return self.source[number]
+    except _BROKEN as e:
+      # The reader names the file in the last line of its message.
+      raise UserError(
+        f'record {number} of {self.place} cannot be read; copy or prepare the '
+        f'data set again ({e}).'
+      ) from e
+
+  def _features(self, number: int, data: bytes) -> Mapping[str, Any]:
+    try:
+      return tf_example_pb2.Example.FromString(data).features.feature
+    except Exception as e:  # protobuf's errors share no useful base class
+      raise self.damaged(number, 'it is no TFDS example') from e
+
+  def damaged(self, number: int, reason: str) -> UserError:
+    return UserError(
+      f'record {number} of {self.place} is damaged: {reason}. Prepare the data '
+      'set again.'
+    )
+
+
+def parse(dataset: str) -> tuple[str, str, str]:
+  """Name, config ('' if none) and version ('' if none)."""
+  found = re.fullmatch(r'(\w+)(?:/([^:/\\]+))?(?::(\d+\.\d+\.\d+))?', dataset)
+  if not found or (found[2] or '').startswith('.'):
+    raise UserError(
+      f"source.dataset '{dataset}' is not of the form name[/config][:version], "
+      'for example cifar10:3.0.2.'
+    )
+  return found[1], found[2] or '', found[3] or ''
+
+
+def _versions(folder: Path) -> list[str]:
+  """The versions that are whole enough to have both of TFDS's descriptions."""
+  return [
+    path.parent.name
+    for path in folder.glob('*/dataset_info.json')
+    if _VERSION.fullmatch(path.parent.name)
+    and (path.parent / 'features.json').is_file()
+  ]
+
+
+def _default_config(dataset: str, folder: Path) -> str:
+  """The config that TFDS has noted as the default, else the only one."""
+  try:
+    noted = json.loads((folder / '.config' / 'metadata.json').read_text())
+    return noted['default_config_name']
+  except (OSError, ValueError, KeyError):
+    pass
+  if not folder.is_dir():
+    return ''
+  configs = sorted(p.name for p in folder.iterdir() if _versions(p))
+  if len(configs) > 1:
+    raise UserError(
+      f'{folder} holds several configs: say which, as source.dataset='
+      f'{dataset}/CONFIG. There are {", ".join(configs)}.'
+    )
+  return configs[0] if configs else ''
+
+
+def _missing(dataset: str, place: Path, data_dir: Path) -> MissingDataError:
+  return MissingDataError(
+    f"data set '{dataset}' is not on this machine: its files "
+    f'({parse(dataset)[0]}-SPLIT.array_record-*, dataset_info.json, '
+    f'features.json) belong in {place}. Make them with `python -m '
+    f'recog_jax.prepare --dataset={dataset} --data_dir={data_dir}`, name '
+    'another folder with --data_dir, or use --config=configs/digits_resnet8.py,'
+    ' which needs no download.'
+  )

@@ -1,7 +1,4 @@
-"""Speech data sets in TFDS's layout, read without TensorFlow.
-
-Of TFDS itself only the message class of its examples is used.
-"""
+"""Speech data sets in TFDS's layout."""
 
 import concurrent.futures
 import dataclasses
@@ -15,16 +12,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 from absl import logging
-from array_record.python.array_record_data_source import ArrayRecordDataSource
-from tensorflow_datasets.proto import tf_example_pb2
 
 from recog_jax.data import cache
 from recog_jax.data.sources import length_index
-from recog_jax.data.sources.tfds import default_data_dir, find
-from recog_jax.data.sources.tfds_layout import Layout
+from recog_jax.data.sources.tfds_layout import (
+  Examples,
+  Layout,
+  default_data_dir,
+  find,
+)
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves
 from recog_jax.data.speech.codecs import resample, resampled_length
+from recog_jax.data.subset import InARow, Subset
 from recog_jax.errors import UserError, unknown_name
 
 # What data sets call the fields that are asked for by one name here.
@@ -138,20 +138,6 @@ class Decode:
   field_keys: frozenset[str]
   pattern: tuple[str, re.Pattern] | None
 
-  def example(self, number: int, split: str, data: bytes) -> Mapping[str, Any]:
-    """The features of one example.
-
-    Raises:
-      UserError: it is damaged.
-    """
-    try:
-      return tf_example_pb2.Example.FromString(data).features.feature
-    except Exception as error:  # protobuf's errors share no useful base class
-      raise UserError(
-        f"record {number} of split '{split}' of {self.place} is damaged: it is "
-        'no TFDS example. Prepare the data set again.'
-      ) from error
-
   def samples(self, feature: Any) -> np.ndarray:
     """As stored: int16 `n` (or float32), at the stored rate."""
     value = feature[self.audio_key]
@@ -213,8 +199,7 @@ def _string(feature: Any) -> str:
 class TfdsSpeechRecords:
   """One official split, read and decoded record by record."""
 
-  source: Any
-  split: str
+  examples: Examples
   decode: Decode
   utterances: speech_records.Utterances
 
@@ -224,67 +209,8 @@ class TfdsSpeechRecords:
     return len(self.utterances)
 
   def take(self, ids: np.ndarray) -> list[np.ndarray]:
-    features = _read(self.source, self.split, self.decode, ids)
+    features = self.examples.take(ids)
     return [speech_records.to_float(self.decode.audio(f)) for f in features]
-
-
-def _read(
-  source: Any, split: str, decode: Decode, ids: np.ndarray
-) -> list[Any]:
-  ids = [int(i) for i in ids]
-  try:
-    data = source.__getitems__(ids)
-  except (RuntimeError, OSError, ValueError) as error:
-    raise UserError(
-      f"records {ids[0]} and following of split '{split}' of {decode.place} "
-      f'cannot be read; copy or prepare the data set again ({error}).'
-    ) from error
-  return [decode.example(i, split, d) for i, d in zip(ids, data, strict=True)]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Chosen:
-  """Some records of a split; see `speech.records.SpeechRecords`."""
-
-  base: Any
-  ids: np.ndarray
-  utterances: speech_records.Utterances
-
-  @property
-  def in_memory(self) -> bool:
-    return self.base.in_memory
-
-  def __len__(self) -> int:
-    return len(self.ids)
-
-  def take(self, ids: np.ndarray) -> list[np.ndarray]:
-    return self.base.take(self.ids[np.asarray(ids, np.int64)])
-
-
-@dataclasses.dataclass(frozen=True)
-class _Merged:
-  """Several splits in a row; see `speech.records.SpeechRecords`."""
-
-  parts: tuple[Any, ...]
-  utterances: speech_records.Utterances
-
-  @property
-  def in_memory(self) -> bool:
-    return all(p.in_memory for p in self.parts)
-
-  def __len__(self) -> int:
-    return len(self.utterances)
-
-  def take(self, ids: np.ndarray) -> list[np.ndarray]:
-    starts = np.cumsum([0, *(len(p) for p in self.parts)])
-    which = np.searchsorted(starts, ids, 'right') - 1
-    waves: list[Any] = [None] * len(ids)
-    for k in np.unique(which):
-      rows = np.flatnonzero(which == k)
-      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
-      for row, wave in zip(rows, taken, strict=True):
-        waves[row] = wave
-    return waves
 
 
 class TfdsSpeech:
@@ -324,14 +250,13 @@ class TfdsSpeech:
   def records(self, split: str) -> Any:
     if split in self._merge:
       parts = tuple(self._official(name) for name in self._merge[split])
-      index = speech_records.concatenate([p.utterances for p in parts])
-      return _Merged(parts, index)
+      return InARow(parts)
     if not self._partition:
       return self._official(split)
     if split not in self._partition:
       raise unknown_name(f'split of {self._dataset}', split, self._partition)
-    base, ids = self._official(self._partition[split][0]), self._members(split)
-    return _Chosen(base, ids, base.utterances.take(ids))
+    base = self._official(self._partition[split][0])
+    return Subset(base, self._members(split))
 
   def _members(self, split: str) -> np.ndarray:
     official, field, regex = self._partition[split]
@@ -344,13 +269,10 @@ class TfdsSpeech:
   def _official(self, split: str) -> Any:
     if split in self._opened:
       return self._opened[split]
-    sizes = self._layout.sizes()
-    if split not in sizes:
-      raise unknown_name(f'split of {self._dataset}', split, sizes)
+    examples = self._layout.examples(split)
     shards = self._layout.shards(split)
-    source = ArrayRecordDataSource([str(p) for p in shards])
-    utterances = self._index(split, source, shards)
-    records = TfdsSpeechRecords(source, split, self._decode, utterances)
+    utterances = self._index(split, examples, shards)
+    records = TfdsSpeechRecords(examples, self._decode, utterances)
     key = f'{_stamp(shards)}|{self._decode}'
     self._opened[split] = cache_waves(
       records, name=self.info.name, split=split, key=key
@@ -358,7 +280,7 @@ class TfdsSpeech:
     return self._opened[split]
 
   def _index(
-    self, split: str, source: Any, shards: list[Path]
+    self, split: str, examples: Examples, shards: list[Path]
   ) -> speech_records.Utterances:
     """The length index: from beside the shards, the cache, or all records."""
     decode = self._decode
@@ -368,21 +290,21 @@ class TfdsSpeech:
         sample_rate=decode.sample_rate,
         shards=shards,
       )
-      if prepared is not None and len(prepared) == len(source):
+      if prepared is not None and len(prepared) == len(examples):
         return prepared
     digest = hashlib.sha256(f'{_stamp(shards)}|{decode}'.encode()).hexdigest()
     path = cache.cache_dir() / 'lengths' / f'{self.info.name}-{digest[:24]}.npz'
     found = length_index.read(path)
-    if found is not None and len(found) == len(source):
+    if found is not None and len(found) == len(examples):
       return found
 
     def rows(start: int) -> list[dict[str, Any]]:
-      ids = np.arange(start, min(start + _CHUNK, len(source)))
-      features = _read(source, split, decode, ids)
+      ids = np.arange(start, min(start + _CHUNK, len(examples)))
+      features = examples.take(ids)
       return [decode.row(int(i), f) for i, f in zip(ids, features, strict=True)]
 
     with concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
-      parts = list(pool.map(rows, range(0, len(source), _CHUNK)))
+      parts = list(pool.map(rows, range(0, len(examples), _CHUNK)))
     index = speech_records.make_utterances([r for part in parts for r in part])
     try:
       length_index.write(path, index)
@@ -392,13 +314,14 @@ class TfdsSpeech:
 
   def fingerprint(self) -> str:
     # Neither where the files are nor when they were copied.
-    shards = [
-      s for split in self._layout.sizes() for s in self._layout.shards(split)
-    ]
-    files = sorted((p.name, p.stat().st_size) for p in shards)
     partition = sorted((k, list(v)) for k, v in self._partition.items())
     text = json.dumps(
-      [self.info.name, files, self._decode.sample_rate, partition]
+      [
+        self.info.name,
+        self._layout.files(),
+        self._decode.sample_rate,
+        partition,
+      ]
     )
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from recog_jax.data import base
+from recog_jax.data.cache import Mapped
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +84,29 @@ class SpeechSource(base.Source, Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
+class Waves:
+  """Recordings one after another in one array, as a sequence of arrays.
+
+  Attributes:
+    audio: int16 or float32, all of them.
+    starts: int64 `n`, where each begins.
+    stops: int64 `n`, where each ends.
+  """
+
+  audio: np.ndarray | Mapped
+  starts: np.ndarray
+  stops: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.starts)
+
+  def __getitem__(self, number: int) -> np.ndarray:
+    return self.audio[self.starts[number] : self.stops[number]]
+
+
+@dataclasses.dataclass(frozen=True)
 class WaveRecords:
-  """A split whose recordings lie decoded in memory.
+  """A split whose recordings lie decoded in memory, or in a mapped file.
 
   Attributes:
     utterances: the index of the split.
@@ -92,7 +114,7 @@ class WaveRecords:
   """
 
   utterances: Utterances
-  audio: Sequence[np.ndarray]
+  audio: Sequence[np.ndarray] | Waves
 
   in_memory: ClassVar[bool] = True
 

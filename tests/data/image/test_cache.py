@@ -34,7 +34,7 @@ def test_second_call_decodes_nothing(toy, tmp_path, monkeypatch):
   data_dir, _, image, _ = toy
   tfds(dataset='toy', data_dir=data_dir).records('train')
   times = _npy(tmp_path).stat().st_mtime_ns
-  monkeypatch.setattr(cache, '_decode', lambda _: pytest.fail('decoded again'))
+  monkeypatch.setattr(cache, '_decode', lambda *_: pytest.fail('decoded again'))
   records = tfds(dataset='toy', data_dir=data_dir).records('train')
   np.testing.assert_array_equal(take_all(records)['image'], image)
   assert _npy(tmp_path).stat().st_mtime_ns == times

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from recog_jax.data.image import codecs, dataset
-from recog_jax.data.image.subset import Slice
 from recog_jax.data.sources import image_folder as folder_lib
 from recog_jax.data.sources import tfds as tfds_lib
 from recog_jax.data.sources.digits import digits
 from recog_jax.data.sources.fake import fake
+from recog_jax.data.subset import Subset
 from recog_jax.errors import UserError
 from tests.data.toy_set import NAMES, png, random_images, take_all, write_set
 
@@ -34,7 +34,7 @@ def test_of_sets_in_memory_and_their_slices():
   for source in (digits(), made):
     records = source.records('train')
     _equal(records)
-    _equal(Slice(records, 7, 31))
+    _equal(Subset(records, np.arange(7, 31)))
 
 
 @pytest.mark.parametrize('uniform', [True, False])

@@ -20,10 +20,10 @@ from recog_jax.data.image.codecs import decode_image, jpeg_size
 from recog_jax.data.image.order import TrainOrder
 from recog_jax.data.image.picture import Picture, part, reduction
 from recog_jax.data.image.resize import resized
-from recog_jax.data.image.subset import Slice
 from recog_jax.data.prepare.folder import prepare_folder
 from recog_jax.data.sources.image_folder import image_folder
 from recog_jax.data.sources.tfds import tfds
+from recog_jax.data.subset import Subset
 from recog_jax.errors import UserError
 
 CROP = {'name': 'random_resized_crop', 'size': 32}
@@ -371,7 +371,7 @@ def test_array_records_are_as_the_folder(photos, tmp_path, monkeypatch):
   flags.FLAGS.mark_as_parsed()
   prepare_folder(photos, 'toy', tmp_path / 'data')
   ours = tfds(dataset='toy', data_dir=tmp_path / 'data').records('train')
-  ours, folder = Slice(ours, 4, 20), image_folder(root=photos)
+  ours, folder = Subset(ours, np.arange(4, 20)), image_folder(root=photos)
   ids, chain = np.arange(16), make_augment([CROP, FLIP])
   taken, decoded = ours.encoded(ids), ours.take(ids)
   assert [p.shape for p in taken['image']] == [

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from recog_jax.data.prepare import download, known, writer
-from recog_jax.data.sources.tfds import MissingDataError
+from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
 from tests.data.official import (
   TAR,

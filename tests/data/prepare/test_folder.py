@@ -11,7 +11,8 @@ import tensorflow_datasets
 from recog_jax.data import cache
 from recog_jax.data.prepare import writer
 from recog_jax.data.prepare.folder import prepare_folder
-from recog_jax.data.sources.tfds import MissingDataError, tfds
+from recog_jax.data.sources.tfds import tfds
+from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
 
 _CLASSES = ('n01440764', 'n01443537', 'n01484850')

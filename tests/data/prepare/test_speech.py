@@ -14,7 +14,7 @@ import tensorflow_datasets
 from recog_jax.data.prepare import writer
 from recog_jax.data.prepare.speech import LAYOUTS, prepare_speech
 from recog_jax.data.sources import length_index
-from recog_jax.data.sources.tfds import MissingDataError, find
+from recog_jax.data.sources.tfds_layout import MissingDataError, find
 from recog_jax.data.sources.tfds_speech import tfds_speech
 from recog_jax.errors import UserError
 from tests.data import speech_corpora

@@ -11,7 +11,8 @@ import pytest
 import tensorflow_datasets
 
 from recog_jax.data.prepare import writer
-from recog_jax.data.sources.tfds import MissingDataError, tfds
+from recog_jax.data.sources.tfds import tfds
+from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
 from tests.data.toy_set import NAMES, png, random_images, take_all, write_set
 
@@ -237,7 +238,7 @@ def _real_data() -> Path:
 def test_real_data_equals_tfds_own_decoding(dataset):
   source = tfds(dataset=dataset, data_dir=_real_data())
   records = source.records('test')
-  folder = source._folder
+  folder = source._layout.folder
   builder = tensorflow_datasets.builder_from_directory(folder)
   theirs = builder.as_data_source('test')
   assert len(theirs) == len(records) == source.sizes()['test']

@@ -1,12 +1,18 @@
-"""Some records of a split: a slice, some classes, some examples of each."""
+"""Records made of other records: some of a split, or several splits in a row.
+
+They are for images and for speech, whose records differ in what `take` gives;
+see `image.records` and `speech.records`.
+"""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from recog_jax.data.image.records import Info, Records
+from recog_jax.data.speech.records import Utterances, concatenate
 from recog_jax.errors import UserError, unknown_name
 
 
@@ -16,9 +22,14 @@ class Subset:
 
   Attributes:
     base: the other split.
+    ids: int64 `n`, record numbers in it.
   """
 
-  base: Records
+  base: Any
+  ids: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.ids)
 
   @property
   def in_memory(self) -> bool:
@@ -28,51 +39,29 @@ class Subset:
   def uniform(self) -> bool:
     return self.base.uniform
 
-  def numbers(self, ids: np.ndarray) -> np.ndarray:
-    """Where int64 `k` records are in `base`."""
-    raise NotImplementedError
+  @functools.cached_property
+  def utterances(self) -> Utterances:
+    return self.base.utterances.take(self.ids)
 
-  def take(self, ids: np.ndarray) -> dict[str, Any]:
-    return self.base.take(self.numbers(np.asarray(ids, np.int64)))
+  def take(self, ids: np.ndarray) -> Any:
+    return self.base.take(self.ids[np.asarray(ids, np.int64)])
 
   def encoded(self, ids: np.ndarray) -> dict[str, Any]:
-    return self.base.encoded(self.numbers(np.asarray(ids, np.int64)))
-
-
-@dataclasses.dataclass(frozen=True)
-class Slice(Subset):
-  """Records `start` to `stop`."""
-
-  start: int
-  stop: int
-
-  def __len__(self) -> int:
-    return self.stop - self.start
-
-  def numbers(self, ids: np.ndarray) -> np.ndarray:
-    return ids + self.start
+    return self.base.encoded(self.ids[np.asarray(ids, np.int64)])
 
   def labels(self) -> np.ndarray:
-    return self.base.labels()[self.start : self.stop]
+    return self.base.labels()[self.ids]
 
 
 @dataclasses.dataclass(frozen=True)
-class Chosen(Subset):
-  """Some records of a split, with labels of their own.
+class Relabelled(Subset):
+  """Some images of a split, with labels of their own.
 
   Attributes:
-    ids: int64 `n`, record numbers in it.
-    new_label: int32 `v`: its label -> the label here.
+    new_label: int32 `v`: label in the split -> label here.
   """
 
-  ids: np.ndarray
   new_label: np.ndarray
-
-  def __len__(self) -> int:
-    return len(self.ids)
-
-  def numbers(self, ids: np.ndarray) -> np.ndarray:
-    return self.ids[ids]
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
     return self._renamed(super().take(ids))
@@ -84,7 +73,36 @@ class Chosen(Subset):
     return {**taken, 'label': self.new_label[taken['label']]}
 
   def labels(self) -> np.ndarray:
-    return self.new_label[self.base.labels()[self.ids]]
+    return self.new_label[super().labels()]
+
+
+@dataclasses.dataclass(frozen=True)
+class InARow:
+  """Several splits of speech, one after the other."""
+
+  parts: tuple[Any, ...]
+
+  def __len__(self) -> int:
+    return sum(len(p) for p in self.parts)
+
+  @property
+  def in_memory(self) -> bool:
+    return all(p.in_memory for p in self.parts)
+
+  @functools.cached_property
+  def utterances(self) -> Utterances:
+    return concatenate([p.utterances for p in self.parts])
+
+  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+    starts = np.cumsum([0, *(len(p) for p in self.parts)])
+    which = np.searchsorted(starts, ids, 'right') - 1
+    waves: list[Any] = [None] * len(ids)
+    for k in np.unique(which):
+      rows = np.flatnonzero(which == k)
+      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
+      for row, wave in zip(rows, taken, strict=True):
+        waves[row] = wave
+    return waves
 
 
 def choose(
@@ -138,7 +156,7 @@ def choose(
         )
       kept.append(here[:per_class])
     ids = np.sort(np.concatenate(kept))
-  return Chosen(records, ids, new_label)
+  return Relabelled(records, ids, new_label)
 
 
 def chosen_info(info: Info, classes: Sequence[str] | None) -> Info:
