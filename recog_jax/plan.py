@@ -85,7 +85,7 @@ def main() -> None:
     batch_per_chip=_BATCH.value,
     all_shapes=_ALL_SHAPES.value,
     hbm=_HBM.value and _HBM.value * 1e9,
-    save=_SAVE.value and Path(_SAVE.value),
+    save=Path(_SAVE.value) if _SAVE.value else None,
   )
   run = planner.sweep if _SWEEP.value == 'batch' else planner.plan
   for name in names:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import fsspec
 from etils import epath
@@ -41,7 +41,7 @@ def path_of(text: str | os.PathLike) -> AnyPath:
   return epath.Path(text) if scheme else Path(text)
 
 
-def is_remote(path: AnyPath) -> bool:
+def is_remote(path: AnyPath) -> TypeGuard[epath.Path]:
   """Whether it is on a bucket."""
   return '://' in str(path)
 
@@ -105,14 +105,14 @@ def copy_tree(source: AnyPath, target: AnyPath) -> None:
 
 def move_folder(source: AnyPath, target: AnyPath) -> None:
   """Moves a folder to where another one may be, which goes."""
-  if not is_remote(source):
+  if is_remote(source) and is_remote(target):
+    if target.exists():
+      target.rmtree()
+    copy_tree(source, target)
+    source.rmtree()
+  else:
     shutil.rmtree(target, ignore_errors=True)
     source.rename(target)
-    return
-  if target.exists():
-    target.rmtree()
-  copy_tree(source, target)
-  source.rmtree()
 
 
 def read_bytes(path: AnyPath) -> bytes:

@@ -73,7 +73,7 @@ def split_tensor(x: jax.Array, axis: int) -> jax.Array:
     return x
   if x.shape[axis] % mesh.shape['tensor']:
     return x
-  spec = [PartitionSpec.UNCONSTRAINED] * x.ndim
+  spec: list[Any] = [PartitionSpec.UNCONSTRAINED] * x.ndim
   spec[axis] = 'tensor'
   sharding = NamedSharding(mesh, PartitionSpec(*spec))
   return jax.lax.with_sharding_constraint(x, sharding)

@@ -16,6 +16,24 @@ from recog_jax import backend  # noqa: E402
 backend.configure()
 
 ROOT = Path(__file__).resolve().parent.parent
+# How a test file says that it has a test of `pytest -m smoke`.
+SMOKE = 'pytest.mark.smoke'
+_SMOKE_ONLY = 'smoke and not slow'
+
+
+def pytest_configure(config):
+  """`-m smoke` replaces the `-m 'not slow'` of pyproject.toml: both hold."""
+  if config.option.markexpr == 'smoke':
+    config.option.markexpr = _SMOKE_ONLY
+
+
+def pytest_ignore_collect(collection_path, config):
+  """Importing every test file would take half of the minute of `-m smoke`."""
+  if config.option.markexpr != _SMOKE_ONLY:
+    return None
+  file = collection_path
+  test = file.name.startswith('test_') and file.suffix == '.py'
+  return True if test and SMOKE not in file.read_text() else None
 
 
 @pytest.fixture(scope='session')

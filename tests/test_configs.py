@@ -39,6 +39,14 @@ _SLOW = (
   'conformer_ctc_sentences',
   'my_speech',  # Trained in tests/data/sources/test_own.py.
 )
+# An image recogniser and a speech recogniser.
+_SMOKE = ('mlp_mnist', 'lstm_ctc_synth')
+
+
+def _marks(name):
+  if name in _SMOKE:
+    return [pytest.mark.smoke]
+  return [pytest.mark.slow] if name in _SLOW else []
 
 
 def test_there_are_configs():
@@ -69,10 +77,7 @@ def test_a_config_names_only_what_exists_and_survives_json(path):
 
 @pytest.mark.parametrize(
   'path',
-  [
-    pytest.param(p, marks=[pytest.mark.slow] if p.stem in _SLOW else [])
-    for p in CONFIGS
-  ],
+  [pytest.param(p, marks=_marks(p.stem)) for p in CONFIGS],
   ids=lambda p: p.stem,
 )
 def test_tiny_trains_and_uses_every_key(path, tmp_path):

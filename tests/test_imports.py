@@ -48,7 +48,7 @@ ALLOWED = {
     *NAMES,
   },
   'tasks': {'tasks', 'report', 'errors', 'precision', *LEAVES, *NAMES},
-  'report': {'report', *LEAVES},
+  'report': {'report', 'storage', *LEAVES},
   'models': {'models', 'errors', 'precision', 'tracing', *NAMES},
   'data': {'data', 'text', 'features', 'errors', *NAMES},
   **{name: {'errors', *NAMES} for name in NAMES},

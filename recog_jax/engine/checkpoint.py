@@ -350,7 +350,7 @@ class Checkpoints:
     except Exception as error:
       raise ValueError(_reason(error)) from error
     _check_bits(found, {k: meta['checksums'][k] for k in wanted})
-    flat = flax.traverse_util.flatten_dict(found, sep='/')
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(found, sep='/')
     return {
       k.removeprefix(ema).removeprefix('model_state/'): v
       for k, v in flat.items()

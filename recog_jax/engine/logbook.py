@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto.event_pb2 import Event  # pyright: ignore
+from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore
 from tqdm import tqdm
 
 from recog_jax import storage
@@ -68,7 +68,7 @@ class Logbook:
     self._writer: EventsWriter | None = None
     self._bar: tqdm | None = None
     self._sums: dict[str, list[float]] = {}
-    self.seconds = dict.fromkeys(PHASES, 0.0)
+    self.seconds: dict[str, float] = dict.fromkeys(PHASES, 0.0)
     self.seconds['start'] = start_seconds
     self.clock = DeviceClock()
     self._active: list[str] = []

@@ -21,7 +21,7 @@ def make_mesh(
   data: int = -1,
   fsdp: int = 1,
   tensor: int = 1,
-  devices: Sequence[jax.Device] | None = None,
+  devices: Sequence[jax.Device] | None = None,  # pyright: ignore
 ) -> Mesh:
   """A mesh; one axis may be -1, for the devices left over.
 

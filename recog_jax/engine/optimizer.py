@@ -220,7 +220,8 @@ def _stage_scales(
   found = freezing_lib.stage_numbers(
     stages, params, 'config.optimizer.layer_decay'
   )
-  return [layer_decay ** (len(stages) - 1 - i) for i in jax.tree.leaves(found)]
+  last = len(stages or ()) - 1
+  return [layer_decay ** (last - i) for i in jax.tree.leaves(found)]
 
 
 def with_decay(
@@ -269,7 +270,7 @@ def with_decay(
     paths.check_used(weight_decay_params, params, key)
     mask = paths.make_mask(weight_decay_params)
 
-  ours = {'learning_rate': rate}
+  ours: dict[str, Any] = {'learning_rate': rate}
   if 'weight_decay' in keywords:
     ours['weight_decay'] = 0.0
   if 'trust_ratio_mask' in keywords:
@@ -409,14 +410,14 @@ def ema_update(ema: Any, new: Any, step: Any, decay: float) -> Any:
     The new average; leaves that are not floating point are taken from `new`.
   """
   step = jnp.asarray(step, jnp.float32)
-  decay = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
+  kept = jnp.minimum(decay, (1.0 + step) / (10.0 + step))
 
   def update(old, value):
     if not jnp.issubdtype(value.dtype, jnp.floating):
       return value
-    # Written as a step towards the new value: decay * old + (1 - decay) * value
+    # Written as a step towards the new value: kept * old + (1 - kept) * value
     # would move even where both are equal; and -0 + 0 is 0.
-    moved = old + (1.0 - decay).astype(old.dtype) * (value - old)
+    moved = old + (1.0 - kept).astype(old.dtype) * (value - old)
     return jnp.where(value == old, old, moved)
 
   return jax.tree.map(update, ema, new)

@@ -80,7 +80,7 @@ def run(
       whose head is no dense layer on its features.
     Stopped: a stop was asked for; features that were finished are kept.
   """
-  keys = registry.call(Probe, ex.settings.probe, 'config.probe')
+  keys = registry.call(Probe, ex.settings.probe or {}, 'config.probe')
   stop = stop or StopRequest()
   workdir.mkdir(parents=True, exist_ok=True)
   book = Logbook(workdir, quiet=jax.process_index() != 0)
@@ -228,7 +228,7 @@ def _fit(
   mean, std = train.x.mean(0), train.x.std(0)
   std = np.where(std > 0, std, 1)
   x, n = (train.x - mean) / std, len(train.x)
-  best = (-1.0, None, None)
+  tried = []
   for l2 in keys.l2:
     model = LogisticRegression(C=1 / (l2 * n), max_iter=keys.most_iterations)
     with warnings.catch_warnings(record=True) as caught:
@@ -237,9 +237,8 @@ def _fit(
     accuracy = model.score((val.x - mean) / std, val.y)
     late = ', not converged' if caught else ''
     book.say(f'probe: l2={l2:g} val accuracy {accuracy:.4f}{late}')
-    if accuracy > best[0]:
-      best = (accuracy, l2, model)
-  _, l2, model = best
+    tried.append((accuracy, l2, model))
+  _, l2, model = max(tried, key=lambda one: one[0])  # The first of the best.
   book.say(f'probe: l2={l2:g} is kept')
   kernel, bias = model.coef_.T, model.intercept_
   if len(model.classes_) == 2:  # One column: that of the second class.

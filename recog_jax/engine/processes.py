@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxlib.version import __version__ as jaxlib_version
 
 from recog_jax.engine import provenance
 from recog_jax.engine.liveness import Channel
@@ -39,10 +40,9 @@ def find(
   """
   if coordinator == 'none':
     return None
-  given = (coordinator, count, process)
-  if given == (None, None, None):
+  if coordinator is None and count is None and process is None:
     return _cluster()
-  if None in given:
+  if coordinator is None or count is None or process is None:
     raise UserError(
       '--coordinator, --num_processes and --process_id go together: give all '
       'three, the first two alike in every process'
@@ -108,7 +108,7 @@ def joined(
     **facts,
     'code version': provenance.version(),
     'jax version': jax.__version__,
-    'jaxlib version': jax.lib.__version__,
+    'jaxlib version': jaxlib_version,
   }
   # jax's own service has the port; this line the next one.
   if process == 0:

@@ -197,7 +197,7 @@ def _state_shardings(
   state: step.TrainState,
 ) -> step.TrainState:
   """Those of the parameters; optimizer leaves go with their parameter."""
-  everywhere = mesh_lib.replicated(mesh)
+  everywhere: Any = mesh_lib.replicated(mesh)
   params = sharding.tree_shardings(mesh, specs)
 
   def follow(leaf: Any, param: Any, like: Any) -> Any:

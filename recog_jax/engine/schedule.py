@@ -172,7 +172,7 @@ def step(
   elif boundaries_fraction is not None:
     boundaries = [round(b * run.total_steps) for b in boundaries_fraction]
   else:
-    boundaries = list(boundaries_steps)
+    boundaries = list(boundaries_steps or ())
   # In a very short run boundaries may fall on one step: factors multiply.
   factors: dict[int, float] = {}
   for boundary in boundaries:

@@ -1,7 +1,6 @@
 """What a run ends with: reports of its splits, curves, and where time went."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -19,7 +18,7 @@ from recog_jax.storage import AnyPath, write_json
 _REPORTED = ('val', 'test')
 
 
-def path(workdir: AnyPath) -> Path:
+def path(workdir: AnyPath) -> AnyPath:
   """Written last of all, so that its presence says: the run has ended."""
   return workdir / 'summary.json'
 

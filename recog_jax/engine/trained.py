@@ -192,7 +192,7 @@ def open_workdir(
   """
   config = config_lib.read_kept(workdir)
   for key, value in (task or {}).items():
-    config.task[key] = value
+    config['task'][key] = value
   ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:

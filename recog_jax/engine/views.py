@@ -29,24 +29,31 @@ class View(Protocol):
 
   def context(self) -> contextlib.AbstractContextManager[None]:
     """Around the trace of a model."""
+    ...
 
   def in_use(self, params: Any) -> Any:
     """Parameters as they are computed with."""
+    ...
 
   def own_key(self, key: jax.Array) -> jax.Array:
     """A random key for these rows."""
+    ...
 
   def add(self, tree: Any) -> Any:
     """Sums over these rows -> sums over the global batch."""
+    ...
 
   def add_gradients(self, grads: Any) -> Any:
     """The same for gradients."""
+    ...
 
   def average(self, tree: Any) -> Any:
     """What each device has of its own -> the mean."""
+    ...
 
   def wrap(self, step: Callable[..., Any]) -> Callable[..., Any]:
     """The step as a function of the global state and batch."""
+    ...
 
 
 def _gathered(

@@ -6,7 +6,6 @@ be made in any thread and on machines without a display.
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from recog_jax.storage import AnyPath
 
 _ANNOTATED = 20  # Classes up to which every cell shows its count.
 _NAMED = 60  # Classes up to which every row and column shows its name.
@@ -24,7 +25,7 @@ _CONFUSED = 10  # Pairs that are listed where the cells show no count.
 
 
 def confusion_matrix(
-  path: Path, counts: np.ndarray, label_names: Sequence[str]
+  path: AnyPath, counts: np.ndarray, label_names: Sequence[str]
 ) -> None:
   """Draws a confusion matrix: colours by share of the row, counts as text.
 
@@ -74,7 +75,7 @@ def confusion_matrix(
 
 
 def contact_sheet(
-  path: Path,
+  path: AnyPath,
   images: Sequence[np.ndarray],
   captions: Sequence[str],
   title: str,
@@ -150,7 +151,7 @@ def scatter(
 
 
 def curves(
-  path: Path,
+  path: AnyPath,
   rows: Sequence[Mapping[str, Any]],
   *,
   panels: Sequence[str] | None = None,
@@ -193,7 +194,7 @@ def curves(
 
 
 def wer_curves(
-  path: Path,
+  path: AnyPath,
   runs: Mapping[str, Sequence[Mapping[str, Any]]],
   *,
   metrics: Sequence[str] = ('wer', 'cer'),
@@ -259,7 +260,7 @@ def _figure(width: float, height: float) -> Figure:
   return Figure((width, height), layout='constrained')
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: Figure, path: AnyPath) -> None:
   FigureCanvasAgg(figure)
   with path.open('wb') as file:  # On a bucket, too.
     figure.savefig(file, format='png', dpi=120)

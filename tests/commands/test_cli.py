@@ -50,12 +50,14 @@ def test_slips_are_told_in_a_sentence(root, tmp_path, args, told):
   assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.smoke
 def test_debug_shows_the_traceback(root):
   done = _run(root, 'main', '--config=configs/nope.py', '--debug')
   assert done.returncode == 1
   assert 'Traceback' in done.stderr
 
 
+@pytest.mark.smoke
 def test_another_config_in_the_workdir_is_refused(root, tmp_path):
   (tmp_path / 'config.json').write_text('{"seed": 3}')
   done = _run(root, 'main', DIGITS, f'--workdir={tmp_path}')

@@ -1,6 +1,7 @@
 """Counter-based draws: by record, not by place in a batch."""
 
 import numpy as np
+import pytest
 
 from recog_jax.data.draws import Draws
 
@@ -10,6 +11,7 @@ def _draws(records, epoch=0, seed=0):
   return Draws(seed, np.full(len(records), epoch), records)
 
 
+@pytest.mark.smoke
 def test_a_record_draws_the_same_wherever_it_stands():
   whole = _draws(range(100)).uniform('crop', (2,))
   some = _draws([7, 93, 7]).uniform('crop', (2,))

@@ -47,6 +47,7 @@ def shown(data, split):
   ]
 
 
+@pytest.mark.smoke
 def test_classes_are_numbered_anew_in_the_order_given():
   data = make(classes=('cow', 'ant'))
   assert data.info.label_names == ('cow', 'ant')

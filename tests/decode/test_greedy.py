@@ -40,6 +40,7 @@ def test_what_comes_after_the_last_frame_does_not_matter(logits):
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.smoke
 def test_a_token_said_twice_needs_a_blank_between():
   path = np.array([[1, 1, 0, 1, 2, 2], [0, 0, 0, 0, 0, 0]])
   logits = 9.0 * np.eye(3, dtype=np.float32)[path]

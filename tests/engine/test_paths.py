@@ -14,6 +14,7 @@ def test_names():
   ]
 
 
+@pytest.mark.smoke
 def test_first_whole_match_wins():
   got = paths.match_tree(['stem', 'stem/k.*', 'stem/.*'], TREE)
   assert got == {

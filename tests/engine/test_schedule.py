@@ -72,6 +72,7 @@ def test_step_boundaries_on_one_step_multiply():
   np.testing.assert_allclose(got, [1, 0.001, 0.001], rtol=1e-6)
 
 
+@pytest.mark.smoke
 def test_cosine():
   got = rates(
     [0, 5, 10, 60, 85, 110, 500],

@@ -75,6 +75,7 @@ def test_ema_starts_at_the_weights_and_covers_statistics(root):
   toys.assert_close(used, state.ema['params'], rtol=0)
 
 
+@pytest.mark.smoke
 def test_streams_differ_by_name_and_step_and_repeat():
   root_key = rng.root(7)
   draw = lambda name, step: float(  # noqa: E731

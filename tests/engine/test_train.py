@@ -36,6 +36,7 @@ def _ctc(**changes):
   )
 
 
+@pytest.mark.smoke
 def test_a_ctc_task_trains_through_the_same_loop(tmp_path):
   summary = train.train(_ctc(total_steps=80), tmp_path)
   rows = logbook.read(tmp_path / 'metrics.jsonl')

@@ -32,6 +32,7 @@ def test_errors_become_sentences(error, sentence, capsys):
   assert capsys.readouterr().err.startswith(sentence)
 
 
+@pytest.mark.smoke
 def test_what_ends_well_keeps_its_code():
   assert exit_code_of(lambda: None) == 0
   assert exit_code_of(lambda: 3) == 3

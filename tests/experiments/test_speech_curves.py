@@ -3,6 +3,7 @@
 import json
 
 import cv2
+import pytest
 
 from experiments.figures import speech_curves
 
@@ -14,6 +15,7 @@ def _workdir(path, rows):
   return path
 
 
+@pytest.mark.smoke
 def test_runs_are_drawn_in_one_picture(tmp_path, capsys):
   rows = [
     {'step': 10, 'kind': 'train', 'loss': 3.0, 'time/seconds': 60.0},

@@ -94,6 +94,7 @@ def test_pickles_and_compares_by_value(keys):
   assert hash(again) == hash(features)
 
 
+@pytest.mark.smoke
 def test_twenty_five_milliseconds_every_ten():
   features = LogMel(sample_rate=16000)
   assert features.window_len == 400

@@ -7,6 +7,7 @@ import pytest
 from recog_jax.features import mel
 
 
+@pytest.mark.smoke
 def test_area_of_each_slaney_filter_is_one():
   bank = mel.mel_bank(20, 4096, 16000, 0.0, 8000.0, 'slaney', 'slaney')
   np.testing.assert_allclose(bank.sum(0) * 16000 / 4096, 1, rtol=0.01)

@@ -29,6 +29,7 @@ def launch(*args, **options):
   )
 
 
+@pytest.mark.smoke
 def test_dry_run(tmp_path):
   done = launch(
     '--sweep=experiments/sweeps/digits_lr.py',

@@ -8,6 +8,7 @@ from launch import space
 from recog_jax.errors import UserError
 
 
+@pytest.mark.smoke
 def test_product_and_zipped():
   assert space.product({'a': [1, 2], 'b': 'xy'}) == [
     {'a': 1, 'b': 'x'},

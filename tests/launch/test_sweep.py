@@ -15,6 +15,7 @@ def write(tmp_path, text):
   return str(path)
 
 
+@pytest.mark.smoke
 def test_an_id_depends_on_config_and_values_alone(tmp_path):
   one = {'config': _CONFIG, 'seed': 1, 'optimizer.learning_rate': 1}
   other = {'optimizer.learning_rate': 1.0, 'config': _CONFIG, 'seed': 1}

@@ -48,6 +48,7 @@ def _averages(target, guess, average):
   return {f'{n}_{average}': s for n, s in zip(names, scores, strict=False)}
 
 
+@pytest.mark.smoke
 def test_multi_class_equals_scikit_learn():
   logits, targets, valid, loss = _multi_class()
   got = jax.jit(MultiClass.from_outputs)(logits, targets, valid, loss).compute()

@@ -31,6 +31,7 @@ def test_grades_that_do_not_occur_change_nothing():
   assert got == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.smoke
 def test_by_hand():
   def kappa(target, guess):
     return Grades(np.array(target), np.array(guess)).compute()[

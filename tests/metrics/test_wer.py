@@ -52,6 +52,7 @@ def test_counts_merge_to_those_of_all():
   assert all(type(v) is int for v in vars(merged).values())
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
   ('reference', 'hypothesis', 'counts'),
   [

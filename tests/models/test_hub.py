@@ -34,6 +34,7 @@ def fake_hub(monkeypatch, download):
   return errors
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(
   ('name', 'repository', 'file'),
   [

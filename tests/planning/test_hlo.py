@@ -1,5 +1,7 @@
 """The parser of optimised programs, on short ones in XLA's notation."""
 
+import pytest
+
 from recog_jax.planning.hlo import Array, Module, arrays
 
 # As XLA's compiler for TPUs writes them, shortened.
@@ -102,6 +104,7 @@ def test_types_and_memory_spaces():
   assert [a.bytes for a in arrays(text)] == [24, 2, 7]
 
 
+@pytest.mark.smoke
 def test_a_loop_counts_as_often_as_it_runs():
   found = Module(LOOP).collectives()
   table = {(c.kind, c.group, c.times): c.bytes for c in found}

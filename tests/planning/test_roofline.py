@@ -53,6 +53,7 @@ def test_one_chip_needs_no_collective():
   assert roofline.collective_seconds('all-reduce', 1e9, alone) == 0
 
 
+@pytest.mark.smoke
 def test_what_binds():
   chip = dataclasses.replace(V5E, flops=1e12, hbm_bandwidth=1e9)
   many = [Collective('all-reduce', (), 0, 4, 1000, '')]

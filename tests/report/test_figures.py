@@ -45,6 +45,7 @@ def test_contact_sheet_takes_any_number_of_any_size(tmp_path):
     figures.contact_sheet(tmp_path / 'd.png', images, captions[:1], 'Odd')
 
 
+@pytest.mark.smoke
 def test_curves_draw_what_there_is(tmp_path):
   rows = [
     {'step': s, 'kind': 'train', 'loss': 1 / s, 'learning_rate': s / 100}

@@ -1,5 +1,7 @@
 """The terminal's tables, to the letter."""
 
+import pytest
+
 from recog_jax.report.table import group_tables, metrics_table
 
 METRICS = {
@@ -11,6 +13,7 @@ METRICS = {
 }
 
 
+@pytest.mark.smoke
 def test_aligned_with_intervals_and_classes():
   assert metrics_table(METRICS) == '\n'.join(
     [

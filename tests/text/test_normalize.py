@@ -24,6 +24,7 @@ ENGLISH = [
 ]
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize(('text', 'expected'), ENGLISH)
 def test_english(text, expected):
   assert normalize(text, 'en') == normalize(text, 'en-US') == expected

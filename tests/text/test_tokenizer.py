@@ -58,6 +58,7 @@ def _everywhere(made, text):
     made.decode([-1])
 
 
+@pytest.mark.smoke
 def test_characters_round_trip_with_the_alphabets_order():
   made = Characters("ab '")
   _everywhere(made, "a b'a")

@@ -15,6 +15,7 @@ def _stream(order: TrainOrder, steps: int) -> np.ndarray:
   return np.concatenate([order.rows(s, rows).index for s in range(steps)])
 
 
+@pytest.mark.smoke
 def test_every_record_once_an_epoch_across_batch_ends():
   order = TrainOrder(num_records=50, batch_size=16, seed=3)
   index = _stream(order, 25)  # 8 epochs, exactly

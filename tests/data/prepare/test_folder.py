@@ -79,6 +79,7 @@ def test_converted_folder_is_what_it_was(tmp_path):
   assert np.count_nonzero(np.diff(labels[: 3 * _COUNT])) > _COUNT
 
 
+@pytest.mark.smoke
 def test_one_size_is_noted_so_that_it_is_decoded_once(tmp_path):
   _pictures(tmp_path / 'in', same_size=True)
   prepare_folder(tmp_path / 'in', 'toy', tmp_path / 'data')

@@ -104,6 +104,7 @@ def test_what_has_no_statistics_is_told(tmp_path):
   assert not file.exists()
 
 
+@pytest.mark.smoke
 def test_texts_are_normalised_as_in_training():
   assert _split(1).texts('en', None) == ['one two']
   assert _split(2).texts('none', None) == ['One, TWO', 'ਸਤ।']

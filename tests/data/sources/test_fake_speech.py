@@ -49,6 +49,7 @@ def test_the_index_says_what_the_audio_is():
   assert len(set(utterances.num_samples.tolist())) > 20
 
 
+@pytest.mark.smoke
 def test_the_same_seed_gives_the_same_audio_in_any_order():
   records = make().records('train')
   audio = take_all(records)

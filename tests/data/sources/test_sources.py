@@ -20,6 +20,7 @@ def _own_cache(tmp_path, monkeypatch):
   monkeypatch.setenv('RECOG_JAX_CACHE', str(tmp_path / 'cache'))
 
 
+@pytest.mark.smoke
 def test_digits_splits_are_a_stratified_partition():
   from sklearn import datasets
 
@@ -95,6 +96,7 @@ def _write_folder(root: Path, names=('cat', 'dog'), count=6, shape=(6, 5, 3)):
   return written
 
 
+@pytest.mark.smoke
 def test_image_folder_delivers_every_picture_once(tmp_path):
   written = _write_folder(tmp_path / 'set')
   (tmp_path / 'set' / 'train' / 'cat' / 'notes.txt').write_text('no picture')

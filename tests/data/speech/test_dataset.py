@@ -38,6 +38,7 @@ def train_batches(data, start, stop, local_rows=np.arange):
     return list(batches)
 
 
+@pytest.mark.smoke
 def test_a_batch_has_what_the_task_declares():
   data = make_data()
   for batch in train_batches(data, 0, 6):

@@ -78,6 +78,7 @@ def test_many_lengths_still_give_widths_that_hold_the_longest():
   assert found[-1] == 2999
 
 
+@pytest.mark.smoke
 def test_an_epoch_shows_every_record_and_batches_are_full():
   order = make_order()
   seen = []

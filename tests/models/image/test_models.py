@@ -124,6 +124,7 @@ def test_cifar_resnet_has_the_papers_parameter_count(factory, count, millions):
   assert count == pytest.approx(millions * 1e6, rel=0.02)
 
 
+@pytest.mark.smoke
 def test_lenet_has_lenet5s_parameter_count():
   assert _count(lenet(num_outputs=10), (1, 28, 28, 1)) == 61_706
 

@@ -43,6 +43,7 @@ def _reference(params, x, mask, epsilon=1e-5):
   return unit * params['scale'] + params['bias']
 
 
+@pytest.mark.smoke
 def test_names_and_dtypes():
   x = jnp.zeros((2, 4, 3))
   variables = BatchNorm(dtype=jnp.bfloat16).init(

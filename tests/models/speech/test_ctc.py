@@ -65,6 +65,7 @@ def test_intermediate_logits_come_from_the_same_head():
   np.testing.assert_allclose(first, want, atol=1e-6)
 
 
+@pytest.mark.smoke
 def test_length_lookahead_and_causality_are_the_encoders():
   model = CtcModel(Halving(), 7)
   assert model.out_len(5) == 3

@@ -60,6 +60,7 @@ class _Toy(nn.Module):
 # -- losses -------------------------------------------------------------------
 
 
+@pytest.mark.smoke
 def test_softmax_loss_by_hand():
   task = _make(v=2)
   logits = jnp.log(jnp.array([[1.0, 3.0], [1.0, 1.0]]))

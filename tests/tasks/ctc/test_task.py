@@ -75,6 +75,7 @@ def test_the_loss_is_the_sum_over_all_alignments_by_token():
   assert weight == 5
 
 
+@pytest.mark.smoke
 def test_rows_with_too_few_frames_are_masked_and_counted():
   batch = make_batch(['aa', 'ab', '', 'b'], [2, 2, 4, 0], valid=[1, 1, 1, 0])
   outputs = make_outputs(batch)
