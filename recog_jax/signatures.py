@@ -6,6 +6,7 @@ each. Nothing of this is written down a second time.
 """
 
 import dataclasses
+import functools
 import inspect
 import re
 import typing
@@ -109,6 +110,8 @@ def documented(factory: Callable[..., Any]) -> dict[str, str]:
   `__init__`, of the classes a class derives from, and of the class that a
   function returns.
   """
+  if isinstance(factory, functools.partial):
+    factory = factory.func
   places = [factory]
   if inspect.isclass(factory):
     places += [factory.__init__, *factory.__mro__[1:-1]]

@@ -18,7 +18,7 @@ FLAGS = {
   'init_from.path': ('weights.pth', 'weights.pth'),
   'init_from.rename': ("[('a', 'b')]", [('a', 'b')]),
   'optimizer.clip_norm': ('1', 1.0),
-  'model.remat': ('all', 'all'),
+  'model.remat': ('full', 'full'),
   'task.mixup_alpha': ('0.2', 0.2),
   'data.per_class.train': ('50', 50),
 }

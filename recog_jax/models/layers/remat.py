@@ -15,7 +15,9 @@ POLICIES = {
 }
 
 
-def call_block(policy: str, block: nn.Module, *args: Any, train: bool) -> Any:
+def call_block(
+  policy: str, block: nn.Module, *args: Any, **switches: bool
+) -> Any:
   """Calls a block, rematerialised (Chen et al., 2016, arXiv:1604.06174).
 
   Args:
@@ -23,14 +25,14 @@ def call_block(policy: str, block: nn.Module, *args: Any, train: bool) -> Any:
       `full`: only the block's input; `dots`: the results of matrix products,
       not of convolutions; `dots_no_batch`: of those, only the ones without
       batch dimensions (dense layers, but not attention's scores).
-    block: a Linen module that takes `train`.
+    block: a Linen module.
     *args: arrays, or None.
-    train: handed on.
+    **switches: what the block takes beside arrays, such as `train`.
   """
   if policy == 'none':
-    return block(*args, train=train)
+    return block(*args, **switches)
 
   def body(block, *args):
-    return block(*args, train=train)
+    return block(*args, **switches)
 
   return nn.remat(body, policy=POLICIES[policy])(block, *args)

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
@@ -19,6 +19,7 @@ from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.signatures import Part
 
 # Gulati et al., "Conformer: convolution-augmented Transformer for speech
 # recognition", Interspeech 2020 (arXiv:2005.08100), table 1: layers, dim,
@@ -133,7 +134,10 @@ def make(
   norm_momentum: float = 0.9,
   dropout: float = 0.1,
   stochastic_depth: float = 0.0,
-  subsample: Mapping = {'name': 'conv2d', 'factor': 4},
+  subsample: Annotated[Mapping, Part('subsample')] = {
+    'name': 'conv2d',
+    'factor': 4,
+  },
   intermediate: tuple[int, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,

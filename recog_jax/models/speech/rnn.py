@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import flax.linen as nn
 import jax
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers import options
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.rnn import RecurrentLayer
 from recog_jax.models.speech.ctc import CtcModel, check_intermediate
 from recog_jax.models.speech.subsample import make_subsample
+from recog_jax.signatures import Part
 
 
 class RnnEncoder(nn.Module):
@@ -26,6 +28,7 @@ class RnnEncoder(nn.Module):
     dropout: of the output of every layer, that of the last one too.
     input_dropout: of the first layer's input.
     locked_dropout: whether what an utterance loses it loses at all frames.
+    remat: what each layer keeps for its gradient; see `layers.remat`.
     dtype: of the products.
   """
 
@@ -40,6 +43,7 @@ class RnnEncoder(nn.Module):
   dropout: float
   input_dropout: float
   locked_dropout: bool
+  remat: Policy = 'none'
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
@@ -74,7 +78,7 @@ class RnnEncoder(nn.Module):
         dtype=self.dtype,
         name=f'layer{number}',
       )
-      x = layer(x, hidden_len)
+      x = call_block(self.remat, layer, x, hidden_len)
       x = dropout(self.dropout, name=f'dropout{number}')(x, train=train)
       taps[f'layer{number}'] = x
     return x, hidden_len, taps
@@ -108,8 +112,12 @@ def make(
   dropout: float = 0.0,
   input_dropout: float = 0.0,
   locked_dropout: bool = False,
-  subsample: Mapping = {'name': 'stack', 'factor': 2},
+  subsample: Annotated[Mapping, Part('subsample')] = {
+    'name': 'stack',
+    'factor': 2,
+  },
   intermediate: tuple[int, ...] = (),
+  remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:
   """Recurrent layers with CTC.
@@ -130,6 +138,7 @@ def make(
       Ghahramani, 2016, arXiv:1512.05287); False draws anew at each frame.
     subsample: see `make_subsample`; conv2d ends in a dense layer of `hidden`.
     intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
+    remat: what each layer keeps for its gradient; see `layers.remat`.
     dtype: of the products; parameters, gates and logits are float32.
   """
   check_intermediate(intermediate, layers)
@@ -148,6 +157,7 @@ def make(
     dropout=dropout,
     input_dropout=input_dropout,
     locked_dropout=locked_dropout,
+    remat=remat,
     dtype=dtype,
   )
   return CtcModel(encoder, num_outputs, dtype, tuple(intermediate))

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping
+from typing import Annotated
 
 import jax.numpy as jnp
 
@@ -11,6 +12,7 @@ from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.signatures import Part
 
 
 def make(
@@ -24,7 +26,10 @@ def make(
   positions: Positions = 'sinusoidal',
   dropout: float = 0.1,
   stochastic_depth: float = 0.0,
-  subsample: Mapping = {'name': 'conv2d', 'factor': 4},
+  subsample: Annotated[Mapping, Part('subsample')] = {
+    'name': 'conv2d',
+    'factor': 4,
+  },
   intermediate: tuple[int, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,

@@ -4,16 +4,18 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
 
+from recog_jax import registry
 from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
+from recog_jax.signatures import Part
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.ctc import report, scores
@@ -243,7 +245,7 @@ _FOLDS = {'timit39': 39, 'timit48': 48}
 def make_ctc(
   *,
   info: Any,
-  decoder: Mapping[str, Any] | None = None,
+  decoder: Annotated[Mapping[str, Any] | None, Part('decoder')] = None,
   intermediate_weight: float = 0.0,
   consistency_weight: float = 0.0,
   unit: str = 'word',
@@ -298,7 +300,7 @@ def decoder_of(keys: Mapping[str, Any] | None, tokenizer: Tokenizer) -> Any:
   """
   try:
     return make_decoder(
-      dict(keys or {'name': 'greedy'}),
+      registry.resolved('decoder', keys or {'name': 'greedy'}),
       blank_id=BLANK_ID,
       vocab=tokenizer.tokens,
     )

@@ -21,6 +21,10 @@ MODELS = {
   ),
   'transformer': ({'name': 'transformer_ctc', **SMALL}, (FRAMES,)),
   'conformer': ({'name': 'conformer_ctc', 'kernel': 3, **SMALL}, (FRAMES,)),
+  'lstm': (
+    {'name': 'lstm_ctc', 'layers': 2, 'hidden': 8, 'dropout': 0.2},
+    (FRAMES,),
+  ),
 }
 
 
@@ -32,7 +36,7 @@ FEWER = {'resnet': {'blocks': (1, 1)}}
 def make_loss(family, remat):
   keys, inputs = MODELS[family]
   module = registry.build('model', {**keys, 'remat': remat}, num_outputs=5)
-  if family in ('transformer', 'conformer'):
+  if family in ('transformer', 'conformer', 'lstm'):
     inputs = (*inputs, jnp.array([24, 17]))
   plain = registry.build('model', keys, num_outputs=5)
   module, plain = (m.clone(**FEWER.get(family, {})) for m in (module, plain))
