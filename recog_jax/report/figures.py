@@ -120,7 +120,7 @@ def contact_sheet(
 
 
 def scatter(
-  path: Path,
+  path: AnyPath,
   target: np.ndarray,
   prediction: np.ndarray,
   names: Sequence[str],
