@@ -80,23 +80,18 @@ class Source(Protocol):
   """A data set: splits by name.
 
   Made by a factory with the keys of `config.data.source` as keyword arguments,
-  and `data_dir`, where data sets are looked for.
+  and, if it takes it, `data_dir`, where data sets are looked for. The factory
+  may have an attribute `prepare`, a function of some of the same keys (or its
+  `module:attribute`) that downloads or converts what is not there yet: one
+  process calls it before the source is made, while the others wait. It leaves
+  what is there as it is, so that the next run starts at once; without it
+  nothing is done.
 
   Attributes:
     info: what is known of it.
   """
 
   info: Any
-
-  def prepare(self) -> None:
-    """Downloads or converts what is not there yet; by default nothing.
-
-    One process calls it once before the data are built, while the others wait.
-    What is there already is left as it is, so that the next run starts at once.
-
-    Raises:
-      UserError: it cannot be had; says where it belongs.
-    """
 
   def sizes(self) -> dict[str, int]:
     """Records of each official split, for example {'train': 50000}."""
@@ -119,7 +114,9 @@ class Data(Protocol):
   """What the engine asks of data.
 
   Made by a factory with the keys of `config.data` as keyword arguments, and
-  `source` (built), `seed` and `data_dir`.
+  `source` (built), `seed` and `data_dir`. The factory may have an attribute
+  `stand_in`: (`config.data`, data set's name) -> sentences, which puts
+  published sizes in the place of a source whose files are not here, for `plan`.
 
   Attributes:
     info: what a task needs to know; goes to its factory.
@@ -154,8 +151,11 @@ class Data(Protocol):
 
     Of speech, `module.out_len(frames)` decides which utterances have enough
     outputs for their text; of images nothing changes.
+
+    Raises:
+      UserError: the model is of another modality.
     """
-    return self
+    ...
 
   def size(self, split: str) -> int:
     """Number of examples of a split in evaluation."""

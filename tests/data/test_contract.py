@@ -128,7 +128,7 @@ def test_what_the_engine_asks_for_is_there(kind):
     if not name.startswith('_') and inspect.isfunction(value)
   }
   assert {'train', 'evaluation', 'lookup', 'fingerprint'} <= set(asked)
-  for name in set(asked) - {'for_model'}:
+  for name in asked:
     want, got = (
       list(inspect.signature(of).parameters)
       for of in (asked[name], getattr(kind, name))

@@ -1,24 +1,23 @@
 """The contact sheet of augmentations: every op has a row, and it is drawn."""
 
 import cv2
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.show_batch import images as sheet
 from experiments.show_batch.sheet import DPI, Panel, Row
 from recog_jax.data.image import augment
+from recog_jax.tasks.image_inputs import ImageInputs
 
 
 class Halved:
   """A task that only normalises."""
 
-  mean, std = (0.5,), (0.25,)
+  images = ImageInputs((0.5,), (0.25,), None)
 
   def preprocess(self, batch, key, *, train):
     assert (key is not None) == train
-    x = batch['inputs'].astype(jnp.float32) / 255
-    return {**batch, 'inputs': (x - 0.5) / 0.25}
+    return {**batch, 'inputs': self.images(batch['inputs'])}
 
 
 def images_of(b, h, w, c) -> np.ndarray:

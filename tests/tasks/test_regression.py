@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from recog_jax import registry
 from recog_jax.data.image import dataset
 from recog_jax.data.image.records import ArrayRecords, Info
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import experiment, logbook, registry, train
+from recog_jax.engine import experiment, logbook, train
 from recog_jax.engine import trained as trained_lib
 from recog_jax.errors import UserError
 from recog_jax.metrics.regression import Numbers

@@ -6,9 +6,9 @@ import cv2
 import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
-from recog_jax.tasks.base import BaseTask
 
 from recog_jax.data.image.records import Info
+from recog_jax.tasks.base import BaseTask
 
 CLASSES = ('0', '45', '90', '135')
 
