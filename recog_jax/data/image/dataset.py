@@ -176,7 +176,8 @@ class ImageData:
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say how many pictures each split and each class has."""
     del workdir
-    sizes = ', '.join(f'{split} {self.size(split):,}' for split in self.splits)
+    ordered = sorted(self.splits, key=lambda s: (s != 'train', s != 'val'))
+    sizes = ', '.join(f'{split} {self.size(split):,}' for split in ordered)
     info = self.info
     if info.target_names:
       return [f'pictures: {sizes}; to predict: {", ".join(info.target_names)}']

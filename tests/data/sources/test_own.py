@@ -5,7 +5,6 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from recog_jax import registry
@@ -194,9 +193,6 @@ def test_my_images_trains_on_a_folder(config_of, tmp_path, capsys):
   assert (tmp_path / 'run' / 'results' / 'test-3.json').exists()
 
 
-@pytest.mark.skipif(
-  'regression' not in registry.TABLES['task'], reason='no task regression yet'
-)
 def test_my_images_trains_on_a_number(config_of, tmp_path):
   rows = _without(picture_rows(tmp_path, 200), 'kind', 'tags', 'odd', 'high')
   write_csv(tmp_path / 'labels.csv', rows)
@@ -208,11 +204,8 @@ def test_my_images_trains_on_a_number(config_of, tmp_path):
   config.evaluation = config.checkpoint = {'every_steps': 30}
   ex = experiment.build(config, str(tmp_path))
   train.train(ex, tmp_path / 'run')
-  log = (tmp_path / 'run' / 'metrics.jsonl').read_text().splitlines()
-  losses = [
-    row['loss'] for row in map(json.loads, log) if row['split'] == 'train'
-  ]
-  assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+  result = json.loads((tmp_path / 'run/results/test-30.json').read_text())
+  assert result['metrics']['r2'] > 0.4
 
 
 def test_my_speech_trains_on_a_table(config_of, tmp_path, capsys):
