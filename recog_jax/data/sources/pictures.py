@@ -3,11 +3,9 @@
 Pictures are shown as their bytes are stored: an orientation in EXIF is ignored.
 """
 
-import concurrent.futures
 import dataclasses
 import functools
 import hashlib
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -33,8 +31,6 @@ SUFFIXES = (
 # What stands for a picture as well, and cannot be read.
 UNREADABLE = ('.heic', '.heif', '.jxl', '.psd', '.svg', '.dng', '.cr2', '.nef')
 _HINT = ' Replace or remove it, or set source.max_bad_share.'
-_CHUNK = 64
-_FILES = ('bad.json',)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,26 +251,15 @@ def _find_bad(
   records: PictureRecords, *, name: str, split: str, key: str
 ) -> dict[int, str]:
   """Decodes all records once; what is wrong with those that cannot be."""
+
+  def check_all() -> dict[str, np.ndarray]:
+    logging.info('Decoding %d pictures of %s/%s.', len(records), name, split)
+
+    def decode(number: int):
+      records.take(np.array([number]))
+
+    return {'bad': cache.in_threads(len(records), decode, skip_bad=True)}
+
   folder = cache.folder_for('checked', name, split, key)
-  if cache.is_sealed(folder, _FILES):
-    noted = json.loads((folder / _FILES[0]).read_text())
-    return {int(number): reason for number, reason in noted.items()}
-  logging.info('Decoding %d pictures of %s/%s.', len(records), name, split)
-  bad: dict[int, str] = {}
-
-  def check(start: int):
-    for number in range(start, min(start + _CHUNK, len(records))):
-      try:
-        records.take([number])
-      except UserError as e:
-        bad[number] = str(e).removesuffix(_HINT)
-
-  with concurrent.futures.ThreadPoolExecutor(cache.num_cores()) as pool:
-    list(pool.map(check, range(0, len(records), _CHUNK)))
-  bad = dict(sorted(bad.items()))
-  try:
-    text = json.dumps(bad).encode()
-    cache.write_sealed(folder, {_FILES[0]: lambda f: f.write(text)})
-  except OSError as e:
-    logging.warning('%s cannot be written: %s.', folder, e)
-  return bad
+  found = cache.reasons(cache.made_once(folder, ('bad',), check_all)['bad'])
+  return {i: reason.removesuffix(_HINT) for i, reason in found.items()}
