@@ -165,7 +165,13 @@ def _walk(config: ConfigDict, path: str) -> Iterator[_Place]:
         f'{where} is {place.value!r}, which has no key {following}'
       )
     holder = place.value
-    keys = None if isinstance(following, int) else _keys_of(part, holder, where)
+    if isinstance(following, int):
+      keys = None
+    elif following == 'name' and part and part.kind:
+      # Also where the name that is there is wrong.
+      keys = {'name': _name_key(part.kind)}
+    else:
+      keys = _keys_of(part, holder, where)
 
 
 def _as_list(value: Any, where: str) -> list[Any]:
