@@ -98,10 +98,10 @@ def test_a_file_that_hides_another_module_is_refused(project, tmp_path):
   shutil.copy(project / 'my_things.py', project / 'optax.py')
   run = Run(
     tmp_path / 'log',
-    '--config=my_config.py',
+    f'--config={project / "my_config.py"}',
     '--config.model.name=optax:make_net',
     '--workdir=run',
-    cwd=project,
+    cwd=tmp_path,
   )
   assert run.end() == 1
   assert 'has the name of another module' in run.text()
