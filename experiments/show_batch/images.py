@@ -11,8 +11,7 @@ from recog_jax import registry
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.base import Images, one_shape
-from recog_jax.data.splits import split_bounds
-from recog_jax.data.subset import Subset
+from recog_jax.data.splits import Subset, split_bounds
 from recog_jax.tasks.classification import mixing
 
 # Between images on the sheet, in inches.

@@ -1,8 +1,20 @@
-"""Splits in TFDS's notation: which records are train, val and test."""
+"""Which records of a data set: splits in TFDS's notation, and subsets of them.
 
+Subsets are for images and for speech, whose records differ in what `take`
+gives; see `image.records` and `speech.records`.
+"""
+
+import dataclasses
+import functools
 import re
+from collections.abc import Sequence
+from typing import Any
 
-from recog_jax.errors import UserError
+import numpy as np
+
+from recog_jax.data.image.records import Info, Records
+from recog_jax.data.speech.records import Utterances, concatenate
+from recog_jax.errors import UserError, unknown_name
 
 # Image folders (ILSVRC's among them) have `val` where TFDS has `validation`.
 SAME_AS_VAL = ('val', 'validation', 'valid', 'dev')
@@ -81,3 +93,153 @@ def check_splits(
         f"splits.train='{splits['train']}' and splits.{other}="
         f"'{splits[other]}' share records: cut them apart"
       )
+
+
+@dataclasses.dataclass(frozen=True)
+class Subset:
+  """Some records of another split, numbered from 0.
+
+  Attributes:
+    base: the other split.
+    ids: int64 `n`, record numbers in it.
+  """
+
+  base: Any
+  ids: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.ids)
+
+  @property
+  def in_memory(self) -> bool:
+    return self.base.in_memory
+
+  @property
+  def uniform(self) -> bool:
+    return self.base.uniform
+
+  @functools.cached_property
+  def utterances(self) -> Utterances:
+    return self.base.utterances.take(self.ids)
+
+  def take(self, ids: np.ndarray) -> Any:
+    return self.base.take(self.ids[np.asarray(ids, np.int64)])
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self.base.encoded(self.ids[np.asarray(ids, np.int64)])
+
+  def labels(self) -> np.ndarray:
+    return self.base.labels()[self.ids]
+
+
+@dataclasses.dataclass(frozen=True)
+class Relabelled(Subset):
+  """Some images of a split, with labels of their own.
+
+  Attributes:
+    new_label: int32 `v`: label in the split -> label here.
+  """
+
+  new_label: np.ndarray
+
+  def take(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._renamed(super().take(ids))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._renamed(super().encoded(ids))
+
+  def _renamed(self, taken: dict[str, Any]) -> dict[str, Any]:
+    return {**taken, 'label': self.new_label[taken['label']]}
+
+  def labels(self) -> np.ndarray:
+    return self.new_label[super().labels()]
+
+
+@dataclasses.dataclass(frozen=True)
+class InARow:
+  """Several splits of speech, one after the other."""
+
+  parts: tuple[Any, ...]
+
+  def __len__(self) -> int:
+    return sum(len(p) for p in self.parts)
+
+  @property
+  def in_memory(self) -> bool:
+    return all(p.in_memory for p in self.parts)
+
+  @functools.cached_property
+  def utterances(self) -> Utterances:
+    return concatenate([p.utterances for p in self.parts])
+
+  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+    starts = np.cumsum([0, *(len(p) for p in self.parts)])
+    which = np.searchsorted(starts, ids, 'right') - 1
+    waves: list[Any] = [None] * len(ids)
+    for k in np.unique(which):
+      rows = np.flatnonzero(which == k)
+      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
+      for row, wave in zip(rows, taken, strict=True):
+        waves[row] = wave
+    return waves
+
+
+def choose(
+  records: Records,
+  info: Info,
+  classes: Sequence[str] | None,
+  per_class: int | None,
+) -> Records:
+  """The records of some classes, or the first ones of each class.
+
+  Record numbers carry no meaning, so that the first ones are a fair sample.
+
+  Args:
+    records: a split, or a slice of one.
+    info: its source's.
+    classes: label names, numbered anew in this order; None: all.
+    per_class: so many records of each; None: all.
+
+  Raises:
+    UserError: a class that the data set has not, or too few examples of one.
+  """
+  if classes is None and per_class is None:
+    return records
+  if info.target_names:
+    raise UserError(
+      'config.data.classes and per_class need classes, and the targets of '
+      f'{info.name} are numbers: leave them out'
+    )
+  names = info.label_names if classes is None else tuple(classes)
+  new_label = np.full(len(info.label_names), -1, np.int32)
+  for number, name in enumerate(names):
+    if name not in info.label_names:
+      raise unknown_name(f'class of {info.name}', name, info.label_names)
+    new_label[info.label_names.index(name)] = number
+  labels = records.labels()
+  if labels.ndim > 1:
+    raise UserError(
+      'config.data.classes and per_class need one label for each image, and '
+      f'{info.name} has several'
+    )
+  labels = np.where(labels < 0, -1, new_label[labels])
+  ids = np.flatnonzero(labels >= 0)
+  if per_class is not None:
+    kept = []
+    for number, name in enumerate(names):
+      here = np.flatnonzero(labels == number)
+      if len(here) < per_class:
+        raise UserError(
+          f'config.data.per_class asks for {per_class} examples of each class, '
+          f"and there are {len(here)} of '{name}'"
+        )
+      kept.append(here[:per_class])
+    ids = np.sort(np.concatenate(kept))
+  return Relabelled(records, ids, new_label)
+
+
+def chosen_info(info: Info, classes: Sequence[str] | None) -> Info:
+  """What a source says of itself, with the classes that are left."""
+  if classes is None:
+    return info
+  return dataclasses.replace(info, label_names=tuple(classes))

@@ -17,8 +17,13 @@ from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import EvalOrder, TrainOrder
 from recog_jax.data.image.records import Source
 from recog_jax.data.sources import published
-from recog_jax.data.splits import check_splits, split_bounds
-from recog_jax.data.subset import Subset, choose, chosen_info
+from recog_jax.data.splits import (
+  Subset,
+  check_splits,
+  choose,
+  chosen_info,
+  split_bounds,
+)
 from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.signatures import Part
 

@@ -24,7 +24,7 @@ from recog_jax.data.sources.tfds_layout import (
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves
 from recog_jax.data.speech.codecs import resample, resampled_length
-from recog_jax.data.subset import InARow, Subset
+from recog_jax.data.splits import InARow, Subset
 from recog_jax.errors import UserError, unknown_name
 
 # What data sets call the fields that are asked for by one name here.

@@ -5,7 +5,7 @@ from absl import logging
 
 from recog_jax.data import cache
 from recog_jax.data.speech import records as speech_records
-from recog_jax.data.subset import Subset
+from recog_jax.data.splits import Subset
 from recog_jax.errors import UserError
 
 

@@ -228,7 +228,7 @@ def test_config_dict_with_lists():
       {'name': 'random_crop', 'paddin': 4},
       'key of augmentation random_crop .*did you mean padding',
     ),
-    ({'name': 'random_resized_crop'}, "random_resized_crop: .*key 'size'"),
+    ({'name': 'random_resized_crop'}, 'random_resized_crop needs the key size'),
     ({'name': 'random_crop'}, 'it would do nothing'),
     ({'name': 'random_crop', 'padding': 2, 'mode': 'wrap'}, "not 'wrap'"),
     ({'name': 'rotation', 'mode': 'wrap'}, "not 'wrap'"),

@@ -8,7 +8,7 @@ from recog_jax.data.sources import image_folder as folder_lib
 from recog_jax.data.sources import tfds as tfds_lib
 from recog_jax.data.sources.digits import digits
 from recog_jax.data.sources.fake import fake
-from recog_jax.data.subset import Subset
+from recog_jax.data.splits import Subset
 from recog_jax.errors import UserError
 from tests.data.toy_set import NAMES, png, random_images, take_all, write_set
 

@@ -23,7 +23,7 @@ from recog_jax.data.image.resize import resized
 from recog_jax.data.prepare.folder import prepare_folder
 from recog_jax.data.sources.image_folder import image_folder
 from recog_jax.data.sources.tfds import tfds
-from recog_jax.data.subset import Subset
+from recog_jax.data.splits import Subset
 from recog_jax.errors import UserError
 
 CROP = {'name': 'random_resized_crop', 'size': 32}

@@ -189,7 +189,7 @@ def test_speeds_out_of_reach():
   [
     ({'policy': 'LD'}, "has no name: .* write it like {'name': 'spec_augment'"),
     ({'name': 'specaugment'}, 'did you mean spec_augment.*known: gain, noise'),
-    ({'name': 'gain', 'low_db': 1}, "gain: it needs the key 'high_db'"),
+    ({'name': 'gain', 'low_db': 1}, 'gain needs the key high_db'),
     ({'name': 'gain', 'low_db': 1, 'high_db': 0}, 'low_db is up to high_db'),
     ({'name': 'spec_augment', 'polcy': 'LD'}, 'did you mean policy'),
     ({'name': 'spec_augment', 'policy': 'L'}, "no policy 'L': known: LB, LD"),
@@ -209,7 +209,7 @@ def test_speeds_out_of_reach():
     ({'name': 'reverberation', 'files': 'none'}, 'none is no folder: name one'),
     (
       {'name': 'reverberation', 'files': 'rooms', 'sample_rate': 1},
-      "unknown key of augmentation reverberation 'sample_rate'",
+      "unknown key of speech augmentation reverberation 'sample_rate'",
     ),
   ],
 )
