@@ -1,4 +1,4 @@
-"""Losses after 20 steps on every mesh and in both views, in float64.
+"""Losses after 20 steps on every mesh and by pjit and pmap, in float64.
 
   python -m experiments.tables.partition_parity [--steps=20] [--out=FILE]
 

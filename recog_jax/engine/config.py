@@ -170,7 +170,7 @@ def base_config(
 ) -> ConfigDict:
   """What every config starts with: seed, duration, division over devices.
 
-  See `engine.mesh`, `engine.sharding` and `engine.views`.
+  See `engine.mesh`, `engine.sharding` and `engine.parallelism`.
 
   Args:
     total_epochs: of the schedule; this or `total_steps`. The other one can be

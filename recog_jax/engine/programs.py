@@ -15,7 +15,7 @@ from recog_jax.engine import rng, sharding, step
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
-from recog_jax.engine.views import make_view
+from recog_jax.engine.parallelism import make_view
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,7 +13,7 @@ import optax
 
 from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
-from recog_jax.engine.views import View
+from recog_jax.engine.parallelism import View
 from recog_jax.tasks.base import Batch, Task, Terms
 
 
@@ -130,7 +130,7 @@ def make_train_step(
     ema_decay: of the average of params and model_state; None for no average.
     frozen: a tree of bools like the parameters, True for those that stay as
       they are; see `recog_jax.engine.freezing`. None freezes nothing.
-    view: what the step sees of the batch; see `recog_jax.engine.views`.
+    view: what the step sees of the batch; see `recog_jax.engine.parallelism`.
 
   Returns:
     (state, batch) -> (state, scalars): `terms` are those of the loss and of

@@ -1,4 +1,4 @@
-"""Every mesh and both views compute the same step."""
+"""Every mesh, by pjit and by pmap, computes the same step."""
 
 import jax
 import numpy as np

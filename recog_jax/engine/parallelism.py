@@ -1,4 +1,4 @@
-"""Two views of one train step: of the whole batch, and of one device's part.
+"""Two forms of one train step: of the whole batch, and of one device's part.
 
 Users know them by the names of the functions that they once came with. `pjit`:
 the step is written for the global batch, and XLA's partitioner divides it as
