@@ -94,9 +94,9 @@ def keys_of(
 
 
 def _hints(factory: Callable[..., Any]) -> Mapping[str, Any]:
-  function = factory
-  if inspect.isclass(factory) and not dataclasses.is_dataclass(factory):
-    function = factory.__init__
+  function = factory.__init__ if inspect.isclass(factory) else factory
+  if isinstance(function, functools.partial):
+    function = function.func
   try:
     return typing.get_type_hints(function, include_extras=True)
   except Exception:  # A name that is imported for type checkers alone.

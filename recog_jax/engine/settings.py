@@ -36,7 +36,8 @@ class Settings:
     sharding_rules: ordered (regex, spec) on parameter paths, or the name of a
       table alone. Without rules a network with attention takes the table
       `transformer`, another one `fsdp`; see `engine.sharding`.
-    parallelism: `pjit` or `pmap`; see `engine.parallelism`, the next two as well.
+    parallelism: `pjit` or `pmap`; see `engine.parallelism`, also for the next
+      two.
     sync_batch_norm: whether pmap adds up the statistics of all devices.
     reduce_dtype: of the gradients that pmap adds up.
   """
