@@ -129,7 +129,7 @@ def run(main: Callable[[], int | None]) -> None:
   backend.configure()
   if any(a in ('--help', '-help', '-h') for a in argv[1:]):
     module = sys.modules['__main__']
-    print(module.__doc__.strip())
+    print((module.__doc__ or '').strip())
     print('\nFlags:\n' + _flags_help())
     sys.exit(0)
   debug = '--debug' in argv

@@ -47,15 +47,14 @@ def main() -> None:
   from recog_jax.engine.profiling import Profile
   from recog_jax.errors import UserError
 
-  config = cli.given.config
-  if config is None:
+  spec, config = cli.given.spec, cli.given.config
+  if spec is None or config is None:
     raise UserError(
       'say which experiment: --config=configs/digits_resnet8.py runs on '
       'embedded data'
     )
   workdir = storage.path_of(
-    _WORKDIR.value
-    or config_lib.default_workdir(cli.given.spec, cli.given.overrides)
+    _WORKDIR.value or config_lib.default_workdir(spec, cli.given.overrides)
   )
   storage.check_access(workdir)
   data_dir = flags.FLAGS.data_dir

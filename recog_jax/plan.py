@@ -71,15 +71,15 @@ def main() -> None:
   from recog_jax.errors import UserError
   from recog_jax.planning import planner, topology
 
-  if cli.given.config is None:
+  spec, config = cli.given.spec, cli.given.config
+  if spec is None or config is None:
     raise UserError(
       'say which experiment: --config=configs/resnet50_imagenet.py'
     )
   names = _topologies()
   topology.simulate(names)
-  spec = cli.given.spec
   request = planner.Request(
-    config=cli.given.config,
+    config=config,
     name=Path(spec.partition(':')[0]).stem,
     data_dir=flags.FLAGS.data_dir,
     batch_per_chip=_BATCH.value,

@@ -10,7 +10,7 @@ import importlib.machinery
 import importlib.util
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from recog_jax.errors import UserError, unknown_name
 
@@ -38,7 +38,7 @@ def remember(found: dict[str, str]) -> None:
       _earlier[reference] = file
 
 
-def is_reference(name: Any) -> bool:
+def is_reference(name: Any) -> TypeGuard[str]:
   """Whether a name is one of a user's own parts."""
   return isinstance(name, str) and ':' in name
 

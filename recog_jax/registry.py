@@ -156,10 +156,10 @@ def table(kind: str) -> Mapping[str, Any]:
   found = KINDS[kind].table
   if isinstance(found, str):
     found = attribute(found)
-  return found() if callable(found) else found
+  return found if isinstance(found, Mapping) else found()
 
 
-def lookup(kind: str, name: str) -> Callable[..., Any]:
+def lookup(kind: str, name: str | None) -> Callable[..., Any]:
   """The factory of a name.
 
   Args:

@@ -31,8 +31,8 @@ class Part:
     given: keys of that factory which code adds; a config may not set them.
   """
 
-  kind: str | None = None
-  factory: str | None = None
+  kind: str = ''
+  factory: str = ''
   many: bool = False
   given: tuple[str, ...] = ()
 

@@ -42,7 +42,7 @@ def load(spec: str) -> ConfigDict:
   try:
     module = run_file(path)
     make = getattr(module, 'get_config', None)
-    config = make and (make(argument) if argument else make())
+    config: Any = make and (make(argument) if argument else make())
   except UserError:
     raise
   except Exception as error:

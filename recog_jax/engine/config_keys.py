@@ -135,7 +135,8 @@ class _Place:
 
 def _walk(config: ConfigDict, path: str) -> Iterator[_Place]:
   """The places of a path, one after the other; dicts that lack are made."""
-  holder, keys, where = config, _keys_of_settings(), 'config'
+  holder: Any = config
+  keys, where = _keys_of_settings(), 'config'
   steps, part = split_path(path), None
   for i, step in enumerate(steps):
     last = i == len(steps) - 1
@@ -225,7 +226,7 @@ def _assign(places: Sequence[_Place], value: Any) -> None:
     _drop_others(part.kind, value, place.holder, places[-2].where)
 
 
-def _drop_others(kind: str, name: str, holder: Any, where: str) -> None:
+def _drop_others(kind: str, name: Any, holder: Any, where: str) -> None:
   known = registry.keys(kind, name)
   others = [k for k in holder if k != 'name' and k not in known]
   for key in others:

@@ -78,7 +78,7 @@ def build(
   data_dir: str | None = None,
   *,
   train_batch: bool = True,
-  devices: Sequence[jax.Device] | None = None,
+  devices: Sequence[jax.Device] | None = None,  # pyright: ignore
 ) -> Experiment:
   """Builds everything that a config names; no array is computed yet.
 

@@ -90,6 +90,8 @@ def make_schedule(
   known = [*registry.keys('schedule', name)]
   if make is noam:
     known.remove('warmup_start')
+    if warmup_start:
+      options['warmup_start'] = warmup_start
   check_keys(f"schedule '{name}'", options, known)
   if make is noam:
     schedule = noam(run, learning_rate, warmup, **options)

@@ -101,7 +101,7 @@ class Every:
     """The number of steps between two of them, at least one."""
     if self.every_epochs is not None:
       return max(1, steps_of(self.every_epochs, steps_per_epoch))
-    return max(1, self.every_steps)
+    return max(1, self.every_steps or 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

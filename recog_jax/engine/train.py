@@ -244,7 +244,7 @@ def train(
 class _Rate:
   """Examples per second of training alone, since the last log line."""
 
-  def __init__(self, batch_size: int):
+  def __init__(self, batch_size: float):
     self._batch_size = batch_size
 
   def start(self, step: int) -> None:

@@ -266,7 +266,8 @@ def _target_stats(info: Info, *given: float | Sequence[float] | None) -> Stats:
       )
   if not (fixed.get('target_std', np.ones(v)) > 0).all():
     raise UserError('config.task.target_std must be positive')
-  if len(fixed) < 2 and info.target_stats is None:
+  measure = info.target_stats
+  if len(fixed) < 2 and measure is None:
     raise UserError(
       f'the source of {info.name} does not know its training targets: give '
       f'config.task.target_mean and config.task.target_std, {v} numbers each'
@@ -275,8 +276,8 @@ def _target_stats(info: Info, *given: float | Sequence[float] | None) -> Stats:
   @functools.cache
   def stats() -> tuple[np.ndarray, np.ndarray]:
     known: Mapping[str, np.ndarray] = fixed
-    if len(fixed) < 2:
-      counted = zip(keys, map(np.asarray, info.target_stats()), strict=True)
+    if measure is not None and len(fixed) < 2:
+      counted = zip(keys, map(np.asarray, measure()), strict=True)
       known = {**dict(counted), **fixed}
     mean, std = known['target_mean'], known['target_std']
     for name, m, s in zip(info.target_names, mean, std, strict=True):

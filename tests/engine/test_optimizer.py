@@ -307,7 +307,7 @@ def test_normalized_weights():
   np.testing.assert_array_equal(got['head']['bias'], PARAMS['head']['bias'])
 
 
-@pytest.mark.parametrize('name', sorted(optimizer._optimizers()))
+@pytest.mark.parametrize('name', sorted(optimizer.optimizers()))
 def test_every_optimizer_traces(name):
   tx, _ = make(
     name=name,
@@ -417,8 +417,8 @@ def test_bad_input(change, said):
 
 def test_no_keyword_of_ours_hides_one_of_optax():
   ours = inspect.signature(make_optimizer).parameters.keys()
-  ours |= inspect.signature(optimizer._make_part).parameters.keys()
-  for name, factory in optimizer._optimizers().items():
+  ours |= inspect.signature(optimizer.with_decay).parameters.keys()
+  for name, factory in optimizer.optimizers().items():
     theirs = inspect.signature(factory).parameters.keys()
     assert theirs & ours <= optimizer._OURS, name
 

@@ -152,12 +152,13 @@ def class_weights(
   if isinstance(given, str):
     if given != 'balanced':
       raise unknown_name('config.task.class_weights', given, ['balanced'])
-    if info.count_labels is None:
+    count = info.count_labels
+    if count is None:
       raise UserError(
         f'the source of {info.name} cannot count its labels: give {v} numbers '
         "as config.task.class_weights in place of 'balanced'"
       )
-    return functools.cache(lambda: balanced(info))
+    return functools.cache(lambda: balanced(info, count()))
   weights = np.ravel(given).astype(np.float64)
   if len(weights) != v:
     raise UserError(
@@ -172,7 +173,7 @@ def class_weights(
   return lambda: weights
 
 
-def balanced(info: Info) -> np.ndarray:
+def balanced(info: Info, counts: np.ndarray) -> np.ndarray:
   """float64 `v`: n / (v n_c), by which all classes weigh the same in sum.
 
   King and Zeng, "Logistic regression in rare events data", Political Analysis
@@ -181,7 +182,7 @@ def balanced(info: Info) -> np.ndarray:
   Raises:
     UserError: a class has no training example.
   """
-  counts = np.asarray(info.count_labels(), np.float64)
+  counts = np.asarray(counts, np.float64)
   if not counts.all():
     name = info.label_names[int(counts.argmin())]
     raise UserError(

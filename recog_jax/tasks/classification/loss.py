@@ -47,13 +47,15 @@ def soft_targets(spec: Spec, targets: jax.Array) -> jax.Array:
   return (1 - eps) * hard + eps * uniform if eps else hard
 
 
-def mixed(spec: Spec, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
+def mixed(
+  spec: Spec, batch: Batch, key: jax.Array | None
+) -> dict[str, jax.Array]:
   """What mixing, smoothing and the threshold make of a training batch.
 
   Args:
     spec: says what is done.
     batch: `inputs` float `b h w c`, normalised, and `targets`.
-    key: of the mixing.
+    key: of the mixing; it may be None where nothing is mixed.
 
   Returns:
     `inputs` and `soft_targets`, or nothing where none of these is asked for.
@@ -63,6 +65,7 @@ def mixed(spec: Spec, batch: Batch, key: jax.Array) -> dict[str, jax.Array]:
     return {}
   inputs, soft = batch['inputs'], soft_targets(spec, batch['targets'])
   if mixes:
+    assert key is not None
     result = mixing.mix(
       {'inputs': inputs, 'targets': soft},
       key,

@@ -118,8 +118,11 @@ class Classification(base.BaseTask):
     return {
       name: (
         sum(
-          jnp.where(valid, losses(self.spec, logits, batch, weights), 0).sum()
-          for logits in every
+          (
+            jnp.where(valid, losses(self.spec, logits, batch, weights), 0).sum()
+            for logits in every
+          ),
+          start=jnp.zeros(()),
         ),
         count,
       )

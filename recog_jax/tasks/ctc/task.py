@@ -157,7 +157,10 @@ class Ctc(base.BaseTask):
           'CTC: name layers in config.model.intermediate, or set it to 0'
         )
       sums = [term(logits)[0] for logits in middle]
-      terms['intermediate'] = (sum(sums) / len(sums), tokens)
+      terms['intermediate'] = (
+        sum(sums, start=jnp.zeros(())) / len(sums),
+        tokens,
+      )
     if self.consistency_weight:
       if len(out_len) == len(batch['valid']):
         raise UserError(
@@ -281,7 +284,9 @@ def make_ctc(
     spec=Spec(
       tokenizer=info.tokenizer,
       unit=unit,
-      fold=fold and functools.partial(timit.fold_text, size=_FOLDS[fold]),
+      fold=functools.partial(timit.fold_text, size=_FOLDS[fold])
+      if fold
+      else None,
     ),
     features=info.features,
     hop_s=info.hop_s,
