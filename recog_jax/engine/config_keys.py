@@ -212,6 +212,8 @@ def _assign(places: Sequence[_Place], value: Any) -> None:
   """Puts a value into the last place."""
   place = places[-1]
   if value is None and not _may_be_none(place):
+    if place.key and place.key.default is REQUIRED:
+      raise UserError(f'{place.where} is needed: None is no value for it')
     if isinstance(place.step, str) and place.step in place.holder:
       del place.holder[place.step]
     return

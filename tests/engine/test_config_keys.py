@@ -124,6 +124,7 @@ def test_none_clears_a_list_is_given_and_a_dict_completed(root):
     ('task.multi_label', 'perhaps', 'true or false'),
     ('task.decoder.width', '3', 'unknown key of config.task'),
     ('..', '1', 'is no key of a config'),
+    ('data.batch_size', 'None', 'config.data.batch_size is needed'),
   ],
 )
 def test_mistakes_are_told(root, path, text, said):

@@ -58,15 +58,21 @@ def test_a_trial_is_the_config_that_main_will_see():
   ]
 
 
+def test_lists_are_given_and_keys_cleared():
+  given = {'config': _CONFIG, 'data.augment': [], 'seed': None}
+  trial = sweep.make_trial(given)
+  assert trial.config['data']['augment'] == []
+  assert 'seed' not in trial.config  # The program's own.
+
+
 @pytest.mark.parametrize(
   ('given', 'said'),
   [
     ({'config': _CONFIG, 'optimizer.learning_rat': 1}, 'learning_rate'),
     ({'config': _CONFIG, 'optimiser.name': 'sgd'}, 'did you mean optimizer'),
-    ({'config': _CONFIG, 'total_steps': 1.5}, 'total_steps=1.5'),
-    ({'config': _CONFIG, 'seed': None}, 'seed=None'),
-    ({'config': _CONFIG, 'model.name': None}, "becomes 'None'"),
-    ({'config': _CONFIG, 'data.augment': []}, 'not supported'),
+    ({'config': _CONFIG, 'total_steps': 1.5}, 'a whole number'),
+    ({'config': _CONFIG, 'total_steps': True}, "becomes 'True'|a whole"),
+    ({'config': _CONFIG, 'model.name': None}, 'config.model.name is needed'),
     ({'config': 'configs/none.py'}, 'no config file'),
     ({'seed': 1}, "a 'config' beside"),
     ('digits', "a 'config' beside"),
