@@ -1,6 +1,7 @@
 """Speech data as the engine sees them: batches, text, what is left out."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ def make_data(source=None, out_len=None, **keys):
     seed=1,
   )
   data = SpeechData(source=source, **{**KEYS, **keys})
-  return data.for_model(out_len) if out_len else data
+  model = types.SimpleNamespace(out_len=out_len)
+  return data.for_model(model) if out_len else data
 
 
 def train_batches(data, start, stop, local_rows=np.arange):
