@@ -15,6 +15,7 @@ from recog_jax import registry
 from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import conv2d
 from recog_jax.planning.flops import multiply_adds
+from tests.compiling import quick_jit
 from tests.models.random_values import random_like
 
 # Parameters of the rows of `experiments.tables.model_rows`. Those of
@@ -96,7 +97,6 @@ LIGHT = [
   name if name == 'vit' else pytest.param(name, marks=pytest.mark.slow)
   for name in SMALL
 ]
-_FAST = {'xla_backend_optimization_level': 0}
 
 
 def _build(config, classes=7, **options):
@@ -254,7 +254,7 @@ def test_padding_and_order_of_rows_do_not_matter(name):
   variables = random_like(_abstract(module, side))
   x = jax.random.normal(jax.random.key(0), (6, side, side, 3))
 
-  @functools.partial(jax.jit, static_argnums=2, compiler_options=_FAST)
+  @functools.partial(quick_jit, static_argnums=2)
   def forward(x, mask, train):
     (logits, _), stats = module.apply(
       variables,
@@ -293,9 +293,8 @@ def test_a_head_without_activation_has_negative_logits():
   for active in (True, False):
     module = _build(SMALL['squeezenet'], head_activation=active)
     variables = random_like(_abstract(module, 16))
-    apply = jax.jit(
-      lambda v, module=module: module.apply(v, x, train=False)[0],
-      compiler_options=_FAST,
+    apply = quick_jit(
+      lambda v, module=module: module.apply(v, x, train=False)[0]
     )
     least.append(float(apply(variables).min()))
   assert least[0] >= 0 > least[1]

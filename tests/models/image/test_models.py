@@ -27,6 +27,7 @@ from recog_jax.models.image.resnet import (
   resnet101,
   resnet152,
 )
+from tests.compiling import quick_jit
 from tests.models.random_values import random_like
 
 SHAPE = (6, 16, 16, 3)
@@ -41,8 +42,6 @@ SMALL = {
   'lenet': lambda **o: lenet(channels=(3, 4), hidden=(8,), **o),
   'lenet_average': lambda **o: lenet(pool='average', **o),
 }
-# Compiling is what these tests take their time for.
-_FAST = {'xla_backend_optimization_level': 0}
 every_model = pytest.mark.parametrize('name', SMALL)
 
 
@@ -56,7 +55,7 @@ def _variables(module):
   return random_like(_abstract(module, SHAPE))
 
 
-@functools.partial(jax.jit, static_argnums=0, compiler_options=_FAST)
+@functools.partial(quick_jit, static_argnums=0)
 def _init(module):
   x = jnp.zeros(SHAPE)
   return module.init(jax.random.key(0), x, train=False)['params']
@@ -74,7 +73,7 @@ def _apply(module, variables, x, train, mask, key):
   return logits, taps['features'], new.get('batch_stats', {})
 
 
-_apply_jitted = jax.jit(_apply, static_argnums=(0, 3), compiler_options=_FAST)
+_apply_jitted = quick_jit(_apply, static_argnums=(0, 3))
 
 
 def _forward(module, variables, x, *, train=False, mask=None, key=0):

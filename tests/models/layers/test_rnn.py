@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from recog_jax.models.layers.rnn import RecurrentLayer
+from tests.compiling import quick_jit
 from tests.models.random_values import random_like
 
 LENGTHS = (7, 3, 1)
@@ -91,7 +92,7 @@ def test_outputs_and_gradients_are_those_of_a_plain_loop(options):
       y = run(params, x)
       return jnp.sum(jnp.sin(3 * y)), y
 
-    return jax.jit(jax.value_and_grad(f, argnums=(0, 1), has_aux=True))
+    return quick_jit(jax.value_and_grad(f, argnums=(0, 1), has_aux=True))
 
   (_, got), got_grads = loss(
     lambda p, x: layer.apply({'params': p}, x, jnp.array(LENGTHS))
@@ -118,7 +119,7 @@ def test_padding_and_what_stands_in_it_change_nothing(options):
   wide = jnp.where(inside[..., None], _x(), 9.0)
   wide = jnp.pad(wide, ((0, 1), (0, 4), (0, 0)), constant_values=-9.0)
 
-  @jax.jit
+  @quick_jit
   def run(params, x, n):
     def loss(params):
       y = layer.apply({'params': params}, x, n)
@@ -174,7 +175,7 @@ def test_torch_gives_the_same_outputs_and_gradients(cell, projection):
     y = layer.apply({'params': params}, _x(), jnp.array(LENGTHS))
     return jnp.sin(y).sum(), y
 
-  grads, got = jax.grad(loss, has_aux=True)(params)
+  grads, got = quick_jit(jax.grad(loss, has_aux=True))(params)
   np.testing.assert_allclose(got, want.detach().numpy(), atol=2e-6)
   for side, suffix in sides.items():
     for ours, name in {**leaves, 'bias': 'bias_ih'}.items():
@@ -187,13 +188,13 @@ def test_torch_gives_the_same_outputs_and_gradients(cell, projection):
 
 def _as_pjit(grad, mesh, rows, whole):
   rows, whole = NamedSharding(mesh, rows), NamedSharding(mesh, whole)
-  return jax.jit(grad, in_shardings=(whole, rows, rows))
+  return quick_jit(grad, in_shardings=(whole, rows, rows))
 
 
 def _as_pmap(grad, mesh, rows, whole):
   """Each device runs its own part; jax adds the gradients up once."""
   specs = {'in_specs': (whole, rows, rows), 'out_specs': whole}
-  return jax.jit(jax.shard_map(grad, mesh=mesh, **specs))
+  return quick_jit(jax.shard_map(grad, mesh=mesh, **specs))
 
 
 @pytest.mark.parametrize('cell', ['lstm', 'gru'])
@@ -210,7 +211,7 @@ def test_devices_that_share_a_batch_learn_what_one_learns(cell, share):
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5),
     step(*args),
-    jax.jit(jax.grad(loss))(*args),
+    quick_jit(jax.grad(loss))(*args),
   )
 
 
@@ -282,7 +283,7 @@ def test_bfloat16_gradients_are_products_in_bfloat16(options):
   assert {v.aval.dtype for e in products for v in e.invars} == {
     jnp.dtype(jnp.bfloat16)
   }
-  got, want = low(params, _x()), grad(layer)(params, _x())
+  got, want = (quick_jit(g)(params, _x()) for g in (low, grad(layer)))
 
   def near(got, want):
     assert got.dtype == want.dtype
