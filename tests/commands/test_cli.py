@@ -37,7 +37,7 @@ def test_help_shows_examples(root, command):
     (['--confg=x'], 'did you mean config?'),
     ([DIGITS, '--config.optimizr.name=sgd'], 'did you mean optimizer?'),
     ([DIGITS, '--config.optimizer.nam=sgd'], 'did you mean name?'),
-    ([DIGITS, '--config.data.batch_size=many'], 'batch_size takes a whole number'),
+    ([DIGITS, '--config.data.batch_size=many'], 'takes a whole number'),
     ([DIGITS, 'runs/here'], "'runs/here' is not a flag"),
     ([DIGITS, '--config.model.name=resnet9'], 'did you mean resnet8'),
   ],
