@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from recog_jax import plugins
+from recog_jax import plugins, ranges
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.signatures import REQUIRED, Key, keys_of
 
@@ -199,6 +199,13 @@ def keys(kind: str, name: str) -> dict[str, Key]:
   return common | {k: v for k, v in found.items() if k not in common}
 
 
+def check(kind: str, name: str, config: Mapping[str, Any], where: str) -> None:
+  """Raises a UserError for a value that its key may not have."""
+  known = keys(kind, name)
+  hints = {key: known[key].hint for key in config if key in known}
+  ranges.check(config, hints, where)
+
+
 def build(kind: str, config: Mapping[str, Any], **context: Any) -> Any:
   """Calls the factory that `config['name']` names with the other keys.
 
@@ -218,7 +225,9 @@ def build(kind: str, config: Mapping[str, Any], **context: Any) -> Any:
       f'{", ".join(sorted(table(kind)))}'
     )
   name = keys.pop('name')
-  return call(lookup(kind, name), keys, f'{kind} {name}', **context)
+  what = f'{kind} {name}'
+  factory = lookup(kind, name)
+  return call(factory, keys, what, where=_place(kind), **context)
 
 
 def preparation(
@@ -242,8 +251,13 @@ def resolved(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
   """The config with the factory itself where its name is a user's own part.
 
   For the leaves of the package, which find their short names themselves.
+
+  Raises:
+    UserError: a value that its key may not have.
   """
   name = config.get('name')
+  if name is not None:
+    check(kind, name, config, f'{kind} {name}')
   if plugins.is_reference(name):
     return {**config, 'name': lookup(kind, name)}
   return dict(config)
@@ -253,6 +267,8 @@ def call(
   factory: Callable[..., Any],
   keys: Mapping[str, Any],
   what: str,
+  *,
+  where: str = '',
   **context: Any,
 ) -> Any:
   """Calls a factory with a config's keys, checked against its signature.
@@ -261,10 +277,11 @@ def call(
     factory: a function or class that takes keyword arguments.
     keys: of the config.
     what: the factory in words, for messages.
+    where: where the keys stand in a config, if `what` does not say it.
     **context: as of `build`.
 
   Raises:
-    UserError: an unknown key, or a missing one.
+    UserError: an unknown key, a missing one, or a value that it may not have.
   """
   parameters = inspect.signature(factory).parameters
   variadic = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
@@ -280,6 +297,8 @@ def call(
   ]
   if missing:
     raise UserError(f'{what} needs the key {", ".join(missing)}')
+  hints = {name: key.hint for name, key in known.items()}
+  ranges.check(keys, hints, where or what)
   if not variadic:
     context = {k: v for k, v in context.items() if k in parameters}
   return factory(**keys, **context)
@@ -287,5 +306,6 @@ def call(
 
 def _place(kind: str) -> str:
   """Where a config has a part of that kind."""
-  top = {'data', 'task', 'model', 'optimizer', 'schedule'}
-  return f'config.{kind}' if kind in top else f'a part of the kind {kind}'
+  if kind in ('data', 'task', 'model', 'optimizer', 'schedule'):
+    return f'config.{kind}'
+  return 'config.data.source' if kind == 'source' else f'a part of kind {kind}'

@@ -9,8 +9,10 @@ import dataclasses
 import functools
 import inspect
 import re
+import sys
+import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 REQUIRED = inspect.Parameter.empty
@@ -84,9 +86,11 @@ def keys_of(
       positional = parameter.kind is not parameter.KEYWORD_ONLY
       if variadic or name in given or (keyword_only and positional):
         continue
-      hint, part = hints.get(name, Any), None
+      hint, part = hints.get(name, parameter.annotation), None
+      if hint is REQUIRED or isinstance(hint, str):
+        hint = Any
       if typing.get_origin(hint) is typing.Annotated:
-        hint, *notes = typing.get_args(hint)
+        notes = typing.get_args(hint)[1:]
         part = next((n for n in notes if isinstance(n, Part)), None)
       key = Key(name, hint, parameter.default, docs.get(name, ''), part)
       found.setdefault(name, key)
@@ -94,13 +98,28 @@ def keys_of(
 
 
 def _hints(factory: Callable[..., Any]) -> Mapping[str, Any]:
-  function = factory.__init__ if inspect.isclass(factory) else factory
-  if isinstance(function, functools.partial):
-    function = function.func
-  try:
-    return typing.get_type_hints(function, include_extras=True)
-  except Exception:  # A name that is imported for type checkers alone.
-    return {}
+  """The annotations; Any for a name that is imported for type checkers alone.
+
+  Those of a dataclass stand at its class: a module of Linen has an `__init__`
+  whose own ones no one can read.
+  """
+  if isinstance(factory, functools.partial):
+    factory = factory.func
+  places: Sequence[Any] = [factory]
+  if inspect.isclass(factory):
+    places = [factory.__init__, *reversed(factory.__mro__[:-1])]
+    if not dataclasses.is_dataclass(factory):
+      places = places[:1]
+  found: dict[str, Any] = {}
+  for place in places:
+    names = getattr(sys.modules.get(place.__module__), '__dict__', {})
+    for key, hint in inspect.get_annotations(place).items():
+      try:
+        one = types.SimpleNamespace(__annotations__={key: hint})
+        found |= typing.get_type_hints(one, names, include_extras=True)
+      except Exception:
+        found[key] = Any
+  return found
 
 
 def documented(factory: Callable[..., Any]) -> dict[str, str]:

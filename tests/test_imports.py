@@ -22,7 +22,7 @@ COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
 SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features'}
 # How parts are found by name; it imports none of them.
-NAMES = {'registry', 'plugins', 'signatures'}
+NAMES = {'registry', 'plugins', 'signatures', 'ranges'}
 # Which parts of recog_jax a part may import, at any level of a file: commands
 # -> planning, engine -> tasks -> report -> leaves; engine -> data -> text.
 # Models are found by name, so that nothing but a command imports one.
@@ -51,15 +51,17 @@ ALLOWED = {
   'report': {'report', 'storage', *LEAVES},
   'models': {'models', 'errors', 'precision', 'tracing', *NAMES},
   'data': {'data', 'text', 'features', 'errors', *NAMES},
-  'registry': {'registry', 'plugins', 'signatures', 'errors'},
+  'registry': {'registry', 'plugins', 'signatures', 'ranges', 'errors'},
   'plugins': {'plugins', 'errors'},
   'signatures': {'signatures'},
+  'ranges': {'errors'},
   'errors': set(),
   'precision': set(),
   'storage': {'errors'},
   'tracing': set(),
   'backend': set(),
-  **{leaf: {leaf} for leaf in LEAVES},
+  # A leaf says the ranges of its keys.
+  **{leaf: {leaf, 'ranges'} for leaf in LEAVES},
 }
 # Declarations that a part may import all the same: what a source says of its
 # records, a task is made from.

@@ -10,6 +10,7 @@ from recog_jax.decode import fusion
 from recog_jax.decode.arpa import read_arpa
 from recog_jax.decode.beam import beam_search, check_beam
 from recog_jax.decode.greedy import greedy
+from recog_jax.ranges import NotNegative, Size
 
 _UNITS = {
   'word': fusion.make_word_scorer,
@@ -33,11 +34,11 @@ class Keys:
     beta: added for each word, or token, of the language model.
   """
 
-  width: int = 16
-  top_tokens: int | None = None
+  width: Size = 16
+  top_tokens: Size | None = None
   lm: str | None = None
   lm_unit: str = 'word'
-  alpha: float = 0.5
+  alpha: NotNegative = 0.5
   beta: float = 1.5
 
 
@@ -61,8 +62,8 @@ class Decoder:
 
   name: str
   blank_id: int
-  width: int
-  top_tokens: int | None
+  width: Size
+  top_tokens: Size | None
   scorer: fusion.Scorer | None
 
   def __call__(self, logits: jax.Array, lens: jax.Array) -> dict[str, Any]:

@@ -9,17 +9,18 @@ import functools
 import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from recog_jax import registry
+from recog_jax import ranges, registry
 from recog_jax.engine import freezing as freezing_lib
 from recog_jax.engine import paths
 from recog_jax.engine.schedule import Schedule, check_keys, make_schedule
 from recog_jax.errors import UserError
+from recog_jax.ranges import NotNegative, Positive, Range, Rate, Size
 from recog_jax.signatures import keys_of
 
 # Of optax's optimizers these do not fit a step that has one gradient and a
@@ -53,6 +54,13 @@ _OURS = frozenset(
     'muon_weight_dimension_numbers',
   }
 )
+# Of optax's keywords, which say no ranges themselves.
+_RATES = ('momentum', 'b1', 'b2', 'b3', 'beta', 'decay', 'rho')
+_RANGES: Mapping[str, Any] = {
+  **dict.fromkeys((*_RATES, 'adam_b1', 'adam_b2'), Rate | None),
+  **dict.fromkeys(('eps', 'eps_root', 'adam_eps_root'), NotNegative),
+  **dict.fromkeys(('initial_scale', 'initial_accumulator_value'), NotNegative),
+}
 # What is no key of config.optimizer.
 GIVEN = _OURS - {'learning_rate', 'weight_decay'} | {
   'params',
@@ -70,14 +78,14 @@ GIVEN = _OURS - {'learning_rate', 'weight_decay'} | {
 def make_optimizer(
   params: Any,
   *,
-  total_steps: int,
+  total_steps: Size,
   steps_per_epoch: float | None = None,
   name: str,
-  learning_rate: float,
+  learning_rate: NotNegative,
   schedule: Mapping[str, Any] | None = None,
-  clip_norm: float | None = None,
+  clip_norm: Positive | None = None,
   groups: Sequence[Mapping[str, Any]] = (),
-  layer_decay: float | None = None,
+  layer_decay: Annotated[float, Range(0, 1, above=True)] | None = None,
   stages: Sequence[str] | None = None,
   freezing: freezing_lib.Freezing | None = None,
   start: int = 0,
@@ -230,7 +238,7 @@ def with_decay(
   rate: Schedule,
   *,
   name: str,
-  weight_decay: float = 0.0,
+  weight_decay: NotNegative = 0.0,
   weight_decay_form: str | None = None,
   weight_decay_params: Sequence[str] | None = None,
   normalize_weights: bool = False,
@@ -257,6 +265,10 @@ def with_decay(
   own = keys_of(make, given=_OURS)
   others = ('weight_decay', 'weight_decay_form', 'weight_decay_params')
   check_keys(f"{where} '{name}'", options, [*own, *others, 'normalize_weights'])
+  hints = {key: _RANGES.get(key, known.hint) for key, known in own.items()}
+  hints['weight_decay'] = NotNegative
+  given = {**options, 'weight_decay': weight_decay}
+  ranges.check(given, hints, f'config.{where}')
   if weight_decay and weight_decay_form not in ('coupled', 'decoupled'):
     raise UserError(
       f"{where} '{name}' has weight_decay but its weight_decay_form is "

@@ -30,6 +30,7 @@ from recog_jax.engine.programs import Programs
 from recog_jax.engine.provenance import version
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.errors import UserError
+from recog_jax.ranges import NotNegative, Size
 from recog_jax.storage import AnyPath, write_whole
 
 
@@ -43,8 +44,8 @@ class Probe:
     most_iterations: of L-BFGS.
   """
 
-  l2: Sequence[float] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-  most_iterations: int = 1000
+  l2: Sequence[NotNegative] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+  most_iterations: Size = 1000
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,13 +9,14 @@ run is clipped to the run, so that a run shortened to three steps still works.
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 import optax
 
 from recog_jax import registry
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Count, NotNegative, Positive, Range, Size
 
 Schedule = Callable[[Any], Any]
 
@@ -23,12 +24,12 @@ Schedule = Callable[[Any], Any]
 def make_schedule(
   *,
   name: str,
-  learning_rate: float,
-  total_steps: int,
+  learning_rate: NotNegative,
+  total_steps: Size,
   steps_per_epoch: float | None = None,
-  warmup_steps: int | None = None,
-  warmup_epochs: float | None = None,
-  warmup_start: float = 0.0,
+  warmup_steps: Count | None = None,
+  warmup_epochs: NotNegative | None = None,
+  warmup_start: NotNegative = 0.0,
   **options: Any,
 ) -> Schedule:
   """A learning rate for every update.
@@ -80,13 +81,17 @@ def make_schedule(
     raise UserError(f'learning_rate is {learning_rate}: it must be positive.')
   if warmup_steps is not None and warmup_epochs is not None:
     raise UserError('Give warmup_steps or warmup_epochs, not both.')
+  given = {
+    'warmup_steps': warmup_steps,
+    'warmup_epochs': warmup_epochs,
+    'warmup_start': warmup_start,
+    **options,
+  }
+  registry.check('schedule', name, given, 'config.schedule')
   run = Run(total_steps, steps_per_epoch)
   warmup = warmup_steps or 0
   if warmup_epochs is not None:
     warmup = run.steps(warmup_epochs, 'warmup_epochs')
-  if warmup < 0:
-    raise UserError(f'The warmup of {warmup} steps must not be negative.')
-
   known = [*registry.keys('schedule', name)]
   if make is noam:
     known.remove('warmup_start')
@@ -123,7 +128,7 @@ def check_keys(
 class Run:
   """The length of a run, to turn durations into steps."""
 
-  total_steps: int
+  total_steps: Size
   steps_per_epoch: float | None
 
   def steps(self, epochs: float, key: str) -> int:
@@ -150,10 +155,10 @@ def step(
   peak: float,
   warmup: int,
   *,
-  boundaries_steps: Sequence[int] | None = None,
-  boundaries_epochs: Sequence[float] | None = None,
-  boundaries_fraction: Sequence[float] | None = None,
-  factor: float = 0.1,
+  boundaries_steps: Sequence[Count] | None = None,
+  boundaries_epochs: Sequence[NotNegative] | None = None,
+  boundaries_fraction: Sequence[NotNegative] | None = None,
+  factor: Positive = 0.1,
 ) -> Schedule:
   """The peak, multiplied by a factor from each boundary on.
 
@@ -184,7 +189,7 @@ def step(
 
 
 def cosine(
-  run: Run, peak: float, warmup: int, *, end_scale: float = 0.0
+  run: Run, peak: float, warmup: int, *, end_scale: NotNegative = 0.0
 ) -> Schedule:
   """Half a cosine.
 
@@ -200,9 +205,9 @@ def polynomial(
   peak: float,
   warmup: int,
   *,
-  power: float = 1.0,
-  end_scale: float = 0.0,
-  decay_fraction: float = 1.0,
+  power: Positive = 1.0,
+  end_scale: NotNegative = 0.0,
+  decay_fraction: Annotated[float, Range(0, 1, above=True)] = 1.0,
 ) -> Schedule:
   """(1 - x)**power.
 
@@ -211,8 +216,6 @@ def polynomial(
     end_scale: where it ends, as a share of the peak.
     decay_fraction: of the steps after the warmup until it ends.
   """
-  if not 0.0 < decay_fraction <= 1.0:
-    raise UserError(f'decay_fraction is {decay_fraction}: it is in (0, 1].')
   steps = max(int((run.total_steps - warmup) * decay_fraction), 1)
   return optax.polynomial_schedule(peak, end_scale * peak, power, steps)
 
@@ -222,8 +225,8 @@ def noam(
   peak: float,
   warmup: int,
   *,
-  model_dim: int | None = None,
-  min_learning_rate: float = 0.0,
+  model_dim: Size | None = None,
+  min_learning_rate: NotNegative = 0.0,
 ) -> Schedule:
   """The whole schedule, its warmup included.
 

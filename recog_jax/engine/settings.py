@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from recog_jax.errors import UserError
+from recog_jax.ranges import Count, Positive, Rate, Seed, Size
 from recog_jax.signatures import Part
 
 
@@ -53,13 +54,13 @@ class Settings:
   checkpoint: Annotated[
     Mapping[str, Any], Part(factory='recog_jax.engine.settings:Checkpointing')
   ]
-  total_epochs: float | None = None
-  total_steps: int | None = None
-  stop_step: int | None = None
-  seed: int = 0
-  log_every_steps: int = 50
-  accumulate_steps: int = 1
-  ema_decay: float | None = None
+  total_epochs: Positive | None = None
+  total_steps: Size | None = None
+  stop_step: Count | None = None
+  seed: Seed = 0
+  log_every_steps: Size = 50
+  accumulate_steps: Size = 1
+  ema_decay: Rate | None = None
   freeze: Any = ()
   init_from: Annotated[
     Mapping[str, Any] | None,
@@ -87,8 +88,8 @@ class Every:
     every_epochs: the same in epochs of the training split.
   """
 
-  every_steps: int | None = None
-  every_epochs: float | None = None
+  every_steps: Size | None = None
+  every_epochs: Positive | None = None
 
   def __post_init__(self):
     if (self.every_steps is None) == (self.every_epochs is None):
@@ -113,8 +114,8 @@ class Checkpointing(Every):
     keep_best: so many of the best by the headline metric on val stay as well.
   """
 
-  keep_latest: int = 2
-  keep_best: int = 1
+  keep_latest: Size = 2
+  keep_best: Count = 1
 
 
 def steps_of(epochs: float, steps_per_epoch: float) -> int:

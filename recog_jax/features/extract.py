@@ -10,12 +10,13 @@ import functools
 import inspect
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from recog_jax.features import cepstra, mel
 from recog_jax.features import frames as framing
+from recog_jax.ranges import NotNegative, Positive, Range, Share, Size
 
 NORMALISE = ('none', 'mean', 'mean_variance')
 # Frames that are worked on together: so few that their spectra stay in a core's
@@ -45,14 +46,14 @@ class Features:
   """
 
   sample_rate: int
-  num_mels: int = 80
-  window_s: float = 0.025
-  hop_s: float = 0.01
-  low_hz: float = 0.0
-  high_hz: float | None = None
-  num_fft: int | None = None
+  num_mels: Size = 80
+  window_s: Positive = 0.025
+  hop_s: Positive = 0.01
+  low_hz: NotNegative = 0.0
+  high_hz: Positive | None = None
+  num_fft: Size | None = None
   window: str = 'hann'
-  deltas: int = 0
+  deltas: Annotated[int, Range(0, 2)] = 0
   normalise: str = 'none'
 
   def __post_init__(self):
@@ -238,7 +239,7 @@ class LogMel(Features):
   scale: str = 'slaney'
   norm: str = 'slaney'
   padding: str = 'none'
-  floor: float = 1e-10
+  floor: Positive = 1e-10
 
   def __post_init__(self):
     super().__post_init__()
@@ -297,13 +298,13 @@ class Fbank(Features):
     scale: waveforms are multiplied by it; 32768 gives Kaldi's own numbers.
   """
 
-  low_hz: float = 20.0
+  low_hz: NotNegative = 20.0
   window: str = 'povey'
-  pre_emphasis: float = 0.97
+  pre_emphasis: Share = 0.97
   snip_edges: bool = True
   energy: bool = False
-  energy_floor: float = 0.0
-  scale: float = 1.0
+  energy_floor: NotNegative = 0.0
+  scale: Positive = 1.0
 
   def _bank(self) -> np.ndarray:
     return mel.kaldi_mel_bank(
@@ -360,9 +361,9 @@ class Mfcc(Fbank):
     energy: the log energy takes the place of the 0th cepstrum.
   """
 
-  num_mels: int = 23
-  num_ceps: int = 13
-  lifter: float = 22.0
+  num_mels: Size = 23
+  num_ceps: Size = 13
+  lifter: NotNegative = 22.0
 
   def __post_init__(self):
     super().__post_init__()

@@ -16,6 +16,7 @@ from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics import bootstrap
 from recog_jax.metrics.regression import Numbers
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Positive, Size
 from recog_jax.report import figures
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
@@ -47,7 +48,7 @@ class Regression(base.BaseTask):
 
   target_names: tuple[str, ...]
   objective: str
-  huber_delta: float
+  huber_delta: Positive
   stats: Stats
   images: ImageInputs
   headline: str
@@ -188,12 +189,12 @@ def make_regression(
   *,
   info: Info,
   loss: str = 'mse',
-  huber_delta: float = 1.0,
+  huber_delta: Positive = 1.0,
   target_mean: float | Sequence[float] | None = None,
-  target_std: float | Sequence[float] | None = None,
+  target_std: Positive | Sequence[Positive] | None = None,
   mean: float | Sequence[float] = 0.5,
-  std: float | Sequence[float] = 0.5,
-  channels: int | None = None,
+  std: Positive | Sequence[Positive] = 0.5,
+  channels: Size | None = None,
   headline: str = 'mae',
 ) -> Regression:
   """The task of a config.

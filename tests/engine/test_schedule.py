@@ -202,7 +202,7 @@ def test_traces_to_a_float32_scalar(name):
     ({'learning_rate': -1.0}, 'must be positive'),
     ({'warmup_epochs': 1, 'warmup_steps': 1}, 'not both'),
     ({'warmup_epochs': 1}, 'give warmup_steps instead'),
-    ({'warmup_steps': -1}, 'must not be negative'),
+    ({'warmup_steps': -1}, 'of at least 0'),
     ({'name': 'step'}, 'exactly one of'),
     ({'name': 'noam'}, 'needs warmup'),
     ({'name': 'noam', 'warmup_start': 0.1, 'warmup_steps': 3}, 'unknown key'),

@@ -14,6 +14,7 @@ import numpy as np
 from recog_jax.data.draws import Draws, scoped
 from recog_jax.data.image.base import one_shape, planes
 from recog_jax.data.ops import check
+from recog_jax.ranges import NotNegative, Positive, Share
 
 _BORDERS = {
   'constant': cv2.BORDER_CONSTANT,
@@ -97,7 +98,7 @@ class Rotation(Move):
     degrees: the largest angle; its sign does not matter.
   """
 
-  degrees: float = 15.0
+  degrees: NotNegative = 15.0
 
   def matrices(self, draws: Draws, h: int, w: int) -> np.ndarray:
     angle = np.deg2rad(
@@ -118,8 +119,8 @@ class Scaling(Move):
     high: above 1 the margins are lost.
   """
 
-  low: float = 0.9
-  high: float = 1.1
+  low: Positive = 0.9
+  high: Positive = 1.1
 
   def __post_init__(self):
     super().__post_init__()
@@ -142,7 +143,7 @@ class Translation(Move):
     fraction: of the height and of the width.
   """
 
-  fraction: float = 0.1
+  fraction: Share = 0.1
 
   def matrices(self, draws: Draws, h: int, w: int) -> np.ndarray:
     shift = draws.uniform('shift', (2,), -self.fraction, self.fraction)

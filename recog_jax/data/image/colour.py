@@ -6,6 +6,7 @@ fractions off, results are rounded here: they differ by one grey level at most.
 """
 
 import dataclasses
+from typing import Annotated
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.base import one_shape
 from recog_jax.data.ops import check
+from recog_jax.ranges import NotNegative, Range
 
 _VALUES = np.arange(256, dtype=np.float64)
 # ITU-R 601-2, as PIL's and OpenCV's conversions to grey.
@@ -135,10 +137,10 @@ class ColourJitter:
       at most 0.5.
   """
 
-  brightness: float = 0.0
-  contrast: float = 0.0
-  saturation: float = 0.0
-  hue: float = 0.0
+  brightness: NotNegative = 0.0
+  contrast: NotNegative = 0.0
+  saturation: NotNegative = 0.0
+  hue: Annotated[float, Range(0, 0.5)] = 0.0
 
   def __post_init__(self):
     check(

@@ -25,6 +25,7 @@ from recog_jax.data.splits import (
   split_bounds,
 )
 from recog_jax.errors import UserError, listed, unknown_name
+from recog_jax.ranges import Seed, Size, Workers
 from recog_jax.signatures import Part
 
 _LISTED = 20  # Classes whose sizes are told.
@@ -41,19 +42,19 @@ class ImageData:
     self,
     *,
     source: Annotated[Source, Part('source')],
-    seed: int,
+    seed: Seed,
     splits: Mapping[str, str],
-    batch_size: int,
-    eval_batch_size: int,
+    batch_size: Size,
+    eval_batch_size: Size,
     augment: Annotated[
       Sequence[Mapping[str, Any]], Part('augmentation', many=True)
     ] = (),
     augment_eval: Annotated[
       Sequence[Mapping[str, Any]], Part('augmentation', many=True)
     ] = (),
-    workers: int = 0,
+    workers: Workers = 0,
     classes: Sequence[str] | None = None,
-    per_class: Mapping[str, int] | None = None,
+    per_class: Mapping[str, Size] | None = None,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.

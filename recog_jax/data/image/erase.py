@@ -2,12 +2,14 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.base import one_shape
 from recog_jax.data.ops import check
+from recog_jax.ranges import Positive, Range, Share
 
 # As torchvision: an image in which no rectangle fitted so often stays whole.
 _TRIES = 10
@@ -34,10 +36,10 @@ class RandomErasing:
       paper's best.
   """
 
-  probability: float = 0.5
-  area: Sequence[float] = (0.02, 1 / 3)
-  ratio: Sequence[float] = (0.3, 1 / 0.3)
-  fill: int = 128
+  probability: Share = 0.5
+  area: Sequence[Positive] = (0.02, 1 / 3)
+  ratio: Sequence[Positive] = (0.3, 1 / 0.3)
+  fill: Annotated[int, Range(0, 255)] = 128
   noise: bool = False
 
   def __post_init__(self):

@@ -12,7 +12,7 @@ depends on (seed, epoch, record) and not on its place in a batch.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from recog_jax.data.image.base import Image, Images, one_shape, planes
 from recog_jax.data.image.picture import Box, part
 from recog_jax.data.image.resize import resized
 from recog_jax.data.ops import check
+from recog_jax.ranges import Count, NotNegative, Positive, Range, Share, Size
 
 # (shape, dtype) -> array, for the images of a batch.
 Empty = Callable[..., np.ndarray]
@@ -85,8 +86,8 @@ class RandomCrop:
       not repeated).
   """
 
-  padding: int = 0
-  size: int | None = None
+  padding: Count = 0
+  size: Size | None = None
   mode: str = 'constant'
 
   def __post_init__(self):
@@ -149,7 +150,7 @@ class HorizontalFlip:
       (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024).
   """
 
-  probability: float = 0.5
+  probability: Share = 0.5
   alternating: bool = False
 
   def __post_init__(self):
@@ -193,9 +194,9 @@ class RandomResizedCrop:
     ratio: lowest and highest width / height.
   """
 
-  size: int
-  scale: Sequence[float] = (0.08, 1.0)
-  ratio: Sequence[float] = (3 / 4, 4 / 3)
+  size: Size
+  scale: Sequence[Positive] = (0.08, 1.0)
+  ratio: Sequence[Positive] = (3 / 4, 4 / 3)
 
   from_files: ClassVar[bool] = True
 
@@ -264,9 +265,9 @@ class Cutout:
     fill: their grey value, 0 to 255.
   """
 
-  size: int
-  count: int = 1
-  fill: int = 128
+  size: Size
+  count: Size = 1
+  fill: Annotated[int, Range(0, 255)] = 128
 
   def __call__(self, images: np.ndarray, draws: Draws) -> np.ndarray:
     out = one_shape(images, 'cutout').copy()
@@ -290,7 +291,7 @@ class Resize:
       so a list of images stays a list); (height, width) is the exact size.
   """
 
-  size: int | Sequence[int]
+  size: Size | Sequence[Size]
 
   from_files: ClassVar[bool] = True
 
@@ -321,7 +322,7 @@ class CenterCrop:
     size: its side, in pixels.
   """
 
-  size: int
+  size: Size
 
   def __call__(self, images: Images, draws: Draws) -> np.ndarray:
     del draws
@@ -354,8 +355,8 @@ class ResizeCenterCrop:
       0.875.
   """
 
-  size: int
-  fraction: float = 0.875
+  size: Size
+  fraction: Annotated[float, Range(0, 1, above=True)] = 0.875
 
   from_files: ClassVar[bool] = True
 
@@ -391,7 +392,7 @@ class ProgressiveResize:
       that size. The first fraction is 0.
   """
 
-  sizes: Sequence[Sequence[float]]
+  sizes: Sequence[Sequence[NotNegative]]
 
   from_files: ClassVar[bool] = True
 

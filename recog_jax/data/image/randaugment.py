@@ -17,6 +17,7 @@ from recog_jax.data.image import colour
 from recog_jax.data.image.affine import warp
 from recog_jax.data.image.base import one_shape
 from recog_jax.data.ops import check
+from recog_jax.ranges import NotNegative, Share, Size
 
 _VALUES = np.arange(256)
 # What lies outside a moved image.
@@ -127,10 +128,10 @@ class RandomAugment:
     increasing: see `Strength`.
   """
 
-  count: int = 2
-  magnitude: float = 9.0
-  magnitude_std: float = 0.0
-  probability: float = 1.0
+  count: Size = 2
+  magnitude: NotNegative = 9.0
+  magnitude_std: NotNegative = 0.0
+  probability: Share = 1.0
   increasing: bool = True
 
   def __post_init__(self):

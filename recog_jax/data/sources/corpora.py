@@ -19,6 +19,7 @@ from recog_jax.data.sources.speech_listing import (
 )
 from recog_jax.data.sources.timit_corpus import list_timit
 from recog_jax.errors import UserError
+from recog_jax.ranges import Share, Size
 
 _COMMON_VOICE = {
   'client_id': 'speaker',
@@ -33,8 +34,8 @@ _COMMON_VOICE = {
 def manifest(
   *,
   splits: Mapping[str, str | Sequence[str]],
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
   """Manifests as NeMo has them: one JSON object a line.
@@ -79,8 +80,8 @@ def timit(
   *,
   folder: str | os.PathLike | None = None,
   units: str = 'phones',
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
   """TIMIT as the LDC publishes it: TRAIN and TEST, DR*, speakers.
@@ -114,8 +115,8 @@ def timit(
 def librispeech_folder(
   *,
   folder: str | os.PathLike | None = None,
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
   """LibriSpeech as OpenSLR publishes it: subset/speaker/chapter/*.flac.
@@ -158,8 +159,8 @@ def librispeech_folder(
 def common_voice(
   *,
   folder: str | os.PathLike | None = None,
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
   """One language of Common Voice: train.tsv, dev.tsv, test.tsv and clips/.

@@ -13,6 +13,7 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import records
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Count, Seed, Size
 
 # A record's noise is the sum of two images of a bank of this size: two look-ups
 # where fresh noise for 224x224x3 would cost milliseconds a record.
@@ -26,9 +27,9 @@ class Fake:
   def __init__(
     self,
     shape: tuple[int, int, int],
-    num_classes: int,
+    num_classes: Size,
     sizes: dict[str, int],
-    seed: int,
+    seed: Seed,
   ):
     self.info = records.Info(
       'fake', shape, tuple(f'class_{i}' for i in range(num_classes))
@@ -88,10 +89,10 @@ class FakeRecords:
 
 def fake(
   *,
-  shape: Sequence[int],
-  num_classes: int,
-  sizes: Mapping[str, int],
-  seed: int,
+  shape: Sequence[Size],
+  num_classes: Size,
+  sizes: Mapping[str, Count],
+  seed: Seed,
   data_dir: Any = None,
 ) -> Fake:
   """Generated images; the same seed gives the same images everywhere.

@@ -14,6 +14,7 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech import records
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Count, Seed, Size
 
 # Number of words of an utterance: 1 to this.
 _MAX_WORDS = 3
@@ -38,9 +39,9 @@ class FakeSpeech:
   def __init__(
     self,
     sizes: dict[str, int],
-    sample_rate: int,
+    sample_rate: Size,
     words: tuple[str, ...],
-    seed: int,
+    seed: Seed,
   ):
     self.info = records.SpeechInfo('fake_speech', sample_rate)
     self._sizes, self._words, self._seed = sizes, words, seed
@@ -68,9 +69,9 @@ class FakeSpeechRecords:
   def __init__(
     self,
     size: int,
-    sample_rate: int,
+    sample_rate: Size,
     words: tuple[str, ...],
-    seed: int,
+    seed: Seed,
     split: str,
   ):
     self._sample_rate, self._seed = sample_rate, seed
@@ -146,10 +147,10 @@ class FakeSpeechRecords:
 
 def fake_speech(
   *,
-  sizes: Mapping[str, int],
-  sample_rate: int,
+  sizes: Mapping[str, Count],
+  sample_rate: Size,
   words: Sequence[str],
-  seed: int,
+  seed: Seed,
   data_dir: Any = None,
 ) -> FakeSpeech:
   """Generated recordings; the same seed gives the same ones everywhere.

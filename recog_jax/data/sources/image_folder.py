@@ -23,6 +23,7 @@ from recog_jax.data.sources.pictures import (
   make_listing,
 )
 from recog_jax.errors import UserError, listed, warn
+from recog_jax.ranges import NotNegative, Seed, Share
 
 # What systems and storage boxes put beside people's files.
 _SYSTEM = (
@@ -90,9 +91,9 @@ def image_folder(
   root: str | os.PathLike | None = None,
   channels: int = 3,
   shape: tuple[int, int] | None = None,
-  shares: Mapping[str, float] | None = None,
-  split_seed: int = 0,
-  max_bad_share: float = 0.0,
+  shares: Mapping[str, NotNegative] | None = None,
+  split_seed: Seed = 0,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> PictureSource:
   """The pictures of root/split/class/ or root/class/.

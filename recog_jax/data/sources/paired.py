@@ -10,6 +10,7 @@ from recog_jax.data.sources.image_folder import is_hidden
 from recog_jax.data.sources.speech_listing import Entry, Listing, read_lines
 from recog_jax.data.sources.table_columns import AUDIO
 from recog_jax.errors import UserError
+from recog_jax.ranges import NotNegative, Seed, Share, Size
 
 TEXT = ('.txt', '.lab')
 
@@ -17,10 +18,10 @@ TEXT = ('.txt', '.lab')
 def speech_folder(
   *,
   folder: str | os.PathLike | None = None,
-  shares: Mapping[str, float] | None = None,
-  split_seed: int = 0,
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  shares: Mapping[str, NotNegative] | None = None,
+  split_seed: Seed = 0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
   """All recordings below a folder that have a .txt or .lab of the same name.

@@ -14,6 +14,7 @@ import numpy as np
 from recog_jax.data.image import records
 from recog_jax.data.speech import records as speech_records
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Positive, Size
 
 # (share of utterances, seconds that they do not exceed), linear between them:
 # LibriSpeech's train-clean-100 as icefall publishes it (egs/librispeech/ASR/
@@ -149,9 +150,9 @@ class PublishedSpeech:
   def __init__(
     self,
     name: str,
-    sample_rate: int,
+    sample_rate: Size,
     merge: Mapping[str, Any],
-    characters_per_token: float,
+    characters_per_token: Positive,
     alphabet: str,
   ):
     self._published = SPEECH[name]
@@ -219,10 +220,10 @@ def published(*, dataset: str, data_dir: Any = None) -> PublishedImages:
 def published_speech(
   *,
   dataset: str,
-  sample_rate: int,
+  sample_rate: Size,
   alphabet: str,
   merge: Mapping[str, Any] | None = None,
-  characters_per_token: float = 1.0,
+  characters_per_token: Positive = 1.0,
   data_dir: Any = None,
 ) -> PublishedSpeech:
   """A data set of `SPEECH` by its published sizes.

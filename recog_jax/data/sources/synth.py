@@ -25,6 +25,7 @@ from recog_jax.data.sources import espeak
 from recog_jax.data.sources.synth_words import WORDS
 from recog_jax.data.speech import records
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Count, Seed, Size
 
 # Utterances that one process speaks. The bytes depend on it, see `espeak`.
 _CHUNK = 256
@@ -44,13 +45,13 @@ class Synth:
     self,
     languages: tuple[str, ...],
     sizes: dict[str, int],
-    sample_rate: int,
-    num_words: tuple[int, int],
+    sample_rate: Size,
+    num_words: tuple[Size, Size],
     voices: tuple[str, ...],
     test_voices: tuple[str, ...],
-    speeds: tuple[int, int],
-    pitches: tuple[int, int],
-    seed: int,
+    speeds: tuple[Size, Size],
+    pitches: tuple[Count, Count],
+    seed: Seed,
   ):
     self.info = records.SpeechInfo('synth', sample_rate)
     self._sizes = sizes
@@ -153,14 +154,14 @@ class Synth:
 def synth(
   *,
   language: str | Sequence[str],
-  sizes: Mapping[str, int],
-  num_words: Sequence[int],
-  sample_rate: int,
-  seed: int,
+  sizes: Mapping[str, Count],
+  num_words: Sequence[Size],
+  sample_rate: Size,
+  seed: Seed,
   voices: Sequence[str] = VOICES,
   test_voices: Sequence[str] = TEST_VOICES,
-  speeds: Sequence[int] = (130, 200),
-  pitches: Sequence[int] = (35, 65),
+  speeds: Sequence[Size] = (130, 200),
+  pitches: Sequence[Count] = (35, 65),
   data_dir: Any = None,
 ) -> Synth:
   """Words of one or several languages, spoken by eSpeak's voices.

@@ -38,6 +38,7 @@ from recog_jax.data.sources.table_file import (
   read_table,
 )
 from recog_jax.errors import UserError, listed, unknown_name
+from recog_jax.ranges import NotNegative, Seed, Share, Size
 
 _KINDS = ('images', 'speech')
 
@@ -58,13 +59,13 @@ def table(
   duration_column: str | None = None,
   group_column: str | None = None,
   split_column: str | None = None,
-  shares: Mapping[str, float] | None = None,
-  split_seed: int = 0,
+  shares: Mapping[str, NotNegative] | None = None,
+  split_seed: Seed = 0,
   kind: str | None = None,
   channels: int = 3,
   shape: tuple[int, int] | None = None,
-  sample_rate: int = 16000,
-  max_bad_share: float = 0.0,
+  sample_rate: Size = 16000,
+  max_bad_share: Share = 0.0,
   encoding: str = 'utf-8',
   data_dir: str | os.PathLike | None = None,
 ) -> PictureSource | FileSource:
@@ -330,7 +331,7 @@ def _split(
   rows: Rows,
   groups: Sequence[str],
   given: Sequence[str] | None,
-  shares: Mapping[str, float] | None,
+  shares: Mapping[str, NotNegative] | None,
   seed: int,
 ) -> dict[int, str]:
   """The split of each good row.

@@ -26,6 +26,7 @@ from recog_jax.data.speech.cache import cache_waves
 from recog_jax.data.speech.codecs import resample, resampled_length
 from recog_jax.data.splits import InARow, Subset
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import Size
 
 # What data sets call the fields that are asked for by one name here.
 _RENAMED = {
@@ -40,7 +41,7 @@ _CHUNK = 64
 def tfds_speech(
   *,
   dataset: str,
-  sample_rate: int,
+  sample_rate: Size,
   audio_key: str | None = None,
   text_key: str | None = None,
   label_texts: Sequence[str] = (),
@@ -132,7 +133,7 @@ class Decode:
   dtype: np.dtype
   encoding: str
   stored_rate: int
-  sample_rate: int
+  sample_rate: Size
   text_key: str
   label_texts: tuple[str, ...]
   field_keys: frozenset[str]

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from recog_jax.errors import UserError
+from recog_jax.ranges import Positive, Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,21 +37,16 @@ class Bucketing:
     frames_multiple: frames are rounded up to a multiple of it.
   """
 
-  count: int
-  batch_size: int | None = None
-  batch_seconds: float | None = None
-  rows_multiple: int = 1
-  frames_multiple: int = 8
+  count: Size
+  batch_size: Size | None = None
+  batch_seconds: Positive | None = None
+  rows_multiple: Size = 1
+  frames_multiple: Size = 8
 
   def __post_init__(self):
     if (self.batch_size is None) == (self.batch_seconds is None):
       raise UserError(
         'config.data.buckets needs batch_size or batch_seconds, and not both'
-      )
-    if self.count < 1 or self.rows_multiple < 1 or self.frames_multiple < 1:
-      raise UserError(
-        'config.data.buckets: count, rows_multiple and frames_multiple must be '
-        'at least 1'
       )
 
   def rows(self, frames: int, frames_per_second: float) -> int:

@@ -31,6 +31,7 @@ from recog_jax.data.speech.records import SpeechSource
 from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
+from recog_jax.ranges import Positive, Range, Share, Size, Workers
 from recog_jax.signatures import Part
 from recog_jax.text.normalize import normalize
 from recog_jax.text.tokenizer import Tokenizer, make_tokenizer
@@ -70,23 +71,23 @@ class SpeechData:
       Mapping[str, Any],
       Part(factory='recog_jax.data.speech.buckets:Bucketing'),
     ],
-    eval_batch_size: int,
+    eval_batch_size: Size,
     lang: str = 'none',
     case: str | None = None,
     augment: Annotated[
       Sequence[Mapping[str, Any]], Part('speech augmentation', many=True)
     ] = (),
-    speeds: Sequence[float] = (1.0,),
+    speeds: Sequence[Positive] = (1.0,),
     join: Annotated[
       Mapping[str, Any] | None,
       Part(factory='recog_jax.data.speech.items:Join'),
     ] = None,
-    max_seconds: float | None = None,
-    max_excluded_share: float = 0.05,
+    max_seconds: Positive | None = None,
+    max_excluded_share: Share = 0.05,
     cmvn: str | None = None,
     deliver: str = 'features',
-    views: int = 1,
-    workers: int = 0,
+    views: Annotated[int, Range(1, 2)] = 1,
+    workers: Workers = 0,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -143,8 +144,8 @@ class SpeechData:
       augment, source.info.sample_rate, data_dir
     )
     self._speeds = tuple(float(s) for s in speeds)
-    if not self._speeds or min(self._speeds) <= 0:
-      raise UserError(f'config.data.speeds must be positive: {speeds}')
+    if not self._speeds:
+      raise UserError('config.data.speeds is empty: give (1.0,) for no change')
     self._max_frames = None
     if max_seconds is not None:
       self._max_frames = round(max_seconds / self._features.hop_s)
@@ -161,8 +162,6 @@ class SpeechData:
         "deliver 'features'"
       )
     self._deliver = deliver
-    if views not in (1, 2):
-      raise UserError(f'config.data.views is 1 or 2, not {views!r}')
     self._views = views
     self._workers = workers
     self.info = SpeechTaskInfo(

@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.errors import UserError
+from recog_jax.ranges import Size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Join:
     field: utterances are joined where this field is equal.
   """
 
-  low: int
-  high: int
-  sizes: Mapping[str, int]
+  low: Size
+  high: Size
+  sizes: Mapping[str, Size]
   field: str = 'speaker'
 
   def __post_init__(self):
-    if not 1 <= self.low <= self.high:
+    if self.low > self.high:
       raise UserError(
-        f'config.data.join: low={self.low}, high={self.high}; 1 <= low <= high'
+        f'config.data.join: low={self.low} is above high={self.high}'
       )
 
 

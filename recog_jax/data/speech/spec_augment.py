@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.ops import check
+from recog_jax.ranges import Count, NotNegative, Share
 
 # Table 1 of Park et al. 2019 (arXiv 1904.08779), and the policy of Park et al.
 # 2020 (arXiv 1912.05533) whose time masks follow the utterance's length.
@@ -85,14 +86,14 @@ class SpecAugment:
   on_frames: ClassVar[bool] = True
 
   policy: str | None = None
-  warp: int | None = None
-  freq_masks: int | None = None
-  freq_width: int | None = None
-  time_masks: int | None = None
-  time_width: int | None = None
-  max_share: float | None = None
-  masks_per_frame: float | None = None
-  ramp: float = 0.0
+  warp: Count | None = None
+  freq_masks: Count | None = None
+  freq_width: Count | None = None
+  time_masks: Count | None = None
+  time_width: Count | None = None
+  max_share: Share | None = None
+  masks_per_frame: NotNegative | None = None
+  ramp: NotNegative = 0.0
   fill: str = 'mean'
 
   def __post_init__(self):

@@ -15,6 +15,7 @@ from recog_jax.data.draws import Draws
 from recog_jax.data.ops import check
 from recog_jax.data.speech import codecs
 from recog_jax.errors import UserError
+from recog_jax.ranges import Share
 
 Waves = Sequence[np.ndarray]
 
@@ -86,7 +87,7 @@ class Gain:
 
   low_db: float
   high_db: float
-  probability: float = 1.0
+  probability: Share = 1.0
 
   def __post_init__(self):
     check(self.low_db <= self.high_db, 'gain', 'low_db is up to high_db')
@@ -116,7 +117,7 @@ class Noise:
   low_snr_db: float
   high_snr_db: float
   files: str | None = None
-  probability: float = 1.0
+  probability: Share = 1.0
   sample_rate: int | None = None
   data_dir: str | None = None
 
@@ -199,7 +200,7 @@ class Reverberation:
   """
 
   files: str
-  probability: float = 1.0
+  probability: Share = 1.0
   sample_rate: int | None = None
   data_dir: str | None = None
 

@@ -9,10 +9,12 @@ from jax import lax
 
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import BatchNorm
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.ranges import Positive, Rate, Size
 
 # The side of a patch of the whitening convolution.
 _PATCH = 2
@@ -108,10 +110,10 @@ class Airbench(ImageModel):
   """
 
   num_outputs: int
-  widths: Sequence[int] = (64, 128, 256)
-  activation: str = 'relu'
-  norm_momentum: float = 0.8
-  head_scale: float = 1 / 9
+  widths: Sequence[Size] = (64, 128, 256)
+  activation: Activation = 'relu'
+  norm_momentum: Rate = 0.8
+  head_scale: Positive = 1 / 9
   dtype: jnp.dtype = jnp.float32
 
   @property

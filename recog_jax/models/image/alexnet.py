@@ -9,9 +9,11 @@ import jax.numpy as jnp
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.image.dense_head import DenseHead
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
+from recog_jax.ranges import Rate, Size
 
 # Krizhevsky, "One weird trick for parallelizing convolutional neural networks"
 # (arXiv:1404.5997), with the paddings and the 64 first channels that torch and
@@ -42,9 +44,9 @@ class AlexNet(ImageModel):
   """
 
   num_outputs: int
-  hidden: Sequence[int] = (4096, 4096)
-  activation: str = 'relu'
-  dropout: float = 0.5
+  hidden: Sequence[Size] = (4096, 4096)
+  activation: Activation = 'relu'
+  dropout: Rate = 0.5
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -14,6 +14,7 @@ from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate
 
 # Szegedy et al., "Going deeper with convolutions", CVPR 2015
 # (arXiv:1409.4842), table 1: 1x1; 3x3 reduce, 3x3; 5x5 reduce, 5x5; pool proj.
@@ -120,10 +121,10 @@ class GoogLeNet(ImageModel):
   num_outputs: int
   variant: Literal['batch_norm', 'paper'] = 'batch_norm'
   auxiliary: bool = True
-  dropout: float = 0.2
-  auxiliary_dropout: float = 0.7
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-3
+  dropout: Rate = 0.2
+  auxiliary_dropout: Rate = 0.7
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-3
   dtype: jnp.dtype = jnp.float32
 
   @property

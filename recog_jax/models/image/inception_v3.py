@@ -15,6 +15,7 @@ from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.pool import avg_pool, max_pool
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Positive, Rate
 
 # Szegedy et al., "Rethinking the Inception architecture for computer vision",
 # CVPR 2016 (arXiv:1512.00567), table 1 and figures 5 to 8, with the widths of
@@ -228,12 +229,12 @@ class InceptionV3(ImageModel):
   """
 
   num_outputs: int
-  width: float = 1.0
+  width: Positive = 1.0
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
   auxiliary: bool = True
-  dropout: float = 0.5
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-3
+  dropout: Rate = 0.5
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-3
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -9,12 +9,13 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation, kernel_init
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.pool import avg_pool, max_pool
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate, Size
 
 _POOLS = {
   'max': lambda x: max_pool(x, 2),
@@ -41,11 +42,11 @@ class LeNet(ImageModel):
   """
 
   num_outputs: int
-  channels: tuple[int, int] = (6, 16)
-  hidden: Sequence[int] = (120, 84)
+  channels: tuple[Size, Size] = (6, 16)
+  hidden: Sequence[Size] = (120, 84)
   pool: Literal['max', 'average'] = 'max'
-  activation: str = 'relu'
-  dropout: float = 0.0
+  activation: Activation = 'relu'
+  dropout: Rate = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @property

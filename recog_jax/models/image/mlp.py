@@ -8,10 +8,11 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation, kernel_init
 from recog_jax.models.layers.activation import activation as activation_named
-from recog_jax.models.layers.activation import kernel_init
 from recog_jax.models.layers.dense import Dense
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate, Size
 
 
 class MLP(ImageModel):
@@ -26,9 +27,9 @@ class MLP(ImageModel):
   """
 
   num_outputs: int
-  hidden: Sequence[int] = (512, 512)
-  activation: str = 'relu'
-  dropout: float = 0.0
+  hidden: Sequence[Size] = (512, 512)
+  activation: Activation = 'relu'
+  dropout: Rate = 0.0
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -13,6 +13,7 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.precision import at_least_float32, spread
+from recog_jax.ranges import Positive, Rate, Size
 
 # Howard et al., "MobileNets: efficient convolutional neural networks for mobile
 # vision applications" (arXiv:1704.04861), table 1: channels and stride of each
@@ -94,7 +95,7 @@ class InvertedResidual(nn.Module):
   stride: int
   layer: functools.partial
   activation: str
-  side: int = 3
+  side: Size = 3
   excite: bool = False
 
   @nn.compact
@@ -168,11 +169,11 @@ class MobileNet(ImageModel):
   num_outputs: int
   version: int
   activation: str
-  dropout: float
-  width: float = 1.0
+  dropout: Rate
+  width: Positive = 1.0
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-5
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-5
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -14,6 +14,7 @@ from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Positive, Rate
 
 # Howard et al., "Searching for MobileNetV3" (arXiv:1905.02244), tables 1 and 2:
 # side of the kernel, channels inside, channels out, squeeze and excitation,
@@ -74,11 +75,11 @@ class MobileNetV3(ImageModel):
 
   num_outputs: int
   size: str
-  width: float = 1.0
+  width: Positive = 1.0
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
-  dropout: float = 0.2
-  norm_momentum: float = 0.99
-  norm_epsilon: float = 1e-3
+  dropout: Rate = 0.2
+  norm_momentum: Rate = 0.99
+  norm_epsilon: Rate = 1e-3
   dtype: jnp.dtype = jnp.float32
 
   @property

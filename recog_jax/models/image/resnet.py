@@ -10,12 +10,14 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
 from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate, Size
 
 # He et al., "Deep residual learning for image recognition", CVPR 2016
 # (arXiv:1512.03385), table 1: depth -> kind of block, blocks in each stage.
@@ -135,12 +137,12 @@ class ResNet(ImageModel):
   block: str
   blocks: tuple[int, ...]
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
-  width: int = 64
-  activation: str = 'relu'
-  dropout: float = 0.0
+  width: Size = 64
+  activation: Activation = 'relu'
+  dropout: Rate = 0.0
   zero_init_last_gamma: bool = True
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-5
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-5
   remat: Policy = 'none'
   dtype: jnp.dtype = jnp.float32
 

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 
 from recog_jax.models.image.base import ImageModel, by_size
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate
 
 # Iandola et al., "SqueezeNet: AlexNet-level accuracy with 50x fewer parameters
 # and < 0.5 MB model size" (arXiv:1602.07360), table 1, and the authors' release
@@ -92,10 +94,10 @@ class SqueezeNet(ImageModel):
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
   batch_norm: bool = False
   head_activation: bool = True
-  activation: str = 'relu'
-  dropout: float = 0.5
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-5
+  activation: Activation = 'relu'
+  dropout: Rate = 0.5
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-5
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 from recog_jax.models.image.base import ImageModel
 from recog_jax.models.image.dense_head import DenseHead
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
+from recog_jax.ranges import Rate, Size
 
 # Simonyan and Zisserman, "Very deep convolutional networks for large-scale
 # image recognition", ICLR 2015 (arXiv:1409.1556), table 1, columns A, B, D, E:
@@ -50,13 +52,13 @@ class Vgg(ImageModel):
   num_outputs: int
   blocks: tuple[int, ...]
   batch_norm: bool
-  width: int = 64
-  pool_size: int = 7
-  hidden: Sequence[int] = (4096, 4096)
-  activation: str = 'relu'
-  dropout: float = 0.5
-  norm_momentum: float = 0.9
-  norm_epsilon: float = 1e-5
+  width: Size = 64
+  pool_size: Size = 7
+  hidden: Sequence[Size] = (4096, 4096)
+  activation: Activation = 'relu'
+  dropout: Rate = 0.5
+  norm_momentum: Rate = 0.9
+  norm_epsilon: Rate = 1e-5
   dtype: jnp.dtype = jnp.float32
 
   @property

@@ -17,6 +17,7 @@ from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.precision import at_least_float32, spread
+from recog_jax.ranges import Rate, Size
 
 # Dosovitskiy et al., "An image is worth 16x16 words", ICLR 2021
 # (arXiv:2010.11929), table 1; S and Ti of Touvron et al. (DeiT, 2021,
@@ -69,15 +70,15 @@ class Vit(ImageModel):
   """
 
   num_outputs: int
-  layers: int
-  dim: int
-  heads: int
-  patch: int = 16
+  layers: Size
+  dim: Size
+  heads: Size
+  patch: Size = 16
   pool: Literal['class_token', 'mean'] = 'class_token'
   positions: Literal['learned', 'sincos2d'] = 'learned'
-  ffn_multiplier: int = 4
-  dropout: float = 0.0
-  stochastic_depth: float = 0.0
+  ffn_multiplier: Size = 4
+  dropout: Rate = 0.0
+  stochastic_depth: Rate = 0.0
   remat: Policy = 'none'
   dtype: jnp.dtype = jnp.float32
 

@@ -1,11 +1,13 @@
 """Activation functions by name, and the initialisation that suits each."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import flax.linen as nn
 import jax
 
 from recog_jax.errors import unknown_name
+from recog_jax.ranges import Names
 
 
 def _gelu(x: jax.Array) -> jax.Array:
@@ -29,6 +31,8 @@ _ACTIVATIONS = {
   'hard_swish': jax.nn.hard_swish,
 }
 _SATURATING = ('sigmoid', 'tanh')
+# Their names, as a type of keys.
+Activation = Annotated[str, Names(tuple(_ACTIVATIONS))]
 
 
 def activation(name: str) -> Callable[[jax.Array], jax.Array]:

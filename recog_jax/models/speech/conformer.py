@@ -19,6 +19,7 @@ from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
 # Gulati et al., "Conformer: convolution-augmented Transformer for speech
@@ -124,21 +125,21 @@ class ConformerBlock(nn.Module):
 def make(
   *,
   num_outputs: int,
-  layers: int = 16,
-  dim: int = 256,
-  heads: int = 4,
-  ffn_multiplier: int = 4,
-  kernel: int = 31,
+  layers: Size = 16,
+  dim: Size = 256,
+  heads: Size = 4,
+  ffn_multiplier: Size = 4,
+  kernel: Size = 31,
   positions: Positions = 'relative',
   norm: Literal['batch', 'layer'] = 'batch',
-  norm_momentum: float = 0.9,
-  dropout: float = 0.1,
-  stochastic_depth: float = 0.0,
+  norm_momentum: Rate = 0.9,
+  dropout: Rate = 0.1,
+  stochastic_depth: Rate = 0.0,
   subsample: Annotated[Mapping, Part('subsample')] = {
     'name': 'conv2d',
     'factor': 4,
   },
-  intermediate: tuple[int, ...] = (),
+  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:

@@ -14,6 +14,7 @@ from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.rnn import RecurrentLayer
 from recog_jax.models.speech.ctc import CtcModel, check_intermediate
 from recog_jax.models.speech.subsample import make_subsample
+from recog_jax.ranges import Count, Rate, Size
 from recog_jax.signatures import Part
 
 
@@ -102,21 +103,21 @@ def make(
   *,
   num_outputs: int,
   cell: str,
-  layers: int = 2,
-  hidden: int = 256,
+  layers: Size = 2,
+  hidden: Size = 256,
   activation: Literal['tanh', 'relu'] = 'tanh',
   bidirectional: bool = True,
-  projection: int = 0,
+  projection: Count = 0,
   layer_norm: bool = False,
   recurrent_init: Literal['orthogonal', 'uniform'] = 'orthogonal',
-  dropout: float = 0.0,
-  input_dropout: float = 0.0,
+  dropout: Rate = 0.0,
+  input_dropout: Rate = 0.0,
   locked_dropout: bool = False,
   subsample: Annotated[Mapping, Part('subsample')] = {
     'name': 'stack',
     'factor': 2,
   },
-  intermediate: tuple[int, ...] = (),
+  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:

@@ -11,6 +11,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
+from recog_jax.ranges import Size
 
 # Strides of the convolutions over time; all halve the frequencies.
 _TIME_STRIDES = {2: (2,), 3: (1, 3), 4: (2, 2)}
@@ -27,7 +28,7 @@ class Stack(nn.Module):
     dtype: of the computation.
   """
 
-  factor: int
+  factor: Size
   dim: int
   dtype: jnp.dtype = jnp.float32
 
@@ -71,8 +72,8 @@ class Conv2d(nn.Module):
     dtype: of the computation.
   """
 
-  factor: int
-  channels: int
+  factor: Size
+  channels: Size
   dim: int
   dtype: jnp.dtype = jnp.float32
 
@@ -137,7 +138,7 @@ def _none(*, dim, dtype):
   return Stack(factor=1, dim=dim, dtype=dtype)
 
 
-def _stack(*, dim, dtype, factor: int):
+def _stack(*, dim, dtype, factor: Size):
   """Frames side by side, as one vector.
 
   Args:
@@ -146,7 +147,7 @@ def _stack(*, dim, dtype, factor: int):
   return Stack(factor=_count('factor', factor), dim=dim, dtype=dtype)
 
 
-def _conv2d(*, dim, dtype, factor: int = 4, channels: int | None = None):
+def _conv2d(*, dim, dtype, factor: Size = 4, channels: Size | None = None):
   """Two 3x3 convolutions over time and frequency.
 
   Args:

@@ -7,30 +7,32 @@ from typing import Annotated
 import jax.numpy as jnp
 
 from recog_jax.models.layers import options
+from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.attention import Positions
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.ctc import CtcModel
 from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
 
 def make(
   *,
   num_outputs: int,
-  layers: int = 12,
-  dim: int = 256,
-  heads: int = 4,
-  ffn_multiplier: int = 8,
-  activation: str = 'relu',
+  layers: Size = 12,
+  dim: Size = 256,
+  heads: Size = 4,
+  ffn_multiplier: Size = 8,
+  activation: Activation = 'relu',
   positions: Positions = 'sinusoidal',
-  dropout: float = 0.1,
-  stochastic_depth: float = 0.0,
+  dropout: Rate = 0.1,
+  stochastic_depth: Rate = 0.0,
   subsample: Annotated[Mapping, Part('subsample')] = {
     'name': 'conv2d',
     'factor': 4,
   },
-  intermediate: tuple[int, ...] = (),
+  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> CtcModel:

@@ -14,6 +14,7 @@ from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
 from recog_jax.precision import at_least_float32
+from recog_jax.ranges import NotNegative, Positive, Share, Size
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.classification import keys as keys_lib
@@ -202,17 +203,17 @@ def make_classification(
   info: Info,
   loss: str = 'softmax',
   multi_label: bool = False,
-  label_smoothing: float = 0.0,
+  label_smoothing: Share = 0.0,
   mean: float | Sequence[float] = 0.5,
-  std: float | Sequence[float] = 0.5,
-  mixup_alpha: float = 0.0,
-  cutmix_alpha: float = 0.0,
-  mix_probability: float = 1.0,
-  switch_probability: float = 0.5,
-  auxiliary_weight: float = 0.0,
-  bce_target_threshold: float = 0.0,
-  channels: int | None = None,
-  class_weights: str | Sequence[float] | None = None,
+  std: Positive | Sequence[Positive] = 0.5,
+  mixup_alpha: NotNegative = 0.0,
+  cutmix_alpha: NotNegative = 0.0,
+  mix_probability: Share = 1.0,
+  switch_probability: Share = 0.5,
+  auxiliary_weight: Share = 0.0,
+  bce_target_threshold: Share = 0.0,
+  channels: Size | None = None,
+  class_weights: str | Sequence[NotNegative] | None = None,
   auc: bool | None = None,
   positive_class: str | int | None = None,
   ordinal: bool = False,

@@ -15,6 +15,7 @@ from recog_jax import registry
 from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
+from recog_jax.ranges import NotNegative, Rate
 from recog_jax.signatures import Part
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
@@ -70,8 +71,8 @@ class Ctc(base.BaseTask):
   features: Any
   hop_s: float
   decoder: Callable[..., Mapping[str, jax.Array]]
-  intermediate_weight: float
-  consistency_weight: float
+  intermediate_weight: Rate
+  consistency_weight: NotNegative
   timestamps: bool
 
   # -- what the engine asks ---------------------------------------------------
@@ -249,8 +250,8 @@ def make_ctc(
   *,
   info: Any,
   decoder: Annotated[Mapping[str, Any] | None, Part('decoder')] = None,
-  intermediate_weight: float = 0.0,
-  consistency_weight: float = 0.0,
+  intermediate_weight: Rate = 0.0,
+  consistency_weight: NotNegative = 0.0,
   unit: str = 'word',
   fold: str | None = None,
   timestamps: bool = False,
