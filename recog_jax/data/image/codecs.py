@@ -11,8 +11,8 @@ import numpy as np
 import simplejpeg
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
-# A picture is shown as its bytes are stored: an orientation noted in EXIF is
-# ignored, as TFDS and the published ImageNet pipelines ignore it.
+# A picture is decoded as its bytes are stored, as TFDS and the published
+# ImageNet pipelines do; of people's own pictures see `exif`.
 _FLAGS = {
   1: cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION,
   3: cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION,

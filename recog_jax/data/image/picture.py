@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from recog_jax.data.image import exif
 from recog_jax.data.image.codecs import REDUCTIONS, decode_image, jpeg_size
 from recog_jax.errors import UserError
 
@@ -31,7 +32,12 @@ class Picture:
   """
 
   def __init__(
-    self, data: bytes, channels: int, error: Callable[[str], UserError]
+    self,
+    data: bytes,
+    channels: int,
+    error: Callable[[str], UserError],
+    *,
+    upright: bool = False,
   ):
     """Reads the header.
 
@@ -39,6 +45,7 @@ class Picture:
       data: the whole file.
       channels: 1 grey, 3 RGB, 4 RGBA.
       error: makes the error to raise of what is wrong with the file.
+      upright: obey an orientation in EXIF; such a picture is decoded whole.
 
     Raises:
       UserError: it is no JPEG and cannot be decoded.
@@ -47,8 +54,9 @@ class Picture:
     self._pixels: np.ndarray | None = None
     # A JPEG has no fourth channel: decoding says what is wrong.
     size = jpeg_size(data) if channels < 4 else None
-    if size is None:
-      self._pixels = self._decode()
+    turn = exif.orientation(data) if upright else 1
+    if size is None or turn != 1:
+      self._pixels = exif.turned(self._decode(), turn)
       size = self._pixels.shape[:2]
     self.shape = (*size, channels)
 

@@ -1,7 +1,8 @@
 """An image folder (ILSVRC's too) becomes array_record files, in parallel.
 
-The files keep the pictures' own bytes. A conversion that was stopped continues
-(see `sharded`).
+The files keep the pictures' own bytes, but for those that EXIF says have to be
+turned: their pixels are turned and stored as PNG. A conversion that was stopped
+continues (see `sharded`).
 """
 
 import dataclasses
@@ -9,8 +10,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
 from absl import logging
 
+from recog_jax.data.image import exif
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.prepare import sharded, writer
 from recog_jax.data.sources.image_folder import list_images
@@ -106,7 +110,11 @@ class _Pictures:
       path = listing.path(number)
       try:
         data = path.read_bytes()
-        shape = decode_image(data, self.channels).shape
+        image = decode_image(data, self.channels)
+        if (turn := exif.orientation(data)) != 1:
+          image = exif.turned(image, turn)
+          data = _png(image)
+        shape = image.shape
       except (OSError, ValueError) as e:
         report.bad[number] = f'{path}: {e}'
         self.check_bad([*report.bad.values()])
@@ -134,3 +142,10 @@ class _Pictures:
       f'more than the {self.allowed} pictures that --max_bad_share allows '
       f'cannot be decoded; the last one is {bad[-1]}.'
     )
+
+
+def _png(image: np.ndarray) -> bytes:
+  """Encodes uint8 `h w c`, RGB or grey."""
+  if image.shape[-1] == 3:
+    image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+  return cv2.imencode('.png', image)[1].tobytes()

@@ -1,6 +1,6 @@
 """Picture files as a source, whatever lists them; see `image_folder`, `table`.
 
-Pictures are shown as their bytes are stored: an orientation in EXIF is ignored.
+An orientation in EXIF is obeyed: phones store pictures as the sensor lies.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import numpy as np
 from absl import logging
 
 from recog_jax.data import cache
-from recog_jax.data.image import codecs
+from recog_jax.data.image import codecs, exif
 from recog_jax.data.image import records as base
 from recog_jax.data.image.cache import decode_once
 from recog_jax.data.image.picture import Picture
@@ -163,7 +163,7 @@ class PictureSource:
     """Changes whenever what is decoded may."""
     times = [listing.path(i).stat().st_mtime_ns for i in range(len(listing))]
     times = hashlib.sha256(np.array(times).tobytes()).hexdigest()
-    return f'{listing.fingerprint()}|{self.info}|{times}'
+    return f'{listing.fingerprint()}|{self.info}|{times}|upright'
 
   def _find_good(self, split: str) -> Listing:
     listing = self._splits[split]
@@ -213,7 +213,9 @@ class PictureRecords:
 
   def _image(self, number: int) -> np.ndarray:
     try:
-      image = codecs.decode_image(self._read(number), self.shape[-1])
+      data = self._read(number)
+      image = codecs.decode_image(data, self.shape[-1])
+      image = exif.turned(image, exif.orientation(data))
     except ValueError as e:
       raise self._error(number, str(e)) from e
     self._check(number, image)
@@ -221,7 +223,8 @@ class PictureRecords:
 
   def _picture(self, number: int) -> Picture:
     error = functools.partial(self._error, number)
-    picture = Picture(self._read(number), self.shape[-1], error)
+    data = self._read(number)
+    picture = Picture(data, self.shape[-1], error, upright=True)
     self._check(number, picture)
     return picture
 
