@@ -37,6 +37,7 @@ def main() -> None:
   from recog_jax.engine import (
     compilation_cache,
     experiment,
+    interface,
     probe,
     processes,
     train,
@@ -69,6 +70,7 @@ def main() -> None:
     with locked(workdir, held=processes.is_first()):
       if processes.is_first():
         config_lib.keep(workdir, config)
+        interface.keep(ex, workdir)
       if ex.settings.probe is not None:
         probe.run(ex, workdir, config=canonical, stop=stop)
       else:

@@ -40,6 +40,18 @@ class Part:
 
 
 @dataclasses.dataclass(frozen=True)
+class Free:
+  """Says of a key that no step of training depends on it.
+
+  A run goes on with another value of it. Written as `Annotated[int, FREE]`; of
+  a key that holds the keys of another factory it counts for all of those.
+  """
+
+
+FREE = Free()
+
+
+@dataclasses.dataclass(frozen=True)
 class Key:
   """One key of a factory.
 
@@ -49,6 +61,7 @@ class Key:
     default: REQUIRED where there is none.
     doc: what the docstring says of it, in one line; '' for nothing.
     part: what its value consists of, if of keys.
+    free: whether a run may go on with another value.
   """
 
   name: str
@@ -56,6 +69,7 @@ class Key:
   default: Any
   doc: str
   part: Part | None
+  free: bool = False
 
   @property
   def sentence(self) -> str:
@@ -86,13 +100,14 @@ def keys_of(
       positional = parameter.kind is not parameter.KEYWORD_ONLY
       if variadic or name in given or (keyword_only and positional):
         continue
-      hint, part = hints.get(name, parameter.annotation), None
+      hint, notes = hints.get(name, parameter.annotation), ()
       if hint is REQUIRED or isinstance(hint, str):
         hint = Any
       if typing.get_origin(hint) is typing.Annotated:
         notes = typing.get_args(hint)[1:]
-        part = next((n for n in notes if isinstance(n, Part)), None)
-      key = Key(name, hint, parameter.default, docs.get(name, ''), part)
+      part = next((n for n in notes if isinstance(n, Part)), None)
+      doc, free = docs.get(name, ''), FREE in notes
+      key = Key(name, hint, parameter.default, doc, part, free)
       found.setdefault(name, key)
   return found
 

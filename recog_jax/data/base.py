@@ -114,9 +114,14 @@ class Data(Protocol):
   """What the engine asks of data.
 
   Made by a factory with the keys of `config.data` as keyword arguments, and
-  `source` (built), `seed` and `data_dir`. The factory may have an attribute
-  `stand_in`: (`config.data`, data set's name) -> sentences, which puts
-  published sizes in the place of a source whose files are not here, for `plan`.
+  `source` (built), `seed` and `data_dir`. It may have a method `interface()`:
+  JSON that says what a model's inputs and outputs mean (`classes`, `numbers` or
+  `tokens` in their order, and whatever else must be equal where the model is
+  used); a workdir keeps it, and other data are compared with it.
+
+  The factory may have an attribute `stand_in`: (`config.data`, data set's name)
+  -> sentences, which puts published sizes in the place of a source whose files
+  are not here, for `plan`.
 
   Attributes:
     info: what a task needs to know; goes to its factory.

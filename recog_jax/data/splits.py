@@ -137,7 +137,8 @@ class Relabelled(Subset):
   """Some images of a split, with labels of their own.
 
   Attributes:
-    new_label: int32 `v`: label in the split -> label here.
+    new_label: int32 `v`: label in the split -> label here; of images with
+      several labels, their columns are put into that order.
   """
 
   new_label: np.ndarray
@@ -149,10 +150,15 @@ class Relabelled(Subset):
     return self._renamed(super().encoded(ids))
 
   def _renamed(self, taken: dict[str, Any]) -> dict[str, Any]:
-    return {**taken, 'label': self.new_label[taken['label']]}
+    return {**taken, 'label': self._renumbered(taken['label'])}
 
   def labels(self) -> np.ndarray:
-    return self.new_label[super().labels()]
+    return self._renumbered(super().labels())
+
+  def _renumbered(self, labels: np.ndarray) -> np.ndarray:
+    if labels.ndim > 1:
+      return labels[:, np.argsort(self.new_label)]
+    return self.new_label[labels]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,6 +224,8 @@ def choose(
     new_label[info.label_names.index(name)] = number
   labels = records.labels()
   if labels.ndim > 1:
+    if per_class is None and sorted(names) == sorted(info.label_names):
+      return Relabelled(records, np.arange(len(records)), new_label)
     raise UserError(
       'config.data.classes and per_class need one label for each image, and '
       f'{info.name} has several'

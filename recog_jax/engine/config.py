@@ -14,11 +14,6 @@ from recog_jax import plugins
 from recog_jax.errors import UserError
 from recog_jax.storage import AnyPath, write_json
 
-# A run may go on with other values of these: they say how long it is and how
-# often it speaks, not what a step computes. The schedule's horizon may grow.
-MAY_CHANGE = ('total_steps', 'total_epochs', 'stop_step', 'log_every_steps')
-
-
 # The file of a workdir that says which users' own parts it was made with.
 _PLUGINS = 'plugins.json'
 
@@ -88,9 +83,17 @@ def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
 
 
 def conflicts(old: Any, new: Any) -> list[str]:
-  """The differences with which a run cannot go on; see `MAY_CHANGE`."""
-  found = differences(old, new)
-  return [d for d in found if d.split(':')[0] not in MAY_CHANGE]
+  """The differences with which a run cannot go on; see `signatures.Free`."""
+  from recog_jax.engine import config_keys
+
+  free = config_keys.free_keys(ConfigDict(new))
+  return [
+    difference
+    for difference in differences(old, new)
+    if not any(
+      (difference + '.').startswith((f'{path}.', f'{path}:')) for path in free
+    )
+  ]
 
 
 def run_name(spec: str) -> str:

@@ -84,6 +84,21 @@ def entries(config: ConfigDict) -> list[Entry]:
   return list(_entries('', _keys_of_settings(), config))
 
 
+def free_keys(config: ConfigDict) -> list[str]:
+  """The paths with which a run may go on though they have changed."""
+
+  def below(path: str, keys: Mapping[str, Key], holder: Any) -> Iterator[str]:
+    for name, key in keys.items():
+      here, value = f'{path}{name}', holder.get(name)
+      if key.free:
+        yield here
+      elif key.part and not key.part.many and isinstance(value, ConfigDict):
+        inner = _keys_of(key.part, value, f'config.{here}') or {}
+        yield from below(f'{here}.', inner, value)
+
+  return list(below('', _keys_of_settings(), config))
+
+
 def split_path(path: str) -> list[str | int]:
   """The keys and list positions of a path.
 

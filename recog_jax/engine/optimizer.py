@@ -223,8 +223,6 @@ def _stage_scales(
   """What multiplies each leaf's learning rate, in the order of the leaves."""
   if layer_decay is None:
     return [1.0] * len(jax.tree.leaves(params))
-  if not 0 < layer_decay <= 1:
-    raise UserError(f'optimizer.layer_decay={layer_decay}: it must be in 0..1')
   found = freezing_lib.stage_numbers(
     stages, params, 'config.optimizer.layer_decay'
   )

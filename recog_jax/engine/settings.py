@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from recog_jax.errors import UserError
 from recog_jax.ranges import Count, Positive, Rate, Seed, Size
-from recog_jax.signatures import Part
+from recog_jax.signatures import FREE, Part
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,16 +49,18 @@ class Settings:
   optimizer: Annotated[Mapping[str, Any], Part('optimizer')]
   schedule: Annotated[Mapping[str, Any], Part('schedule')]
   evaluation: Annotated[
-    Mapping[str, Any], Part(factory='recog_jax.engine.settings:Every')
+    Mapping[str, Any], Part(factory='recog_jax.engine.settings:Every'), FREE
   ]
   checkpoint: Annotated[
-    Mapping[str, Any], Part(factory='recog_jax.engine.settings:Checkpointing')
+    Mapping[str, Any],
+    Part(factory='recog_jax.engine.settings:Checkpointing'),
+    FREE,
   ]
-  total_epochs: Positive | None = None
-  total_steps: Size | None = None
-  stop_step: Count | None = None
+  total_epochs: Annotated[Positive | None, FREE] = None
+  total_steps: Annotated[Size | None, FREE] = None
+  stop_step: Annotated[Count | None, FREE] = None
   seed: Seed = 0
-  log_every_steps: Size = 50
+  log_every_steps: Annotated[Size, FREE] = 50
   accumulate_steps: Size = 1
   ema_decay: Rate | None = None
   freeze: Any = ()

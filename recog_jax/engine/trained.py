@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import evaluation, experiment
+from recog_jax.engine import evaluation, experiment, interface
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Programs
@@ -188,12 +188,18 @@ def open_workdir(
     task: keys of the task that replace the config's.
 
   Raises:
-    UserError: not a workdir, or data that are not there.
+    UserError: not a workdir, or data that are not there, or other ones than
+      the model was trained for.
   """
   config = config_lib.read_kept(workdir)
+  interface.measured(workdir, config)
   for key, value in (task or {}).items():
     config['task'][key] = value
   ex = experiment.build(config, data_dir, train_batch=False)
+  if (classes := interface.order(workdir, ex)) is not None:
+    with config.unlocked(), config.ignore_type():
+      config.data.classes = classes
+    ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
     programs = Programs(ex, next(batches))

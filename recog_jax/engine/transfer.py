@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from recog_jax import registry
-from recog_jax.engine import paths
+from recog_jax.engine import interface, paths
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
@@ -78,6 +78,9 @@ def begin(
     return state, []
   fresh = _flat({'params': state.params, **state.model_state})
   found, origin = read(spec, ex.module, fresh)
+  own = not spec.path.startswith('hf:') and path_of(spec.path).is_dir()
+  workdir_of = _place(path_of(spec.path))[0] if own else None
+  found, notes = interface.fit_head(found, workdir_of, ex, _of_head)
   values, report = match(spec, found, fresh, origin, ex.module)
   placed = {
     name: _like(values[name], leaf) if name in values else leaf
@@ -95,7 +98,7 @@ def begin(
   )
   if jax.process_index() == 0:
     write_json(workdir / _REPORT, report)
-  return state, _told(report, origin)
+  return state, [*_told(report, origin), *notes]
 
 
 def _flat(tree: Any) -> dict[str, Any]:
@@ -156,12 +159,17 @@ def read(
   return _read_own(spec, path)
 
 
+def _place(path: AnyPath) -> tuple[AnyPath, int | None]:
+  """The workdir, and the step where one of its checkpoints is named."""
+  if path.parent.name == 'checkpoints' and path.name.isdigit():
+    return path.parent.parent, int(path.name)
+  return path, None
+
+
 def _read_own(
   spec: InitFrom, path: AnyPath
 ) -> tuple[dict[str, np.ndarray], str]:
-  step = None
-  if path.parent.name == 'checkpoints' and path.name.isdigit():
-    path, step = path.parent.parent, int(path.name)
+  path, step = _place(path)
   if not path.is_dir():
     raise UserError(
       f'config.init_from.path={spec.path}: there is nothing there'

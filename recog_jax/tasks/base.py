@@ -244,6 +244,13 @@ class BaseTask:
     """
     return module
 
+  def measured(self) -> dict[str, Any]:
+    """What was measured on the training data, as keys of the factory; JSON.
+
+    A workdir keeps it for evaluation, where the training data may not be.
+    """
+    return {}
+
   def preprocess(
     self, batch: Batch, key: jax.Array | None, *, train: bool
   ) -> dict[str, jax.Array]:

@@ -48,10 +48,14 @@ class Regression(base.BaseTask):
 
   target_names: tuple[str, ...]
   objective: str
-  huber_delta: Positive
+  huber_delta: float
   stats: Stats
   images: ImageInputs
   headline: str
+
+  def measured(self) -> dict[str, Any]:
+    mean, std = self.stats()
+    return {'target_mean': mean.tolist(), 'target_std': std.tolist()}
 
   @property
   def num_outputs(self) -> int:
@@ -229,8 +233,6 @@ def make_regression(
     )
   if loss not in _LOSSES:
     raise unknown_name('loss', loss, _LOSSES)
-  if not huber_delta > 0:
-    raise UserError(f'config.task.huber_delta is {huber_delta}: give 0.5 or 1')
   known = (*Numbers.NAMES, 'loss')
   if headline not in known:
     raise unknown_name('config.task.headline', headline, known)
@@ -265,8 +267,6 @@ def _target_stats(info: Info, *given: float | Sequence[float] | None) -> Stats:
         f'has {v} targets ({", ".join(info.target_names[:8])}): give one for '
         'each'
       )
-  if not (fixed.get('target_std', np.ones(v)) > 0).all():
-    raise UserError('config.task.target_std must be positive')
   measure = info.target_stats
   if len(fixed) < 2 and measure is None:
     raise UserError(

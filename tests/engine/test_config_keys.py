@@ -163,3 +163,45 @@ def test_needed_keys_are_marked(root):
   assert entries['data.batch_size'].key.default is REQUIRED
   assert entries['optimizer.momentum'].value == 0.9
   assert entries['probe.l2'].value == (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+
+
+def _conflicts(root, name, **texts):
+  old, new = load(root, name), load(root, name)
+  keys = {key.replace('__', '.'): text for key, text in texts.items()}
+  config_keys.apply_texts(new, keys)
+  return config_lib.conflicts(*map(config_lib.canonical, (old, new)))
+
+
+def test_a_run_goes_on_where_no_step_changes(root):
+  assert not _conflicts(
+    root,
+    'digits_resnet8',
+    total_epochs='99',
+    stop_step='3',
+    log_every_steps='7',
+    data__workers='2',
+    data__eval_batch_size='64',
+    evaluation__every_epochs='3',
+    checkpoint__keep_best='5',
+    checkpoint__keep_latest='5',
+    task__auc='True',
+  )
+  decoder = "{'name': 'beam', 'width': 3}"
+  assert not _conflicts(root, 'lstm_ctc_synth', task__decoder=decoder)
+
+
+@pytest.mark.parametrize(
+  ('key', 'text'),
+  [
+    ('seed', '1'),
+    ('data__batch_size', '32'),
+    ('optimizer__learning_rate', '0.3'),
+    ('model__dropout', '0.1'),
+    ('task__headline', 'loss'),
+  ],
+)
+def test_a_run_does_not_go_on_where_steps_change(root, key, text):
+  found = _conflicts(
+    root, 'digits_resnet8', **{key: text, 'data__workers': '2'}
+  )
+  assert [d.split(':')[0] for d in found] == [key.replace('__', '.')]

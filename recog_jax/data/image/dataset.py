@@ -26,7 +26,7 @@ from recog_jax.data.splits import (
 )
 from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.ranges import Seed, Size, Workers
-from recog_jax.signatures import Part
+from recog_jax.signatures import FREE, Part
 
 _LISTED = 20  # Classes whose sizes are told.
 
@@ -45,14 +45,14 @@ class ImageData:
     seed: Seed,
     splits: Mapping[str, str],
     batch_size: Size,
-    eval_batch_size: Size,
+    eval_batch_size: Annotated[Size, FREE],
     augment: Annotated[
       Sequence[Mapping[str, Any]], Part('augmentation', many=True)
     ] = (),
     augment_eval: Annotated[
       Sequence[Mapping[str, Any]], Part('augmentation', many=True)
     ] = (),
-    workers: Workers = 0,
+    workers: Annotated[Workers, FREE] = 0,
     classes: Sequence[str] | None = None,
     per_class: Mapping[str, Size] | None = None,
     data_dir: Any = None,
@@ -170,6 +170,16 @@ class ImageData:
       'splits': self._splits,
       **self._chosen(),
     }
+
+  def interface(self) -> dict[str, Any]:
+    """What a model's inputs and outputs mean; see `base.Data`."""
+    info = self.info
+    names = (
+      {'numbers': info.target_names}
+      if info.target_names
+      else {'classes': info.label_names}
+    )
+    return {'channels': info.shape[-1], **names}
 
   def _chosen(self) -> dict[str, Any]:
     """What leaves records out; nothing where all are there."""

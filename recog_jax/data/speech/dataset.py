@@ -4,7 +4,6 @@ import collections
 import contextlib
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -32,7 +31,7 @@ from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
 from recog_jax.ranges import Positive, Range, Share, Size, Workers
-from recog_jax.signatures import Part
+from recog_jax.signatures import FREE, Part
 from recog_jax.text.normalize import normalize
 from recog_jax.text.tokenizer import Tokenizer, make_tokenizer
 
@@ -71,7 +70,7 @@ class SpeechData:
       Mapping[str, Any],
       Part(factory='recog_jax.data.speech.buckets:Bucketing'),
     ],
-    eval_batch_size: Size,
+    eval_batch_size: Annotated[Size, FREE],
     lang: str = 'none',
     case: str | None = None,
     augment: Annotated[
@@ -87,7 +86,7 @@ class SpeechData:
     cmvn: str | None = None,
     deliver: str = 'features',
     views: Annotated[int, Range(1, 2)] = 1,
-    workers: Workers = 0,
+    workers: Annotated[Workers, FREE] = 0,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -246,12 +245,16 @@ class SpeechData:
     )
     count = len(opened.texts)
     left_out = count - len(found.usable(count))
-    if left_out > self._max_excluded_share * count or left_out == count:
+    if left_out == count:
       raise UserError(
-        f'{left_out} of {count} training utterances cannot be used '
-        f'({_reasons(found)}), more than config.data.max_excluded_share='
-        f'{self._max_excluded_share}: raise that, config.data.max_seconds, or '
-        'choose a model that subsamples less'
+        f'none of the {count} training utterances can be used ({found}): raise '
+        'config.data.max_seconds, or choose a model that subsamples less'
+      )
+    if left_out > (share := self._max_excluded_share) * count:
+      raise UserError(
+        f'{left_out} of {count} training utterances cannot be used ({found}), '
+        f'more than config.data.max_excluded_share={share}: raise that, '
+        'config.data.max_seconds, or choose a model that subsamples less'
       )
     return found
 
@@ -305,6 +308,19 @@ class SpeechData:
       'tokenizer': self._tokenizer.fingerprint(),
     }
 
+  def interface(self) -> dict[str, Any]:
+    """What a model's inputs and outputs mean; see `base.Data`."""
+    kind = self._features
+    found: dict[str, Any] = {
+      'tokens': self._tokenizer.tokens,
+      'tokenizer': self._tokenizer.fingerprint(),
+      'sample_rate': self._source.info.sample_rate,
+      'features': {'kind': type(kind).__name__, **dataclasses.asdict(kind)},
+    }
+    if (norm := self._normaliser) is not None:
+      found['cmvn'] = [norm.mean.tolist(), norm.std.tolist()]
+    return found
+
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""
     order, opened = self._order, self._opened('train')
@@ -317,10 +333,9 @@ class SpeechData:
       f'batch shapes (rows x frames) {shapes}; {order.padding_share():.1%} of '
       f'frames are padding; {order.steps_per_epoch} steps an epoch'
     ]
-    reasons = _reasons(self.excluded)
-    if reasons:
+    if reasons := str(self.excluded):
       path = workdir / 'excluded.jsonl'
-      path.write_text(''.join(_excluded_lines(self.excluded, opened)))
+      path.write_text(self.excluded.lines(opened.utterances, opened.texts))
       lines.append(f'left out of training: {reasons}; listed in {path}')
     unknown = collections.Counter(
       u for text in opened.texts for u in self._tokenizer.unknown(text)
@@ -425,24 +440,3 @@ def _copy(data: SpeechData) -> SpeechData:
   cached = {'_order', 'excluded'}
   new.__dict__ = {k: v for k, v in data.__dict__.items() if k not in cached}
   return new
-
-
-def _reasons(excluded: Excluded) -> str:
-  named = {
-    'too long': excluded.too_long,
-    'too short for their text': excluded.too_short,
-    'without text': excluded.empty,
-  }
-  return ', '.join(f'{len(v)} {k}' for k, v in named.items() if len(v))
-
-
-def _excluded_lines(excluded: Excluded, opened: _Split) -> Iterator[str]:
-  for field in dataclasses.fields(excluded):
-    for i in getattr(excluded, field.name):
-      row = {
-        'id': opened.utterances.fields['id'][i],
-        'reason': field.name,
-        'samples': int(opened.corpus.num_samples[i]),
-        'text': opened.texts[i],
-      }
-      yield json.dumps(row, ensure_ascii=False) + '\n'

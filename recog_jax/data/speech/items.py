@@ -1,11 +1,13 @@
 """What is one example of speech: some records in a row, at one speed."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from recog_jax.data.draws import Draws
+from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError
 from recog_jax.ranges import Size
 
@@ -130,6 +132,31 @@ class Excluded:
     """The other ones of `count` records."""
     out = np.concatenate([self.too_long, self.too_short, self.empty])
     return np.setdiff1d(np.arange(count), out)
+
+  def __str__(self) -> str:
+    named = {
+      'too long': self.too_long,
+      'too short for their text': self.too_short,
+      'without text': self.empty,
+    }
+    return ', '.join(f'{len(v)} {k}' for k, v in named.items() if len(v))
+
+  def lines(self, utterances: Utterances, texts: Sequence[str]) -> str:
+    """A line of JSON for each, of the index and the text of all records."""
+    return ''.join(
+      json.dumps(
+        {
+          'id': utterances.fields['id'][i],
+          'reason': field.name,
+          'samples': int(utterances.num_samples[i]),
+          'text': texts[i],
+        },
+        ensure_ascii=False,
+      )
+      + '\n'
+      for field in dataclasses.fields(self)
+      for i in getattr(self, field.name)
+    )
 
 
 def exclude(

@@ -1,7 +1,7 @@
 """Checks of a config's keys of image classification, before anything runs."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -37,25 +37,6 @@ def check_loss(
       f'data set {info.name} has one class, of which nothing can be learned: '
       'choose a data set with more'
     )
-
-
-def check_ranges(
-  alphas: Mapping[str, float], shares: Mapping[str, float]
-) -> None:
-  """Alphas are not negative, and shares in 0..1.
-
-  Raises:
-    UserError: one of them is out of its range.
-  """
-  for name, alpha in alphas.items():
-    if alpha < 0:
-      raise UserError(
-        f'config.task.{name} is {alpha}: it must be positive, or 0 to turn it '
-        'off'
-      )
-  for name, share in shares.items():
-    if not 0 <= share <= 1:
-      raise UserError(f'config.task.{name} is {share}: it must be in 0..1')
 
 
 def check_measures(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
@@ -15,6 +15,7 @@ from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import NotNegative, Positive, Share, Size
+from recog_jax.signatures import FREE
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.classification import keys as keys_lib
@@ -214,7 +215,7 @@ def make_classification(
   bce_target_threshold: Share = 0.0,
   channels: Size | None = None,
   class_weights: str | Sequence[NotNegative] | None = None,
-  auc: bool | None = None,
+  auc: Annotated[bool | None, FREE] = None,
   positive_class: str | int | None = None,
   ordinal: bool = False,
   headline: str | None = None,
@@ -273,16 +274,6 @@ def make_classification(
     raise UserError(
       "config.task.bce_target_threshold goes with config.task.loss='sigmoid'"
     )
-  keys.check_ranges(
-    {'mixup_alpha': mixup_alpha, 'cutmix_alpha': cutmix_alpha},
-    {
-      'label_smoothing': label_smoothing,
-      'mix_probability': mix_probability,
-      'switch_probability': switch_probability,
-      'auxiliary_weight': auxiliary_weight,
-      'bce_target_threshold': bce_target_threshold,
-    },
-  )
   names = tuple(info.label_names)
   two_classes = len(names) == 2 and not multi_label
   keys.check_measures(auc, headline, ordinal=ordinal, multi_label=multi_label)

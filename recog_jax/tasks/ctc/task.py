@@ -16,7 +16,7 @@ from recog_jax.decode.align import align
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
 from recog_jax.ranges import NotNegative, Rate
-from recog_jax.signatures import Part
+from recog_jax.signatures import FREE, Part
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.ctc import report, scores
@@ -249,12 +249,12 @@ _FOLDS = {'timit39': 39, 'timit48': 48}
 def make_ctc(
   *,
   info: Any,
-  decoder: Annotated[Mapping[str, Any] | None, Part('decoder')] = None,
+  decoder: Annotated[Mapping[str, Any] | None, Part('decoder'), FREE] = None,
   intermediate_weight: Rate = 0.0,
   consistency_weight: NotNegative = 0.0,
   unit: str = 'word',
   fold: str | None = None,
-  timestamps: bool = False,
+  timestamps: Annotated[bool, FREE] = False,
 ) -> Ctc:
   """The task of a config.
 

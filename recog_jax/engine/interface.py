@@ -1,0 +1,164 @@
+"""What a trained model's inputs and outputs mean, kept in its workdir.
+
+Output 3 is 'dog' because the training data said so, and a spectrum is of 16 kHz
+because theirs was. Data that are read later (for `evaluate`, or where weights
+go on from) have to mean the same.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from recog_jax.engine.experiment import Experiment
+from recog_jax.errors import UserError, listed, warn
+from recog_jax.storage import AnyPath, write_json
+
+_FILE = 'interface.json'
+# What names the outputs in their order.
+_NAMES = ('classes', 'numbers', 'tokens')
+_SHOWN = 12
+
+Interface = dict[str, Any]
+
+
+def of(ex: Experiment) -> Interface:
+  """The interface of an experiment, as JSON has it.
+
+  It is `data.interface()`, and under `measured` what `task.measured()` found in
+  the training data, keys of `config.task`.
+  """
+  found = getattr(ex.data, 'interface', dict)()
+  if measured := getattr(ex.task, 'measured', dict)():
+    found = {**found, 'measured': measured}
+  return json.loads(json.dumps(found))
+
+
+def keep(ex: Experiment, workdir: AnyPath) -> None:
+  """Writes it into the workdir, or compares it with what is there.
+
+  Raises:
+    UserError: the run was begun on data that mean something else.
+  """
+  kept, ours = read(workdir), of(ex)
+  if kept is None:
+    write_json(workdir / _FILE, ours)
+  elif other := _differences(kept, ours):
+    raise UserError(
+      f'{workdir} was begun on other data ({"; ".join(other)}): give the same '
+      '--data_dir and files, or another --workdir'
+    )
+
+
+def read(workdir: AnyPath) -> Interface | None:
+  """That of a workdir's run; None of one that keeps none."""
+  try:
+    found = json.loads((workdir / _FILE).read_text())
+  except FileNotFoundError:
+    return None
+  except ValueError as error:
+    raise UserError(
+      f'{workdir / _FILE} is damaged ({error}): restore it, or remove it to go '
+      'on without comparing the data with those of training'
+    ) from error
+  return found if isinstance(found, dict) else None
+
+
+def measured(workdir: AnyPath, config: ConfigDict) -> None:
+  """Puts what the training data gave where the config says nothing."""
+  for key, value in ((read(workdir) or {}).get('measured') or {}).items():
+    if config.task.get(key) is None:
+      with config.unlocked(), config.ignore_type():
+        config.task[key] = tuple(value)
+
+
+def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:
+  """The classes of training, if the data have them in another order.
+
+  Raises:
+    UserError: the data have other classes, or differ in something else.
+  """
+  kept = read(workdir)
+  if kept is None:
+    return None
+  ours = of(ex)
+  classes = kept.get('classes'), ours.get('classes')
+  same = None not in classes and sorted(classes[0]) == sorted(classes[1])
+  if same:
+    ours['classes'] = classes[0]
+  if other := _differences(kept, ours):
+    raise UserError(
+      f'{workdir} was trained on data that mean something else: '
+      f'{"; ".join(other)}. Take data like those of training'
+    )
+  return tuple(classes[0]) if same and classes[0] != classes[1] else None
+
+
+def _differences(kept: Interface, ours: Interface) -> list[str]:
+  """What differs, in words; only what both know."""
+  found = []
+  for key in sorted({*kept, *ours} - {'measured'}):
+    if key in kept and key in ours and kept[key] != ours[key]:
+      found.append(_difference(key, kept[key], ours[key]))
+    elif key in _NAMES and (key in kept) != (key in ours):
+      there, here = (key if key in x else 'others' for x in (kept, ours))
+      found.append(f'trained on {there}, and these are {here}')
+  return found
+
+
+def _difference(key: str, kept: Any, ours: Any) -> str:
+  if isinstance(kept, Mapping) and isinstance(ours, Mapping):
+    names = [k for k in {**kept, **ours} if kept.get(k) != ours.get(k)]
+    there, here = ({k: x.get(k) for k in names} for x in (kept, ours))
+    return f'{key}: trained with {there}, and these have {here}'
+  if isinstance(kept, list | tuple) and isinstance(ours, list | tuple):
+    kept, ours = (f'({listed(map(str, x), _SHOWN)})' for x in (kept, ours))
+  return f'{key}: trained with {kept}, and these have {ours}'
+
+
+def fit_head(
+  found: Mapping[str, np.ndarray],
+  workdir: AnyPath | None,
+  ex: Experiment,
+  of_head: Callable[[str], bool],
+) -> tuple[dict[str, np.ndarray], list[str]]:
+  """The tensors of another run, with the outputs that this one has.
+
+  Args:
+    found: {path: tensor} of a checkpoint.
+    workdir: of the run that it belongs to; None of another program's weights.
+    ex: what they are for.
+    of_head: path -> whether its last axis are the outputs.
+
+  Returns:
+    Those tensors; the head's in this run's order where both have the same
+    outputs, and without them where these are others. And what to say of it.
+  """
+  found, notes = dict(found), []
+  kept = read(workdir) if workdir else None
+  if kept is None:
+    return found, notes
+  ours = of(ex)
+  for key in _NAMES:
+    theirs, mine = kept.get(key), ours.get(key)
+    if theirs == mine:
+      continue
+    head = [path for path in found if of_head(path)]
+    if theirs and mine and sorted(theirs) == sorted(mine):
+      at = [theirs.index(name) for name in mine]
+      for path in head:
+        if found[path].shape[-1] == len(at):
+          found[path] = found[path][..., at]
+      notes.append(f'its outputs were put into the order of these {key}')
+    else:
+      for path in head:
+        del found[path]
+      notes.append(
+        f'the head is not taken: {_difference(key, theirs or (), mine or ())}'
+      )
+  rest = {k: v for k, v in kept.items() if k not in _NAMES}
+  for other in _differences(rest, {k: v for k, v in ours.items() if k in rest}):
+    warn(f'the weights of {workdir} are of other inputs: {other}')
+  return found, notes
