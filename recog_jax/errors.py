@@ -20,7 +20,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UserError:
   known = sorted(known)
   near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
   hint = f'did you mean {" or ".join(near)}? ' if near else ''
-  return UserError(f"unknown {kind} '{name}': {hint}known: {', '.join(known)}")
+  rest = f'known: {", ".join(known)}' if known else 'there is none'
+  return UserError(f"unknown {kind} '{name}': {hint}{rest}")
 
 
 def listed(names: Iterable[str], most: int = 6) -> str:

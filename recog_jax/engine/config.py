@@ -1,9 +1,11 @@
 """Config files, overrides, comparison, and the workdir that keeps a config."""
 
+import contextlib
 import hashlib
 import importlib.util
 import json
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,17 +24,15 @@ def load(spec: str) -> ConfigDict:
   """Reads a config file; its folder is looked through for users' own parts.
 
   Args:
-    spec: a path, with `:argument` for `get_config` where it takes one.
+    spec: a path, with `:argument` for `get_config` where it takes one;
+      configs/NAME.py is also one that came with the package.
 
   Raises:
     UserError: no such file, no `get_config` in it, or it fails.
   """
   path, _, argument = spec.partition(':')
   if not Path(path).is_file():
-    raise UserError(
-      f"there is no config file '{path}': give the path of one, for example "
-      'configs/digits_resnet8.py'
-    )
+    path = str(_shipped(path))
   plugins.add_folder(Path(path).parent)
   try:
     module = run_file(path)
@@ -52,6 +52,27 @@ def load(spec: str) -> ConfigDict:
       'an ml_collections.ConfigDict'
     )
   return config.lock()
+
+
+def _shipped(path: str) -> Path:
+  """The config of that name that came with the package: configs/NAME.py.
+
+  Raises:
+    UserError: there is none.
+  """
+  given = Path(path)
+  if given.parent == Path('configs'):
+    checkout = Path(__file__).parents[2] / given
+    if checkout.is_file():
+      return checkout
+    with contextlib.suppress(metadata.PackageNotFoundError):
+      for file in metadata.files('recog_jax') or ():
+        if file.match(f'recog_jax/configs/{given.name}'):
+          return Path(str(file.locate()))
+  raise UserError(
+    f"there is no config file '{path}': give the path of one, for example "
+    'configs/digits_resnet8.py'
+  )
 
 
 def run_file(path: str) -> ModuleType:

@@ -121,6 +121,8 @@ def train(
   if jax.process_index() == 0:
     for line in ex.data.describe(workdir):
       book.say(line)
+  if step < stop_step:
+    book.say('compiling the step, which takes seconds to minutes ...')
   book.show_progress(step, stop_step)
   if jax.process_index() == 0:
     summary.path(workdir).unlink(missing_ok=True)

@@ -1,11 +1,16 @@
 """Weights by name from the Hugging Face Hub."""
 
+import os
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 from recog_jax.errors import UserError
 
 PREFIX = 'hf:'
 _FILE = 'model.safetensors'
+_PATIENCE = 2.0  # Seconds.
 
 
 def is_hub_name(name: str) -> bool:
@@ -22,6 +27,24 @@ def _parts(name: str) -> tuple[str, str]:
       f'{PREFIX}ORG/REPO/FILE, for example {PREFIX}timm/resnet50.a1_in1k.'
     )
   return f'{owner}/{rest[0]}', rest[1] if len(rest) > 1 else _FILE
+
+
+def _offline() -> bool:
+  """Whether the hub does not answer within two seconds.
+
+  huggingface_hub itself tries again for minutes. Behind a proxy it is asked in
+  any case.
+  """
+  if urllib.request.getproxies():
+    return False
+  endpoint = os.environ.get('HF_ENDPOINT') or 'https://huggingface.co'
+  url = urllib.parse.urlsplit(endpoint)
+  place = url.hostname or '', url.port or (80 if url.scheme == 'http' else 443)
+  try:
+    socket.create_connection(place, timeout=_PATIENCE).close()
+  except OSError:
+    return True
+  return False
 
 
 def fetch(name: str) -> Path:
@@ -48,7 +71,7 @@ def fetch(name: str) -> Path:
     ) from error
   where = f'https://huggingface.co/{repository}'
   try:
-    return Path(hf_hub_download(repository, file))
+    return Path(hf_hub_download(repository, file, local_files_only=_offline()))
   except errors.GatedRepoError as error:
     raise UserError(
       f'{repository} is given only to those who accepted its terms: do so at '

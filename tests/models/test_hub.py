@@ -1,5 +1,6 @@
 """Fetching weights by name, with a huggingface_hub that is not the real one."""
 
+import socket
 import sys
 import types
 
@@ -29,6 +30,7 @@ def fake_hub(monkeypatch, download):
     setattr(errors, name, type(name, tuple(parents), {}))
   module = types.ModuleType('huggingface_hub')
   module.errors, module.hf_hub_download = errors, download
+  monkeypatch.setattr(hub, '_offline', lambda: False)
   monkeypatch.setitem(sys.modules, 'huggingface_hub', module)
   monkeypatch.setitem(sys.modules, 'huggingface_hub.errors', errors)
   return errors
@@ -48,7 +50,8 @@ def test_a_name_is_a_repository_and_a_file(
 ):
   asked = []
 
-  def download(*args):
+  def download(*args, local_files_only):
+    assert local_files_only is False
     asked.append(args)
     return str(tmp_path / 'cached')
 
@@ -71,12 +74,33 @@ def test_a_name_is_a_repository_and_a_file(
   ],
 )
 def test_what_goes_wrong_is_said_plainly(monkeypatch, kind, words):
-  def download(*_):
+  def download(*_, **options):
     raise getattr(errors, kind)('as it says')
 
   errors = fake_hub(monkeypatch, download)
   with pytest.raises(UserError, match=words):
     hub.fetch('hf:org/repo')
+
+
+def test_offline_the_cache_alone_is_asked(monkeypatch, tmp_path):
+  given = []
+
+  def download(*_, local_files_only):
+    given.append(local_files_only)
+    return tmp_path
+
+  offline = hub._offline
+  fake_hub(monkeypatch, download)
+  monkeypatch.setattr(hub, '_offline', offline)
+  monkeypatch.setattr('urllib.request.getproxies', dict)
+  with socket.socket() as listening:
+    listening.bind(('127.0.0.1', 0))
+    listening.listen()
+    place = f'http://127.0.0.1:{listening.getsockname()[1]}'
+    monkeypatch.setenv('HF_ENDPOINT', place)
+    hub.fetch('hf:org/repo')
+  hub.fetch('hf:org/repo')  # No one listens there now.
+  assert given == [False, True]
 
 
 def test_without_huggingface_hub_the_extra_is_named(monkeypatch):
