@@ -57,9 +57,10 @@ _OURS = frozenset(
 # Of optax's keywords, which say no ranges themselves.
 _RATES = ('momentum', 'b1', 'b2', 'b3', 'beta', 'decay', 'rho')
 _RANGES: Mapping[str, Any] = {
-  **dict.fromkeys((*_RATES, 'adam_b1', 'adam_b2'), Rate | None),
+  **dict.fromkeys((*_RATES, 'adam_b1', 'adam_b2'), Rate),
   **dict.fromkeys(('eps', 'eps_root', 'adam_eps_root'), NotNegative),
   **dict.fromkeys(('initial_scale', 'initial_accumulator_value'), NotNegative),
+  'weight_decay': NotNegative,
 }
 # What is no key of config.optimizer.
 GIVEN = _OURS - {'learning_rate', 'weight_decay'} | {
@@ -263,10 +264,11 @@ def with_decay(
   own = keys_of(make, given=_OURS)
   others = ('weight_decay', 'weight_decay_form', 'weight_decay_params')
   check_keys(f"{where} '{name}'", options, [*own, *others, 'normalize_weights'])
-  hints = {key: _RANGES.get(key, known.hint) for key, known in own.items()}
-  hints['weight_decay'] = NotNegative
   given = {**options, 'weight_decay': weight_decay}
+  hints = {key: known.hint for key, known in own.items()}
   ranges.check(given, hints, f'config.{where}')
+  given = {key: value for key, value in given.items() if value is not None}
+  ranges.check(given, _RANGES, f'config.{where}')
   if weight_decay and weight_decay_form not in ('coupled', 'decoupled'):
     raise UserError(
       f"{where} '{name}' has weight_decay but its weight_decay_form is "
