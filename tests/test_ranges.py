@@ -120,7 +120,10 @@ def _use(config, path):
     batch = next(batches)
   if path.startswith('data'):
     return
-  program = Programs(ex, batch).at(0)
+  programs = Programs(ex, batch)  # Has traced the model.
+  if path.startswith('model'):
+    return
+  program = programs.at(0)
   spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
   jax.eval_shape(program.train_step, program.abstract, spec)
 
