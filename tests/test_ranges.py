@@ -149,3 +149,9 @@ def test_every_number_works_or_is_told(top):
       except Exception as error:
         wrong.append((name, path, value, repr(error)[:200]))
   assert not wrong, '\n'.join(map(str, wrong))
+
+
+def test_double_precision_is_told_to_be_off():
+  config = _with(FIRST[0], 'model.dtype', 'float64')
+  with pytest.raises(UserError, match='JAX_ENABLE_X64'):
+    experiment.build(config)
