@@ -1,7 +1,10 @@
 """Seeded damage to bytes, for tests of what reads files of strangers."""
 
+import contextlib
 import random
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 # Lengths and counts at which readers go wrong, in every width.
 _NUMBERS = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -30,6 +33,23 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
     for _ in range(rng.choice((1, 1, 2, 3))):
       rng.choice(_FAULTS)(copy, rng)
     yield bytes(copy)
+
+
+@contextlib.contextmanager
+def limited_memory(growth: int) -> Iterator[None]:
+  """Lets this process take so many bytes more, whoever asks for them.
+
+  What would be more is a MemoryError. (A test with tracemalloc takes several
+  times as long.)
+  """
+  pages = int(Path('/proc/self/statm').read_text().split()[0])
+  soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+  limit = pages * resource.getpagesize() + growth
+  resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _place(data, rng):
