@@ -151,11 +151,12 @@ def read(
         f'config.init_from.path={name} is no torch file '
         f'({", ".join(_TORCH)}), workdir or checkpoint'
       )
-    tensors = registry.lookup('weights', 'torch_file')(path)
-    rename = _make_rename(spec.rename)
-    tensors = {rename(key): value for key, value in tensors.items()}
+    notes: list[str] = []
+    tensors = registry.lookup('weights', 'torch_file')(path, notes.append)
+    tensors = _renamed(tensors, _make_rename(spec.rename))
     translate = registry.lookup('weights', 'from_torch')
-    return translate(module, fresh, tensors, what=name), name
+    found = translate(module, fresh, tensors, what=name, tell=notes.append)
+    return found, name + (f' ({"; ".join(notes)})' if notes else '')
   return _read_own(spec, path)
 
 
@@ -197,11 +198,28 @@ def _read_own(
   finally:
     points.close()
   rename = _make_rename(spec.rename)
-  found = {}
-  for name, value in tensors.items():
+
+  def inside(name: str) -> str:
     collection, _, rest = name.partition('/')
-    found[f'{collection}/{rename(rest)}'] = value
-  return found, f'step {step} of {path}'
+    return f'{collection}/{rename(rest)}'
+
+  return _renamed(tensors, inside), f'step {step} of {path}'
+
+
+def _renamed(
+  tensors: Mapping[str, np.ndarray], rename: Callable[[str], str]
+) -> dict[str, np.ndarray]:
+  """The tensors by other names, of which each has one of its own."""
+  found, names = {}, {}
+  for name, value in tensors.items():
+    new = rename(name)
+    if new in found:
+      raise UserError(
+        f'config.init_from.rename calls both {names[new]} and {name} {new}; '
+        'change it so that every tensor has a name of its own'
+      )
+    found[new], names[new] = value, name
+  return found
 
 
 def _make_rename(rules: Sequence[Sequence[str]]) -> Callable[[str], str]:
@@ -274,10 +292,12 @@ def match(
     if value is not None:
       values[path] = value
   if problems:
+    foreign = sorted({*found} - {*fresh})
+    there = f'; there but not here: {listed(foreign)}' if foreign else ''
     raise UserError(
       f'the weights of {origin} are not those of this model: '
-      f'{listed(problems)}. Choose the model that they belong to, or say with '
-      'config.init_from.rename and skip what is different on purpose.'
+      f'{listed(problems)}{there}. Choose the model that they belong to, or '
+      'say with config.init_from.rename and skip what is different on purpose.'
     )
   new = [path for path in fresh if path not in values]
   report = {

@@ -1,219 +1,325 @@
 """Tensors of .safetensors and .pth files as numpy arrays, without torch.
 
-A .pth file is a pickle, and a pickle can run any code. The reader here builds
-nothing but tensors and the containers that hold them; a file that asks for more
-is refused.
+Whatever a file says, no tensor is larger than the numbers that the file holds
+for it, and no more is read than that.
 """
 
+import errno
 import io
+import json
+import math
 import pickle
 import struct
 import zipfile
-from collections import OrderedDict
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, listed
+from recog_jax.models import torch_pickle
+from recog_jax.models.torch_pickle import Foreign, Storage, Tensor
 
 # https://github.com/pytorch/pytorch/blob/main/torch/serialization.py: the form
 # before torch 1.6 begins with this number, the present one is a zip archive.
 _MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY = (_MAGIC, 1001)
 _DTYPES = {
-  'FloatStorage': np.dtype('<f4'),
-  'DoubleStorage': np.dtype('<f8'),
-  'HalfStorage': np.dtype('<f2'),
-  'LongStorage': np.dtype('<i8'),
-  'IntStorage': np.dtype('<i4'),
-  'ShortStorage': np.dtype('<i2'),
-  'CharStorage': np.dtype('i1'),
-  'ByteStorage': np.dtype('u1'),
-  'BoolStorage': np.dtype('?'),
+  'float32': np.dtype('<f4'),
+  'float64': np.dtype('<f8'),
+  'float16': np.dtype('<f2'),
+  'bfloat16': np.dtype('<u2'),
+  'int64': np.dtype('<i8'),
+  'int32': np.dtype('<i4'),
+  'int16': np.dtype('<i2'),
+  'int8': np.dtype('i1'),
+  'uint64': np.dtype('<u8'),
+  'uint32': np.dtype('<u4'),
+  'uint16': np.dtype('<u2'),
+  'uint8': np.dtype('u1'),
+  'bool': np.dtype('?'),
 }
-# bfloat16 is the upper half of a float32.
-_BFLOAT16 = 'BFloat16Storage'
-_STATE_KEYS = ('state_dict', 'model', 'model_state_dict')
+_SAFETENSORS = {
+  **{f'F{n}': f'float{n}' for n in (16, 32, 64)},
+  **{f'I{n}': f'int{n}' for n in (8, 16, 32, 64)},
+  **{f'U{n}': f'uint{n}' for n in (8, 16, 32, 64)},
+  'BF16': 'bfloat16',
+  'BOOL': 'bool',
+}
+# Where training programs put the weights; the first one there is taken.
+_WRAPPERS = ('state_dict', 'model', 'model_state_dict')
+_AVERAGES = ('state_dict_ema', 'model_ema', 'ema_state_dict', 'ema')
+# Deflate makes 1000 zeros one byte; trained weights hardly shrink.
+_EXPANSION = 200
+_DAMAGE = (
+  pickle.UnpicklingError,
+  zipfile.BadZipFile,
+  zlib.error,
+  struct.error,
+  EOFError,
+  LookupError,
+  ValueError,
+  OverflowError,
+  AttributeError,
+  TypeError,
+  # Encrypted archives, unknown methods of compression, deep JSON.
+  RuntimeError,
+)
+
+
+_ADVICE = (
+  'In torch, save the weights alone: torch.save(model.state_dict(), FILE).'
+)
 
 
 class _RefusedError(Exception):
-  """A pickle that asks for something other than tensors."""
+  """A whole file of something else: what it is, and what to do."""
 
 
-class _Storage:
-  """The numbers behind tensors, filled when they are read."""
-
-  def __init__(self, kind: str):
-    self.kind = kind
-    self.data = np.zeros(0)
-
-  @property
-  def item_size(self) -> int:
-    return 2 if self.kind == _BFLOAT16 else _DTYPES[self.kind].itemsize
-
-  def fill(self, raw: bytes) -> None:
-    if self.kind == _BFLOAT16:
-      bits = np.frombuffer(raw, '<u2').astype('<u4') << 16
-      self.data = bits.view('<f4')
-    else:
-      self.data = np.frombuffer(raw, _DTYPES[self.kind])
+def _foreign(name: str) -> _RefusedError:
+  return _RefusedError(
+    f'holds more than tensors ({name}), which could run code when read, and is '
+    f'refused. {_ADVICE}'
+  )
 
 
-class _Tensor:
-  """A view of a storage."""
+def _unknown_dtype(dtype: str) -> _RefusedError:
+  return _RefusedError(
+    f'holds tensors of type {dtype}, which are not read here. In torch, save '
+    'them as float32.'
+  )
 
-  def __init__(self, storage, offset, shape, strides):
-    self.storage, self.offset = storage, offset
-    self.shape, self.strides = tuple(shape), tuple(strides)
 
-  def array(self) -> np.ndarray:
-    data = self.storage.data[self.offset :]
-    needed = 1 + sum(
-      (n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)
+class _File(io.BufferedReader):
+  """Reads no more than there is, whatever length a file asks for."""
+
+  def __init__(self, path: Path):
+    super().__init__(io.FileIO(path))
+    self.size = self.seek(0, io.SEEK_END)
+    self.seek(0)
+
+  def read(self, size: int | None = -1, /) -> bytes:
+    left = max(0, self.size - self.tell())
+    wanted = left if size is None or size < 0 else size
+    return super().read(min(wanted, left))
+
+  def exactly(self, size: int) -> bytes:
+    data = self.read(size)
+    if len(data) != size:
+      raise EOFError('it is cut short')
+    return data
+
+
+def _numbers(raw: bytes, dtype: str) -> np.ndarray:
+  """All whole numbers of that type."""
+  if dtype not in _DTYPES:
+    raise _unknown_dtype(dtype)
+  kind = _DTYPES[dtype]
+  values = np.frombuffer(raw, kind, len(raw) // kind.itemsize)
+  if dtype == 'bfloat16':  # The upper half of a float32.
+    return (values.astype('<u4') << 16).view('<f4')
+  return values
+
+
+def _view(tensor: Tensor, data: np.ndarray) -> np.ndarray:
+  """The tensor in the numbers of its storage; no copy, which could be huge."""
+  count = math.prod(tensor.shape)
+  if not count:
+    return np.zeros(tensor.shape, data.dtype)
+  steps = zip(tensor.shape, tensor.strides, strict=True)
+  end = tensor.offset + 1 + sum((n - 1) * s for n, s in steps)
+  held = tensor.storage.count
+  if (
+    tensor.dtype != tensor.storage.dtype
+  ):  # A storage that is counted in bytes.
+    held = len(data)
+  start = tensor.storage.start
+  if end > held or start + end > len(data) or count > held:
+    raise ValueError('a tensor that reaches beyond its data')
+  strides = [s * data.itemsize for s in tensor.strides]
+  return np.lib.stride_tricks.as_strided(
+    data[start + tensor.offset :], tensor.shape, strides, writeable=False
+  )
+
+
+# -- .pth ----------------------------------------------------------------------
+
+_Fetch = Callable[[str], bytes]
+
+
+def _open_zip(file: _File) -> tuple[Any, _Fetch]:
+  """What the archive's pickle says, and what gives the bytes under a key."""
+  archive = zipfile.ZipFile(file)
+  entries = {entry.filename: entry for entry in archive.infolist()}
+  declared = sum(entry.file_size for entry in archive.infolist())
+  if declared > _EXPANSION * file.size:
+    raise pickle.UnpicklingError(
+      f'its {file.size} bytes would become {declared}'
     )
-    if 0 in self.shape:
-      return np.zeros(self.shape, data.dtype)
-    if needed > len(data) or min(self.strides, default=0) < 0:
-      raise _RefusedError('a tensor that reaches beyond its data')
-    strides = [s * data.itemsize for s in self.strides]
-    return np.lib.stride_tricks.as_strided(data, self.shape, strides).copy()
+  found = [n for n in entries if n.endswith('/data.pkl') or n == 'data.pkl']
+  if len(found) != 1:
+    raise pickle.UnpicklingError(f'a zip archive with {len(found)} data.pkl')
+  root = found[0].removesuffix('data.pkl')
+
+  def fetch(name: str) -> bytes:
+    entry = entries.get(root + name)
+    if entry is None:
+      raise EOFError(f'{name} is missing')
+    if entry.flag_bits & 1:
+      raise _RefusedError('is encrypted; give it without a password.')
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+      raise NotImplementedError(f'compressed by method {entry.compress_type}')
+    with archive.open(entry) as data:  # Without a size it reads beyond its own.
+      return data.read(entry.file_size)
+
+  if root + 'byteorder' in entries and fetch('byteorder') != b'little':
+    raise _RefusedError(
+      'holds numbers in big-endian order. In torch, save it on another machine.'
+    )
+  top = torch_pickle.load(io.BytesIO(fetch('data.pkl')), {})
+  return top, lambda key: fetch(f'data/{key}')
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *_):
-  return _Tensor(storage, offset, shape, strides)
+def _open_legacy(file: _File) -> tuple[Any, _Fetch]:
+  """The same of what torch wrote before 1.6."""
+  for expected in _LEGACY:
+    if torch_pickle.load(file, {}) != expected:
+      raise pickle.UnpicklingError('not written by torch.save')
+  torch_pickle.load(file, {})  # Sizes of C's types where it was written.
+  storages: dict[str, Storage] = {}
+  top = torch_pickle.load(file, storages)
+  end = file.tell()
+  places: dict[str, tuple[int, int]] = {}
+
+  def fetch(name: str) -> bytes:
+    if not places:
+      file.seek(end)
+      places.update(_legacy_places(file, storages))
+    place, length = places[name]
+    file.seek(place)
+    return file.exactly(length)
+
+  return top, fetch
 
 
-def _rebuild_parameter(tensor, *_):
-  return tensor
+def _legacy_places(file, storages):
+  """Rows of a storage's key, where it begins and its bytes."""
+  for key in torch_pickle.load(file, {}):
+    storage = storages[torch_pickle.text(key)]
+    if storage.dtype not in _DTYPES:
+      raise _unknown_dtype(storage.dtype)
+    (count,) = struct.unpack('<q', file.exactly(8))
+    length = count * _DTYPES[storage.dtype].itemsize
+    if not 0 <= length <= file.size - file.tell():
+      raise EOFError('it is cut short')
+    yield key, (file.tell(), length)
+    file.seek(length, io.SEEK_CUR)
 
 
-class _StorageType:
-  def __init__(self, kind: str):
-    self.kind = kind
+def _state(top: Any, tell: Callable[[str], None]) -> Mapping[str, Tensor]:
+  """The weights among what was saved with them."""
+  place: list[str] = []
+  while isinstance(top, dict) and len(place) < 4:
+    keys = [k for k in _WRAPPERS + _AVERAGES if isinstance(top.get(k), dict)]
+    if not keys and not _tensors(top):
+      keys = [
+        key
+        for key, value in top.items()
+        if isinstance(value, dict) and _tensors(value)
+      ]
+      if len(keys) > 1:
+        raise _RefusedError(
+          f'holds several sets of tensors ({listed(map(str, keys))}). In '
+          'torch, save the one that is meant.'
+        )
+    if not keys:
+      break
+    place.append(f"under '{keys[0]}'")
+    if others := [key for key in keys[1:] if _tensors(top[key])]:
+      place[-1] += f', not {listed(others)}'
+    top = top[keys[0]]
+  if isinstance(top, Foreign):
+    raise _foreign(top.name)
+  if not isinstance(top, dict):
+    raise _RefusedError(
+      f'holds a {type(top).__name__} and no tensors by name. {_ADVICE}'
+    )
+  for value in top.values():
+    if isinstance(value, Foreign):
+      raise _foreign(value.name)
+  for text in place:
+    tell(text)
+  return {torch_pickle.text(k): v for k, v in _tensors(top).items()}
 
 
-_KNOWN = {
-  ('collections', 'OrderedDict'): OrderedDict,
-  ('torch._utils', '_rebuild_tensor_v2'): _rebuild_tensor,
-  ('torch._utils', '_rebuild_parameter'): _rebuild_parameter,
-  ('torch', 'Size'): tuple,
-}
+def _tensors(values: Mapping[Any, Any]) -> dict[Any, Tensor]:
+  return {k: v for k, v in values.items() if isinstance(v, Tensor)}
 
 
-class _Unpickler(pickle.Unpickler):
-  """Builds only what `_KNOWN` and the storages name."""
-
-  def __init__(self, file):
-    super().__init__(file)
-    self.storages: dict[str, _Storage] = {}
-
-  def find_class(self, module, name):
-    if (module, name) in _KNOWN:
-      return _KNOWN[module, name]
-    if module == 'torch' and (name in _DTYPES or name == _BFLOAT16):
-      return _StorageType(name)
-    raise _RefusedError(f'{module}.{name}')
-
-  def persistent_load(self, pid):
-    kind, key = pid[1], str(pid[2])
-    if pid[0] != 'storage' or not isinstance(kind, _StorageType):
-      raise _RefusedError('an object that is no storage')
-    if len(pid) > 5 and pid[5] is not None:
-      raise _RefusedError('a view of a storage, from before torch 0.4')
-    return self.storages.setdefault(key, _Storage(kind.kind))
+def _read_pth(file, tell):
+  if zipfile.is_zipfile(file):
+    top, fetch = _open_zip(file)
+  else:
+    file.seek(0)
+    top, fetch = _open_legacy(file)
+  # Once per storage, since tensors may share one.
+  data: dict[tuple[str, str], np.ndarray] = {}
+  found = {}
+  for name, tensor in _state(top, tell).items():
+    place = tensor.storage.key, tensor.dtype
+    if place not in data:
+      data[place] = _numbers(fetch(tensor.storage.key), tensor.dtype)
+    found[name] = _view(tensor, data[place])
+  return found
 
 
-def _read_zip(path):
-  with zipfile.ZipFile(path) as archive:
-    names = archive.namelist()
-    (index,) = [n for n in names if n.endswith('/data.pkl') or n == 'data.pkl']
-    root = index[: -len('data.pkl')]
-    order = root + 'byteorder'
-    if order in names and archive.read(order) != b'little':
-      raise _RefusedError('numbers in big-endian order')
-    unpickler = _Unpickler(io.BytesIO(archive.read(index)))
-    state = unpickler.load()
-    for key, storage in unpickler.storages.items():
-      storage.fill(archive.read(f'{root}data/{key}'))
-  return state
+# -- .safetensors --------------------------------------------------------------
 
 
-def _read_legacy(path):
-  with Path(path).open('rb') as file:
-    for expected in (_MAGIC, 1001):
-      if _Unpickler(file).load() != expected:
-        raise pickle.UnpicklingError('not written by torch.save')
-    _Unpickler(file).load()  # Sizes of C's types where it was written.
-    unpickler = _Unpickler(file)
-    state = unpickler.load()
-    for key in _Unpickler(file).load():
-      storage = unpickler.storages[str(key)]
-      (count,) = struct.unpack('<q', file.read(8))
-      storage.fill(file.read(count * storage.item_size))
-  return state
+def _read_safetensors(file, tell):
+  """A JSON header, then the numbers: https://huggingface.co/docs/safetensors."""
+  del tell
+  (length,) = struct.unpack('<Q', file.exactly(8))
+  header = json.loads(file.exactly(length))
+  base, found, held = file.tell(), {}, 0
+  for name, entry in header.items():
+    if name == '__metadata__':
+      continue
+    begin, end = entry['data_offsets']
+    if not 0 <= begin <= end <= file.size - base:
+      raise EOFError('it is cut short')
+    held += end - begin
+    if held > file.size - base:
+      raise ValueError('tensors that overlap')
+    file.seek(base + begin)
+    dtype = _SAFETENSORS.get(entry['dtype'], entry['dtype'])
+    values = _numbers(file.exactly(end - begin), dtype)
+    shape = torch_pickle.whole_numbers(entry['shape'])
+    if math.prod(shape) != len(values):
+      raise ValueError(f'{name} is not of its shape')
+    found[name] = values.reshape(shape)
+  return found
 
 
-def _read_pth(path):
-  try:
-    legacy = not zipfile.is_zipfile(path)
-    state = _read_legacy(path) if legacy else _read_zip(path)
-    if not isinstance(state, dict):
-      raise _RefusedError(f'a {type(state).__name__}')
-    for key in _STATE_KEYS:
-      if isinstance(state.get(key), dict):
-        state = state[key]
-    return {
-      str(name): value.array()
-      for name, value in state.items()
-      if isinstance(value, _Tensor)
-    }
-  except _RefusedError as error:
-    raise UserError(
-      f'{path} holds more than tensors ({error}), which could run code when '
-      'read, and is refused. In torch, save the weights alone: '
-      'torch.save(model.state_dict(), FILE).'
-    ) from error
-  except (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    struct.error,
-    EOFError,
-    KeyError,
-    ValueError,
-    IndexError,
-    AttributeError,
-    TypeError,
-  ) as error:
-    raise UserError(
-      f'{path} is damaged, or no file of torch.save ({error}); fetch it again.'
-    ) from error
-
-
-def _read_safetensors(path):
-  try:
-    from safetensors import SafetensorError, safe_open
-  except ImportError as error:
-    raise UserError(
-      f"to read {path} install safetensors: pip install 'recog_jax[weights]'"
-    ) from error
-  try:
-    with safe_open(path, 'np') as file:
-      return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-  except SafetensorError as error:
-    raise UserError(
-      f'{path} is damaged, or no safetensors file ({error}); fetch it again.'
-    ) from error
-
-
-def read(path: str | Path) -> dict[str, np.ndarray]:
+def read(
+  path: str | Path, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, np.ndarray]:
   """The tensors of a file by name.
 
   Args:
     path: a `.safetensors` file, or one that `torch.save` wrote of a model's
-      `state_dict()` (or of a dict that has one as `state_dict` or `model`).
+      `state_dict()`, or of a dict that has one as `state_dict`, `model` or
+      under another name.
+    tell: is called with where in such a dict they were.
+
+  Returns:
+    Arrays that cannot be written to; some may share their memory.
 
   Raises:
-    UserError: no such file, another format, a damaged file, or a pickle that
-      holds more than tensors.
+    UserError: no such file, another format, a damaged file, or one that holds
+      no tensors but, for example, a whole model.
   """
   path = Path(path)
   if not path.is_file():
@@ -221,13 +327,30 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
       f'there is no file {path}; give a .safetensors or .pth file.'
     )
   if path.suffix == '.safetensors':
-    state = _read_safetensors(path)
+    reader, kind = _read_safetensors, 'safetensors file'
   elif path.suffix in ('.pth', '.pt', '.bin'):
-    state = _read_pth(path)
+    reader, kind = _read_pth, 'file of torch.save'
   else:
     raise UserError(
       f'{path} is neither .safetensors nor .pth; give one of these.'
     )
+  try:
+    with _File(path) as file:
+      state = reader(file, tell)
+  except _RefusedError as error:
+    raise UserError(f'{path} {error}') from error
+  except OSError as error:
+    if error.errno != errno.EINVAL:  # A place that no file has.
+      raise
+    raise _damaged(path, kind, error) from error
+  except _DAMAGE as error:
+    raise _damaged(path, kind, error) from error
   if not state:
     raise UserError(f'{path} holds no tensors.')
   return state
+
+
+def _damaged(path: Path, kind: str, error: Exception) -> UserError:
+  return UserError(
+    f'{path} is damaged, or no {kind} ({str(error)[:200]}); fetch it again.'
+  )

@@ -231,8 +231,10 @@ def torch_state(module, shapes, num_classes):
   return state, ours
 
 
-@pytest.mark.parametrize('classes', [1000, 4])
-def test_a_torch_file_begins_a_run(classes, tmp_path):
+@pytest.mark.parametrize(
+  ('classes', 'rename'), [(1000, ((r'module\.(.*)', r'\1'),)), (4, ())]
+)
+def test_a_torch_file_begins_a_run(classes, rename, tmp_path):
   safetensors = pytest.importorskip('safetensors.numpy')
   module = registry.build(
     'model',
@@ -248,17 +250,35 @@ def test_a_torch_file_begins_a_run(classes, tmp_path):
   state = {f'module.{k}': v for k, v in state.items()}  # Of DataParallel.
   path = tmp_path / 'squeezenet.safetensors'
   safetensors.save_file(state, str(path))
-  spec = transfer.InitFrom(path=str(path), rename=((r'module\.(.*)', r'\1'),))
+  spec = transfer.InitFrom(path=str(path), rename=rename)
   found, origin = transfer.read(spec, module, shapes)
   values, report = transfer.match(spec, found, shapes, origin, module)
   head = [k for k in shapes if '/head/' in k]
   assert len(head) == 2
+  told = f'{path} (names without module.)'
+  assert origin == (str(path) if rename else told)
   for name in shapes:
     if name in head and classes != 4:
       assert not np.any(values[name])
     else:
       np.testing.assert_array_equal(values[name], ours[name])
   assert report['new'] == ([] if classes == 4 else head)
+
+
+def test_names_that_do_not_fit_are_shown_beside_ours():
+  fresh = {'params/conv/kernel': np.zeros((1, 2)), 'params/bias': np.zeros(3)}
+  found = {'stem.weight': np.zeros(2), 'params/bias': np.zeros(3)}
+  with pytest.raises(
+    UserError, match=r'conv/kernel is missing; there but not here: stem.weight'
+  ):
+    transfer.match(transfer.InitFrom(), found, fresh, 'a.pth', None)
+
+
+def test_two_tensors_that_are_renamed_to_one_are_named(trained):
+  rename = ((r'.*/kernel', 'kernel'),)
+  spec = transfer.InitFrom(path=str(trained), rename=rename)
+  with pytest.raises(UserError, match=r'calls both params/.* and params/.*'):
+    transfer.read(spec, None, {})
 
 
 def test_positions_of_a_vit_are_resized_with_their_class_token():
@@ -287,3 +307,4 @@ def test_positions_of_a_vit_are_resized_with_their_class_token():
   np.testing.assert_allclose(grid[4, middle, 1], wanted, atol=1e-5)
   assert module.adapt('positions', value, (258, 16)) is None
   assert module.adapt('embedding/kernel', value, (257, 16)) is None
+  assert module.adapt('positions', value[:0], (257, 16)) is None

@@ -1,6 +1,7 @@
 """Weights of torchvision and timm as variables of our image models."""
 
-from collections.abc import Mapping
+import collections
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -16,6 +17,8 @@ _NORM = {
   'running_mean': 'batch_stats/{}/mean',
   'running_var': 'batch_stats/{}/var',
 }
+# What torch puts around a model: DataParallel and averages, torch.compile.
+_WRAPPERS = ('module', '_orig_mod')
 _LINEAR = {'weight': 'params/{}/kernel', 'bias': 'params/{}/bias'}
 
 
@@ -29,6 +32,8 @@ def _as_ours(
     shape: of our parameter.
     side: of the image that torch flattens in front of a dense layer, or 0.
   """
+  if not value.size:
+    return value
   if value.ndim == 4:  # OIHW to HWIO; a dense layer may stand for it.
     value = value.transpose(2, 3, 1, 0)
     return value.reshape(-1, value.shape[-1]) if len(shape) == 2 else value
@@ -64,6 +69,7 @@ def translate(
   state: Mapping[str, np.ndarray],
   *,
   what: str = 'the weights',
+  tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, np.ndarray]:
   """A torch state under our paths and in the order of our axes.
 
@@ -72,6 +78,7 @@ def translate(
     shapes: its variables or their shapes, by path: `params/head/kernel`.
     state: tensors by torchvision's or timm's names.
     what: the weights in error messages.
+    tell: is called with what was left out of all names.
 
   Returns:
     {our path: float32 tensor}, whose shape may be that of other classes or
@@ -80,28 +87,66 @@ def translate(
   Raises:
     UserError: no torch library has this model.
   """
-  return {
-    path: value for path, _, value in _translated(module, shapes, state, what)
-  }
+  rows = _translated(module, shapes, state, what, tell)
+  return {path: value for path, _, value in rows}
 
 
-def _translated(module, shapes, state, what):
+def _unwrapped(
+  keys: Sequence[str], placed: Callable[[Sequence[str]], int]
+) -> tuple[list[str], list[str]]:
+  """The names that tensors have without the wrappers of their model.
+
+  Args:
+    keys: their names.
+    placed: how many of some names have a place in our model.
+
+  Returns:
+    The names in the same order, and the wrappers.
+  """
+  names, gone = [*keys], []
+  for wrapper in (*_WRAPPERS, None):
+    if wrapper:
+      inner = [
+        '.'.join(p for p in name.split('.') if p != wrapper) or name
+        for name in names
+      ]
+    else:  # A program's own name for its model, if without it more fit.
+      first = collections.Counter(n.partition('.')[0] for n in names)
+      wrapper = max(first, key=lambda name: first[name], default='')
+      inner = [name.removeprefix(f'{wrapper}.') for name in names]
+      if placed(inner) <= placed(names):
+        continue
+    if inner != names and len({*inner}) == len(inner):
+      names = inner
+      gone.append(f'{wrapper}.')
+  return names, gone
+
+
+def _translated(module, shapes, state, what, tell=lambda _: None):
   """Rows of our path, torch's name and the tensor."""
-  keys = {k for k in state if not k.endswith('num_batches_tracked')}
-  layout = layout_of(module, keys)
-  if layout is None:
+  keys = sorted(k for k in state if not k.endswith('num_batches_tracked'))
+
+  def placed(names):
+    layout = layout_of(module, {*names})
+    return sum(_place(layout, name, shapes) in shapes for name in names)
+
+  if layout_of(module, set()) is None:
     raise UserError(
       f'{type(module).__name__} has no torch counterpart, so {what} cannot be '
       'its weights; give a checkpoint of recog_jax.'
     )
-  for key in sorted(keys):
-    path = _place(layout, key, shapes)
+  names, gone = _unwrapped(keys, placed)
+  if gone:
+    tell(f'names without {" and ".join(gone)}')
+  layout = layout_of(module, {*names})
+  for key, name in zip(keys, names, strict=True):
+    path = _place(layout, name, shapes)
     value = np.asarray(state[key])
     if path in shapes:
       side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
       value = _as_ours(value, shapes[path].shape, side)
       yield path, key, np.asarray(value, np.float32)
-    elif key.split('.')[0] not in layout.ignored:
+    elif name.split('.')[0] not in layout.ignored:
       yield key, key, value
 
 

@@ -4,6 +4,7 @@ Each function maps the dotted name of a torch layer to the path of ours.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 
 import flax.linen as nn
@@ -135,21 +136,21 @@ def _googlenet(module: GoogLeNet, keys) -> Layout:
   return Layout(names, flattened=flattened, ignored=('aux1', 'aux2'))
 
 
+_INCEPTION_LAYER = re.compile(
+  r'(Conv2d_([^_.]+)_[^.]+|(?:Mixed_([^.]+)|AuxLogits)\.([^.]+))'
+  r'\.(?:conv|bn)\.[^.]+'
+)
+
+
 def _inception_v3(module: InceptionV3, keys) -> Layout:
   del module
   names = {'fc': 'head', 'AuxLogits.fc': 'aux1/head'}
   for key in keys:
-    *stem, layer, _ = key.split('.')
-    if layer not in ('conv', 'bn'):
+    if not (found := _INCEPTION_LAYER.fullmatch(key)):
       continue
-    first = stem[0]
-    if first == 'AuxLogits':
-      ours = f'aux1/{stem[1]}'
-    elif first.startswith('Mixed_'):
-      ours = f'mixed_{first[6:]}/{stem[1]}'
-    else:
-      ours = 'conv' + first.split('_')[1]
-    theirs = '.'.join(stem)
+    theirs, stem, number, branch = found.groups()
+    group = f'mixed_{number}' if number else 'aux1'
+    ours = f'conv{stem}' if stem else f'{group}/{branch}'
     _conv_norm(names, f'{theirs}.conv', f'{theirs}.bn', ours)
   return Layout(names, ignored=('AuxLogits',))
 
@@ -174,11 +175,8 @@ def _timm_blocks(
     keys: tensors of the file.
     plain: our layers of a block that expands nothing.
   """
-  blocks = {
-    tuple(map(int, key.split('.')[1:3]))
-    for key in keys
-    if key.startswith('blocks.')
-  }
+  found = (re.match(r'blocks\.(\d{1,4})\.(\d{1,4})\.', key) for key in keys)
+  blocks = {(int(f[1]), int(f[2])) for f in found if f}
   for number, (stage, index) in enumerate(sorted(blocks), 1):
     theirs = f'blocks.{stage}.{index}'
     expanded = f'{theirs}.conv_pwl.weight' in keys
@@ -221,8 +219,8 @@ def _mobilenet_v3(module: MobileNetV3, keys) -> Layout:
   table = MOBILENET_V3[module.size]
   if 'conv_stem.weight' in keys:
     _conv_norm(names, 'conv_stem', 'bn1', 'stem')
-    last = next(k for k in keys if k.endswith('.0.conv.weight'))
-    stage = last.removesuffix('.conv.weight')
+    last = (k for k in keys if k.endswith('.0.conv.weight'))
+    stage = min(last, default='').removesuffix('.conv.weight')
     blocks = [k for k in keys if not k.startswith(f'{stage}.')]
     _timm_blocks(names, blocks, _TIMM_PLAIN)
     _conv_norm(names, f'{stage}.conv', f'{stage}.bn1', 'last')

@@ -155,6 +155,8 @@ class Vit(ImageModel):
     token = int(self.pool == 'class_token')
     if path != 'positions' or value.shape[1:] != shape[1:]:
       return None
+    if len(value) <= token:
+      return None
     old, new = (math.isqrt(n - token) for n in (len(value), shape[0]))
     if old**2 != len(value) - token or new**2 != shape[0] - token:
       return None

@@ -5,6 +5,7 @@ import functools
 import importlib
 import importlib.util
 
+import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,9 @@ import pytest
 
 from recog_jax import registry
 from recog_jax.errors import UserError
-from recog_jax.models.image.import_torch import from_torch
+from recog_jax.models.image.import_torch import from_torch, translate
+from recog_jax.models.image.torch_names import layout_of
+from tests import fuzzing
 
 CLASSES = 7
 BATCH = 8
@@ -66,6 +69,13 @@ TIMM = {
     64,
   ),
 }
+EVERY_MODEL = [
+  *({'name': n} for n in ('vgg11', 'vgg13_bn', 'alexnet')),
+  *({'name': n} for n in ('resnet18', 'squeezenet1_1', 'googlenet')),
+  *({'name': n} for n in ('mobilenet_v2', 'mobilenet_v3_small', 'vit_ti')),
+  {'name': 'inception_v3', 'auxiliary': True},
+  {'name': 'mobilenet_v1', 'activation': 'relu6'},
+]
 EVERY = [('torchvision', name) for name in TORCHVISION]
 EVERY += [('timm', name) for name in TIMM]
 
@@ -188,6 +198,55 @@ def test_another_architecture_is_named():
   module, other = build({'name': 'resnet50'}, 32)
   with pytest.raises(UserError, match='missing: .*norm3'):
     from_torch(module, other, to_torchvision_resnet(shapes))
+
+
+@pytest.mark.parametrize(
+  ('rename', 'told'),
+  [
+    ('module.{}', 'names without module.'),
+    ('_orig_mod.module.{}', 'names without module. and _orig_mod.'),
+    ('{}._orig_mod', 'names without _orig_mod.'),
+    ('network.{}', 'names without network.'),
+    ('module.backbone.{}', 'names without module. and backbone.'),
+    ('{}', None),
+  ],
+)
+def test_wrappers_of_a_model_are_left_out_of_names(rename, told):
+  module, shapes = build({'name': 'resnet18'}, 32)
+  wrapped = {'n_averaged': np.zeros((), int), 'loss.weight': np.ones(3)}
+  for name, value in to_torchvision_resnet(shapes).items():
+    layer, _, leaf = name.rpartition('.')
+    wrapped[f'{rename.format(layer)}.{leaf}'] = value
+  ours = flax.traverse_util.flatten_dict(shapes, sep='/')
+  notes = []
+  found = translate(module, ours, wrapped, tell=notes.append)
+  assert {*ours} == {*found} - {'n_averaged', 'loss.weight'}
+  assert notes == ([told] if told else [])
+
+
+@pytest.mark.parametrize('config', EVERY_MODEL)
+def test_foreign_names_and_shapes_are_named(config):
+  """Names of other programs, damaged ones, and shapes that fit nothing."""
+  module, shapes = build(config, 64)
+  ours = flax.traverse_util.flatten_dict(shapes, sep='/')
+  timm = {'conv_stem.weight', 'pre_logits.fc1.weight', 'blocks.0.0.conv.weight'}
+  known = {
+    f'{layer}.{leaf}'
+    for keys in (set(), timm, {'patch_embed.proj.weight', 'Mixed_5b.x.conv.w'})
+    for layer in layout_of(module, keys).layers
+    for leaf in ('weight', 'running_mean', 'in_proj_bias')
+  } | {'conv.weight', 'bn.a', 'n_averaged', 'blocks.x.y.z', 'Conv2d.conv.a'}
+  text = '\n'.join(sorted(known | timm)).encode()
+  sizes = [(), (0,), (3,), (1, 0), (2, 9), (0, 4, 4), (1, 2, 3, 4), (1,) * 6]
+  for damaged in fuzzing.mutations(text[:20_000], 10, seed=1):
+    names = damaged.decode(errors='replace').splitlines()
+    state = {
+      name: np.zeros(sizes[number % len(sizes)])
+      for number, name in enumerate(names)
+    }
+    translate(module, ours, state)
+    with pytest.raises(UserError, match=r'missing: \w+/'):
+      from_torch(module, shapes, state)
 
 
 def to_torchvision_resnet(shapes):
