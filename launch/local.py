@@ -76,7 +76,8 @@ def run(
 ) -> Outcome:
   """Runs what is not finished yet, and returns when all have ended.
 
-  A trial that fails is started again after the others, three times in all. The
+  A trial that fails is started again after the others, three times in all, but
+  not if it said what has to be changed, for example in its config. The
   first SIGINT or SIGTERM is passed on and lets the trials save; a second one
   kills them. To be called from the main thread, if signals are to be heard.
 
@@ -197,7 +198,7 @@ class _Local:
       self._outcome.finished.append(trial.id)
       self._outcome.ran.append(trial.id)
       summary = store.read_json(self._root / trial.id / 'summary.json')
-      metric = workdirs.summary_metric(summary)
+      metric = workdirs.summary_metric(summary, 'val')
       shown = f', {metric[0]} {metric[1]:.4g}' if metric else ''
       self._record(trial, state='finished', attempt=job.attempt)
       self._say(f'{trial.id}: finished in {seconds:.0f} s{shown}')
@@ -208,13 +209,14 @@ class _Local:
       return
     why = _reason(code)
     tail = _tail(job.log, job.offset)
+    last = ', which another attempt would not mend' if _told(code, tail) else ''
     self._say(
       f'{trial.id}: {why} after {seconds:.0f} s, attempt {job.attempt} of '
-      f'{ATTEMPTS}; the end of {job.log}:'
+      f'{ATTEMPTS}{last}; the end of {job.log}:'
     )
     for line in tail:
       self._say(f'  | {line}')
-    if job.attempt < ATTEMPTS:
+    if job.attempt < ATTEMPTS and not _told(code, tail):
       self._queue.append((trial, job.attempt + 1))
       state = 'retrying'
     else:
@@ -308,6 +310,11 @@ def _reason(code: int) -> str:
   if code < 0:
     return f'killed by {signal.Signals(-code).name}'
   return f'exit code {code}' if code else 'ended without results'
+
+
+def _told(code: int, tail: Sequence[str]) -> bool:
+  """Whether a trial ended with a sentence about what has to be mended."""
+  return code == 1 and any(line.startswith('error: ') for line in tail)
 
 
 def _tail(log: Path, offset: int) -> list[str]:

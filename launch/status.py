@@ -4,8 +4,11 @@ Examples:
   python -m launch.status --sweep=experiments/sweeps/digits_lr.py
   python -m launch.status --sweep=experiments/sweeps/digits_lr.py --once
   python -m launch.status --sweep=S --workdir=gs://BUCKET/S
+  python -m launch.status --sweep=S --once --test
 
-The table is drawn again every few seconds until nothing is left to run.
+The table is drawn again every few seconds until nothing is left to run. The
+best trials on val come first. How they do on test is shown when asked for: who
+chooses by it has no test left.
 """
 
 import collections
@@ -22,6 +25,7 @@ _WORKDIR = flags.DEFINE_string(
   'workdir', None, 'Folder of the workdirs (default: runs/sweeps/NAME).'
 )
 _ONCE = flags.DEFINE_bool('once', False, 'Print the table once.')
+_TEST = flags.DEFINE_bool('test', False, 'Show the test metric as well.')
 _EVERY = flags.DEFINE_float('every', 2.0, 'Seconds between two tables.')
 
 _ENDED = ('finished', 'failed')
@@ -29,25 +33,29 @@ _CLEAR = '\x1b[2J\x1b[H'
 _WIDEST = 48
 
 
-def table(trials, rows) -> str:
-  """The table as text.
+def table(trials, rows, *, test: bool = False) -> str:
+  """The table as text, the best trials first.
 
   Args:
     trials: of a sweep, in order.
     rows: id -> `workdirs.Progress`.
+    test: whether to show the test metric as well.
   """
-  lines = [('trial', 'state', 'step', 'metric', 'ETA', 'overrides')]
+  heads = ('trial', 'state', 'step', 'metric', 'ETA', 'overrides')
+  lines = [(*heads[:4], 'test', *heads[4:]) if test else heads]
   common = _common(trials)
-  for trial in trials:
+  ranked = _ranked(trials, rows)
+  for trial in [*ranked, *(t for t in trials if t not in ranked)]:
     row = rows[trial.id]
     text = trial.text(without=common)
     short = text if len(text) <= _WIDEST else text[: _WIDEST - 3] + '...'
+    metrics = (row.metric, row.test) if test else (row.metric,)
     lines.append(
       (
         trial.id,
         row.state,
         _step(row),
-        f'{row.metric[0]} {row.metric[1]:.4g}' if row.metric else '-',
+        *(f'{m[0]} {m[1]:.4g}' if m else '-' for m in metrics),
         _duration(row.eta),
         short,
       )
@@ -59,7 +67,25 @@ def table(trials, rows) -> str:
   ]
   counts = collections.Counter(row.state for row in rows.values())
   total = ', '.join(f'{n} {state}' for state, n in sorted(counts.items()))
+  if ranked:
+    best = ranked[0]
+    name, value = rows[best.id].metric
+    drawn.append(f'best: {best.id}, {name} {value:.4g}: {best.text(common)}')
   return '\n'.join([*drawn, f'{len(rows)} trials: {total}'])
+
+
+def _ranked(trials, rows) -> list:
+  """The trials of which a validation metric is known, the best first.
+
+  Only one metric can be compared: where trials have several, that of most.
+  """
+  values = {t.id: rows[t.id].value for t in trials}
+  names = collections.Counter(v[0] for v in values.values() if v)
+  if not names:
+    return []
+  name = names.most_common(1)[0][0]
+  known = [t for t in trials if values[t.id] and values[t.id][0] == name]
+  return sorted(known, key=lambda trial: -values[trial.id][1])
 
 
 def _common(trials) -> set[str]:
@@ -102,7 +128,7 @@ def main() -> None:
   live = sys.stdout.isatty() and not _ONCE.value
   while True:
     rows = workdirs.look(root, found.trials)
-    text = table(found.trials, rows)
+    text = table(found.trials, rows, test=_TEST.value)
     try:
       print(f'{_CLEAR}{text}' if live else text, flush=True)
     except BrokenPipeError:  # `| head` has seen enough.

@@ -14,6 +14,8 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import lock
 from recog_jax.errors import UserError
 
+# Metrics of which less is better.
+ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mae', 'mse', 'rmse')
 # What `launch` itself keeps in a workdir: how the last attempt ended.
 RECORD = 'launch.json'
 # On a bucket there are no locks: a run that has written nothing for so long is
@@ -32,9 +34,11 @@ class Progress:
     step: of the last log line.
     last_step: where the run ends; None where the config counts epochs and no
       trial of that length has ended yet.
-    metric: name and value of the newest validation metric (the final test
-      metric of a run that has ended), or the training loss before there is one.
+    metric: name and value of the newest validation metric, or the training loss
+      before there is one.
     eta: seconds left, of a running trial.
+    test: the final test metric of a trial that has ended. What is chosen by it
+      is no longer measured by it.
   """
 
   state: str
@@ -42,6 +46,15 @@ class Progress:
   last_step: int | None = None
   metric: tuple[str, float] | None = None
   eta: float | None = None
+  test: tuple[str, float] | None = None
+
+  @property
+  def value(self) -> tuple[str, float] | None:
+    """Name and value of the validation metric, greater for a better trial."""
+    if not self.metric or not self.metric[0].startswith('val '):
+      return None
+    name, value = self.metric
+    return name, -value if name.split()[-1] in ERRORS else value
 
 
 def is_finished(workdir: epath.Path, trial: Trial) -> bool:
@@ -93,8 +106,13 @@ def _look(workdir: epath.Path, trial: Trial, ends: dict[str, int]) -> Progress:
   if not locked and is_finished(workdir, trial):
     summary = store.read_json(workdir / 'summary.json')
     ends[_length(trial)] = summary['step']
-    metric = summary_metric(summary)
-    return Progress('finished', summary['step'], summary['step'], metric)
+    return Progress(
+      state='finished',
+      step=summary['step'],
+      last_step=summary['step'],
+      metric=summary_metric(summary, 'val'),
+      test=summary_metric(summary, 'test'),
+    )
   record = store.read_json(workdir / RECORD) or {}
   rows = store.read_rows(workdir / 'metrics.jsonl')
   step = rows[-1]['step'] if rows else None
@@ -111,17 +129,17 @@ def _look(workdir: epath.Path, trial: Trial, ends: dict[str, int]) -> Progress:
 
 
 def summary_metric(
-  summary: Mapping[str, Any], split: str = 'test'
+  summary: Mapping[str, Any], *splits: str
 ) -> tuple[str, float] | None:
   """The headline metric of summary.json: `test accuracy`, 0.99.
 
   Args:
     summary: what summary.json holds.
-    split: the split to take; another one where that was not reported.
+    *splits: the first of them that was reported is taken.
   """
   for name, value in summary.items():
     if isinstance(value, dict) and {'val', 'test'} & value.keys():
-      for key in (split, 'val', 'test'):
+      for key in splits:
         if value.get(key) is not None:
           return f'{key} {name}', value[key]
   return None

@@ -9,10 +9,9 @@ from typing import Any
 from etils import epath
 
 from launch import store
-from launch.workdirs import summary_metric
+from launch.workdirs import ERRORS, summary_metric
 from recog_jax.errors import UserError
 
-# Metrics for which less is better.
 # What is not in percent.
 _NO_SHARES = (
   'loss',
@@ -23,7 +22,6 @@ _NO_SHARES = (
   'kappa',
   'r2',
 )
-_ERRORS = ('wer', 'cer', 'per', 'ser', 'loss', 'mae', 'rmse')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +67,9 @@ class Run:
   @property
   def headline(self) -> tuple[str, float] | None:
     """`test accuracy` and its value."""
-    return summary_metric(self.summary) if self.summary else None
+    if not self.summary:
+      return None
+    return summary_metric(self.summary, 'test', 'val')
 
   @property
   def headline_name(self) -> str:
@@ -176,7 +176,7 @@ def shown(metric: str, value: float) -> str:
 
 def is_better_low(metric: str) -> bool:
   """Whether less of a metric is better: `test wer`, `loss`."""
-  return metric.split()[-1] in _ERRORS
+  return metric.split()[-1] in ERRORS
 
 
 def with_own_names(runs: list[Run]) -> list[Run]:

@@ -22,7 +22,7 @@ from ml_collections import config_flags
 from recog_jax.engine import config as config_lib
 from recog_jax.engine.lock import locked
 
-FAILS, FAILS_ONCE, SLOW_TO_STOP = 100, 101, 102
+FAILS, FAILS_ONCE, SLOW_TO_STOP, BAD_CONFIG = 100, 101, 102, 103
 STEP_SECONDS = 0.05
 
 
@@ -53,6 +53,9 @@ def begin(workdir: Path, config) -> None:
   if config.seed == FAILS or (config.seed == FAILS_ONCE and starts == 1):
     print(f'trouble on purpose, start {starts}', file=sys.stderr)
     sys.exit(3)
+  if config.seed == BAD_CONFIG:
+    print('error: seed=103: take another one', file=sys.stderr)
+    sys.exit(1)
 
 
 def train(workdir: Path, config, stop: list[int]) -> bool:

@@ -99,6 +99,16 @@ def test_a_failure_is_retried_and_reported_and_others_go_on(tmp_path):
   assert len(fakes.starts(tmp_path, bad)) == 6
 
 
+def test_an_error_in_a_config_is_not_tried_again(tmp_path):
+  trials = fakes.trials([fake_main.BAD_CONFIG])
+  outcome, said = run(trials, tmp_path)
+  assert outcome.failed == {trials[0].id: 'exit code 1'}
+  assert len(fakes.starts(tmp_path, trials[0])) == 1
+  assert 'another attempt would not mend' in '\n'.join(said)
+  record = store.read_json(tmp_path / trials[0].id / workdirs.RECORD)
+  assert record['state'] == 'failed'
+
+
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_stopped_half_way_and_rerun(tmp_path, number):
   given = fakes.dicts(range(8), steps=8)

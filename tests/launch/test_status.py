@@ -32,8 +32,8 @@ def begin(root, trial, steps=0, **rows):
   return workdir
 
 
-def end(workdir, step):
-  numbers = {'val': 0.5, 'test': 0.75}
+def end(workdir, step, **numbers):
+  numbers = numbers or {'val': 0.5, 'test': 0.75}
   summary = {'step': step, 'seconds_by_phase': {}, 'accuracy': numbers}
   store.write_json(workdir / 'summary.json', summary)
 
@@ -69,17 +69,66 @@ def test_every_state(root, monkeypatch):
   assert (row.step, row.last_step) == (8, 20)
   assert row.metric == ('val accuracy', 0.25)
   assert row.eta == pytest.approx(12 * 2.0)
-  assert rows[done.id].metric == ('test accuracy', 0.75)
+  assert rows[done.id].metric == ('val accuracy', 0.5)
+  assert rows[done.id].test == ('test accuracy', 0.75)
   assert rows[stopped.id].metric == ('train loss', 1 / 3)
   assert rows[waiting.id].step is None
   text = status.table(trials, rows)
   lines = text.splitlines()
+  assert [line.split()[1] for line in lines[1:6]] == [
+    'finished',
+    'running',
+    'waiting',
+    'failed',
+    'interrupted',
+  ]
   assert lines[2].split()[1:] == (
     ['running', '8/20', 'val', 'accuracy', '0.25', '24', 's', 'seed=1']
   )
   assert lines[-1] == (
     '5 trials: 1 failed, 1 finished, 1 interrupted, 1 running, 1 waiting'
   )
+
+
+def names(text):
+  """The trials of a table in order, without its head and last lines."""
+  return [line.split()[0] for line in text.splitlines()[1:-2]]
+
+
+@pytest.mark.parametrize(
+  ('metric', 'order', 'best'),
+  [('accuracy', (2, 0, 3), 0.9), ('wer', (3, 0, 2), 0.1)],
+)
+def test_the_best_on_val_come_first_and_test_when_asked(
+  metric, order, best, tmp_path
+):
+  root = store.root(str(tmp_path))
+  trials = fakes.trials(range(5), steps=20)
+  for index, val, test in ((0, 0.5, 0.99), (2, 0.9, 0.2), (3, 0.1, 0.3)):
+    workdir = begin(root, trials[index], steps=20)
+    summary = {'step': 20, metric: {'val': val, 'test': test}}
+    store.write_json(workdir / 'summary.json', summary)
+  begin(root, trials[1], steps=3)  # It has no validation metric yet.
+  rows = workdirs.look(root, trials)
+  text = status.table(trials, rows)
+  assert names(text) == [trials[i].id for i in (*order, 1, 4)]
+  wanted = f'best: {trials[order[0]].id}, val {metric} {best}: seed={order[0]}'
+  assert text.splitlines()[-2] == wanted
+  assert 'test' not in text
+  shown = status.table(trials, rows, test=True)
+  assert names(shown) == names(text)
+  assert all(f'test {metric} {v}' in shown for v in (0.99, 0.2, 0.3))
+
+
+def test_without_a_validation_split_nothing_is_chosen(tmp_path):
+  root = store.root(str(tmp_path))
+  trials = fakes.trials(range(2), steps=20)
+  end(begin(root, trials[0], steps=20), 20, val=None, test=0.75)
+  rows = workdirs.look(root, trials)
+  assert rows[trials[0].id].metric is None
+  text = status.table(trials, rows)
+  assert 'best' not in text
+  assert '0.75' not in text
 
 
 def test_an_end_in_epochs_is_learnt_from_a_trial_that_has_ended(tmp_path):

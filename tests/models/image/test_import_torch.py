@@ -227,7 +227,7 @@ def test_wrappers_of_a_model_are_left_out_of_names(rename, told):
 @pytest.mark.parametrize('config', EVERY_MODEL)
 def test_foreign_names_and_shapes_are_named(config):
   """Names of other programs, damaged ones, and shapes that fit nothing."""
-  module, shapes = build(config, 96)
+  module, shapes = build(config, 128)
   ours = flax.traverse_util.flatten_dict(shapes, sep='/')
   timm = {'conv_stem.weight', 'pre_logits.fc1.weight', 'blocks.0.0.conv.weight'}
   known = {
