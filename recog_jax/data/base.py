@@ -76,6 +76,18 @@ class Records(Protocol):
     ...
 
 
+def names_of(records: Any, ids: np.ndarray) -> list[str]:
+  """Names of records for people: those of their files, else their numbers.
+
+  Args:
+    records: may have a method `names`, which gives them.
+    ids: int64 `k` record numbers.
+  """
+  if hasattr(records, 'names'):
+    return records.names(ids)
+  return [str(number) for number in ids]
+
+
 class Source(Protocol):
   """A data set: splits by name.
 
@@ -211,7 +223,8 @@ class Data(Protocol):
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
     """int `k` numbers of a split -> what only the host knows of the examples.
 
-    Images: `image` as evaluation sees it, and `label`. Speech: `text`
-    (normalised) and `fields` (id, speaker, ...), lists of strings.
+    Images: `image` as evaluation sees it, and `label`; its method `names`
+    gives the names of their files alone. Speech: `text` (normalised) and
+    `fields` (id, speaker, ...), lists of strings.
     """
     ...

@@ -34,7 +34,8 @@ Terms = dict[str, tuple[jax.Array, jax.Array]]
 # One row an example: arrays whose leading axis is that of `index`.
 Records = Mapping[str, np.ndarray]
 # int `k` numbers of a split -> what the host knows of those examples: `image`
-# (k uint8 `h w c`) and `label`; of speech `text` and `fields`, lists.
+# (k uint8 `h w c`) and `label`; of speech `text` and `fields`, lists. That of
+# images has a method `names` besides, for the names of their files alone.
 Lookup = Callable[[np.ndarray], Mapping[str, Any]]
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from recog_jax.metrics import bootstrap
 from recog_jax.metrics.regression import Numbers
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Positive, Size
-from recog_jax.report import figures
+from recog_jax.report import figures, predictions
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.image_inputs import ImageInputs, make_image_inputs
@@ -132,7 +132,8 @@ class Regression(base.BaseTask):
     """Metrics with intervals; of several numbers, also of each.
 
     Writes PREFIX-scatter.png, predicted against true, and
-    PREFIX-largest_errors.png, the images whose predictions are farthest off.
+    PREFIX-largest_errors.png, the images whose predictions are farthest off;
+    where examples have names PREFIX-predictions.jsonl, one row for each.
 
     Returns:
       What `compute` gives, each with `NAME_ci95` [low, high]; of several
@@ -161,19 +162,36 @@ class Regression(base.BaseTask):
       records['prediction'],
       self.target_names,
     )
+    if hasattr(lookup, 'names'):
+      names = lookup.names(records['index'])
+      path = directory / f'{prefix}-predictions.jsonl'
+      predictions.write_jsonl(path, self._rows(records, names))
     self._draw_worst(
       records, lookup, directory / f'{prefix}-largest_errors.png'
     )
     return result
 
+  def _rows(
+    self, records: Records, names: Sequence[str]
+  ) -> Iterator[dict[str, Any]]:
+    """What was predicted for each example."""
+    for i, name in enumerate(names):
+      target, guess = (
+        dict(zip(self.target_names, records[key][i].tolist(), strict=True))
+        for key in ('target', 'prediction')
+      )
+      loss = float(records['loss'][i])
+      yield {'file': name, 'target': target, 'prediction': guess, 'loss': loss}
+
   def _draw_worst(self, records: Records, lookup: Lookup, path: Path) -> None:
     """The examples with the highest loss."""
     rows = np.argsort(-records['loss'], kind='stable')[:_WORST]
+    heads = predictions.captions(lookup, records['index'][rows])
     captions = [
-      f'#{records["index"][row]}\n'
+      f'{head}\n'
       f'true {_listed(records["target"][row])}\n'
       f'said {_listed(records["prediction"][row])}'
-      for row in rows
+      for head, row in zip(heads, rows, strict=True)
     ]
     images = lookup(records['index'][rows])['image']
     title = f'The largest errors of {len(records["loss"])} examples'

@@ -117,6 +117,14 @@ def test_metrics_equal_scikit_learn_in_the_units_of_the_data(tmp_path):
   }
   # The sheet begins with the largest loss.
   assert asked[0][0] == records['loss'].argmax() and len(asked[0]) == 36
+  lookup.names = lambda ids: [f'{i}.png' for i in ids]
+  task.report(records, lookup, tmp_path, 'test-2')
+  text = (tmp_path / 'test-2-predictions.jsonl').read_text()
+  row = json.loads(text.splitlines()[7])
+  assert row['file'] == '7.png'
+  for key in ('target', 'prediction'):
+    wanted = dict(zip(NAMES, records[key][7], strict=True))
+    assert row[key] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_intervals_hold_what_other_samples_of_the_data_give():

@@ -32,7 +32,7 @@ def decode_once(
     'decoded', name, split, f'{key}|{split}|{codecs.VERSION}'
   )
   arrays = cache.made_once(folder, _NAMES, lambda: _decode(records, name))
-  return base.ArrayRecords(*(arrays[k] for k in _NAMES))
+  return base.ArrayRecords(*(arrays[k] for k in _NAMES), origin=records)
 
 
 def _decode(records: base.Records, name: str) -> dict[str, np.ndarray]:

@@ -3,19 +3,19 @@
 import contextlib
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 
 from recog_jax.data import pipeline
-from recog_jax.data.base import Batch, LocalRows
+from recog_jax.data.base import Batch, LocalRows, names_of
 from recog_jax.data.draws import Draws
-from recog_jax.data.image.augment import make_augment
+from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import EvalOrder, TrainOrder
-from recog_jax.data.image.records import Source
+from recog_jax.data.image.records import Records, Source
 from recog_jax.data.sources import published
 from recog_jax.data.splits import (
   Subset,
@@ -240,14 +240,29 @@ class ImageData:
     with pipeline.batches(make, order.num_batches, self._workers) as iterator:
       yield iterator
 
-  def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
-    """ids -> `image` as evaluation sees it, and `label`; for reports."""
-    records, augment = self._records(split), self._augment_eval
+  def lookup(self, split: str) -> 'Lookup':
+    """What reports need to know of the examples of a split."""
+    return Lookup(self._records(split), self._augment_eval)
 
-    def take(ids: np.ndarray) -> dict[str, Any]:
-      ids = np.asarray(ids, np.int64)
-      taken = take_for(records, augment, ids)
-      draws = Draws(0, np.zeros_like(ids), ids)
-      return {**taken, 'image': augment(taken['image'], draws)}
 
-    return take
+@dataclasses.dataclass(frozen=True)
+class Lookup:
+  """ids -> `image` as evaluation sees it, and `label`.
+
+  Attributes:
+    records: of the split.
+    augment: of evaluation.
+  """
+
+  records: Records
+  augment: Chain
+
+  def __call__(self, ids: np.ndarray) -> dict[str, Any]:
+    ids = np.asarray(ids, np.int64)
+    taken = take_for(self.records, self.augment, ids)
+    draws = Draws(0, np.zeros_like(ids), ids)
+    return {**taken, 'image': self.augment(taken['image'], draws)}
+
+  def names(self, ids: np.ndarray) -> list[str]:
+    """Names of the files; no image is decoded."""
+    return names_of(self.records, np.asarray(ids, np.int64))

@@ -95,10 +95,12 @@ class ArrayRecords:
   Attributes:
     image: uint8 `n h w c`.
     label: int32 `n`, or float32 as `Records.take` has it.
+    origin: the records that these are the arrays of, which may have names.
   """
 
   image: np.ndarray | Mapped
   label: np.ndarray | Mapped
+  origin: Any = None
 
   in_memory: ClassVar[bool] = True
   uniform: ClassVar[bool] = True
@@ -108,6 +110,12 @@ class ArrayRecords:
 
   def take(self, ids: np.ndarray) -> dict[str, Any]:
     return {'image': self.image[ids], 'label': self.label[ids]}
+
+  def names(self, ids: np.ndarray) -> list[str]:
+    return base.names_of(self.origin, ids)
+
+  def __reduce__(self):
+    return type(self), (self.image, self.label)  # A worker asks for no names.
 
   def labels(self) -> np.ndarray:
     return self.label[...]

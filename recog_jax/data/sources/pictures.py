@@ -207,6 +207,10 @@ class PictureRecords:
   def labels(self) -> np.ndarray:
     return self.listing.labels
 
+  def names(self, ids: np.ndarray) -> list[str]:
+    """Paths below the folder of the split."""
+    return [os.fsdecode(bytes(self.listing.files[i])) for i in ids]
+
   def encoded(self, ids: np.ndarray) -> dict[str, Any]:
     images = [self._picture(int(i)) for i in ids]
     return {'image': images, 'label': self.listing.labels[ids]}

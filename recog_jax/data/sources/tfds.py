@@ -29,6 +29,8 @@ from recog_jax.data.sources.tfds_layout import (
 from recog_jax.errors import UserError
 
 _CHUNK = 256
+# Features in which data sets keep the names of files, if they do.
+_NAME_KEYS = ('file_name', 'filename', 'image/filename', 'image_id', 'id')
 
 
 def tfds(
@@ -85,6 +87,7 @@ class Tfds:
       self.info,
       self._keys,
       self._layout.is_list(self._keys[1]),
+      next((k for k in _NAME_KEYS if k in self._layout.scalar_keys()), None),
     )
     size = len(records) * math.prod(self.info.shape) if records.uniform else 0
     if not 0 < size <= cache.SIZE_LIMIT:
@@ -107,12 +110,14 @@ class TfdsRecords:
     info: of the whole data set.
     keys: the features of image and label.
     several: whether the label is a list of classes.
+    name_key: the feature that names a picture's file, if there is one.
   """
 
   examples: Examples
   info: base.Info
   keys: tuple[str, str]
   several: bool
+  name_key: str | None = None
 
   in_memory: ClassVar[bool] = False
 
@@ -150,6 +155,18 @@ class TfdsRecords:
       taken = self.examples.take(ids)
       result += [self._label(*row) for row in zip(ids, taken, strict=True)]
     return self._labels(result)
+
+  def names(self, ids: np.ndarray) -> list[str]:
+    """Of the pictures' files, where the data set keeps them."""
+    if not self.name_key:
+      return [str(number) for number in ids]
+    names = []
+    for start in range(0, len(ids), _CHUNK):
+      part = ids[start : start + _CHUNK]
+      for number, row in zip(part, self.examples.take(part), strict=True):
+        text = row[self.name_key].bytes_list.value
+        names.append(text[0].decode(errors='replace') if text else str(number))
+    return names
 
   def _label(self, number: int, feature: Mapping[str, Any]) -> list[int]:
     """The classes."""

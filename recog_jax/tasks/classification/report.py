@@ -1,6 +1,6 @@
 """What an evaluation of image classification says: numbers and pictures."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from recog_jax.metrics.classification import (
   confusion_matrix,
 )
 from recog_jax.metrics.roc import OneVersusRest
-from recog_jax.report import figures
+from recog_jax.report import figures, predictions
 from recog_jax.tasks.classification import scores as scores_lib
-from recog_jax.tasks.classification.spec import Spec
+from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
 
 Records = Mapping[str, np.ndarray]
 
@@ -33,12 +33,14 @@ def report(
   """Computes the metrics of a whole split, and draws what went wrong.
 
   Writes PREFIX-worst_mistakes.png and, for one label of at most 1024 classes,
-  PREFIX-confusion_matrix.png.
+  PREFIX-confusion_matrix.png; and PREFIX-predictions.jsonl where examples have
+  names: of each its file, label, prediction, loss and highest probabilities.
 
   Args:
     spec: says what kind of target it is, and the classes' names.
     records: rows of `Classification.records`, each example once, no padding.
-    lookup: record numbers int64 `k` -> `image`, k uint8 `h w c`.
+    lookup: record numbers int64 `k` -> `image`, k uint8 `h w c`; may have a
+      method `names`, record numbers -> names of files.
     directory: where the pictures go.
     prefix: of their names.
 
@@ -78,6 +80,10 @@ def report(
       confusion_matrix(records['target'], records['prediction'], v),
       spec.label_names,
     )
+  if hasattr(lookup, 'names'):
+    names = lookup.names(records['index'])
+    rows = _rows(spec, records, names)
+    predictions.write_jsonl(directory / f'{prefix}-predictions.jsonl', rows)
   path = directory / f'{prefix}-worst_mistakes.png'
   _draw_worst(spec, records, lookup, path)
   return result
@@ -95,6 +101,34 @@ def _per_class(
   }
 
 
+def _rows(
+  spec: Spec, records: Records, names: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+  """What was predicted for each example."""
+  labels = spec.label_names
+  title = 'outputs' if spec.objective == 'mse' else 'probabilities'
+  for i, name in enumerate(names):
+    target, guess = records['target'][i], records['prediction'][i]
+    if spec.multi_label:
+      target, guess = (
+        [labels[k] for k in np.flatnonzero(row > 0.5)]
+        for row in (target, guess)
+      )
+      top = np.argsort(-records['score'][i], kind='stable')[:MOST_SCORES]
+      scores = records['score'][i][top]
+    else:
+      target, guess = labels[target], labels[guess]
+      top, scores = records['top'][i], records['top_score'][i]
+    pairs = zip(top, scores.tolist(), strict=True)
+    yield {
+      'file': name,
+      'label': target,
+      'prediction': guess,
+      'loss': float(records['loss'][i]),
+      title: {labels[k]: score for k, score in pairs},
+    }
+
+
 def _draw_worst(spec, records: Records, lookup, path: Path) -> None:
   """The examples with the highest loss among those that are wrong."""
   guess, target = records['prediction'], records['target']
@@ -107,7 +141,11 @@ def _draw_worst(spec, records: Records, lookup, path: Path) -> None:
     title += f'; the {_WORST} with the highest loss'
   rows = rows[np.argsort(-records['loss'][rows], kind='stable')][:_WORST]
   images = lookup(records['index'][rows])['image'] if len(rows) else []
-  captions = [_caption(spec, records, row) for row in rows]
+  heads = predictions.captions(lookup, records['index'][rows])
+  captions = [
+    f'{head}\n{_caption(spec, records, row)}'
+    for head, row in zip(heads, rows, strict=True)
+  ]
   figures.contact_sheet(path, images, captions, title)
 
 
@@ -117,9 +155,7 @@ def _caption(spec, records: Records, row: int) -> str:
   if spec.multi_label:
     has = target > 0.5
     missed = ', '.join(names[has & ~guess]) or '-'
-    said = f'missed: {missed}\nwrong: {", ".join(names[guess & ~has]) or "-"}'
-  else:
-    score = records['score'][row]
-    score = f'{score:.2f}' if spec.objective == 'mse' else f'{score:.0%}'
-    said = f'true {names[target]}\nsaid {names[guess]} ({score})'
-  return f'#{records["index"][row]}\n{said}'
+    return f'missed: {missed}\nwrong: {", ".join(names[guess & ~has]) or "-"}'
+  score = records['score'][row]
+  score = f'{score:.2f}' if spec.objective == 'mse' else f'{score:.0%}'
+  return f'true {names[target]}\nsaid {names[guess]} ({score})'

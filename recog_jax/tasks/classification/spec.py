@@ -4,6 +4,7 @@ import dataclasses
 
 # Metrics of which less is better.
 _ERRORS = ('loss',)
+MOST_SCORES = 10  # That are listed of each image.
 
 
 @dataclasses.dataclass(frozen=True)

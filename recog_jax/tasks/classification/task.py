@@ -23,7 +23,7 @@ from recog_jax.tasks.classification import loss as loss_lib
 from recog_jax.tasks.classification import report
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.loss import auxiliary_heads, losses
-from recog_jax.tasks.classification.spec import Spec
+from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
 from recog_jax.tasks.image_inputs import ImageInputs, make_image_inputs
 
 _LOSSES = ('softmax', 'sigmoid', 'mse')
@@ -157,8 +157,9 @@ class Classification(base.BaseTask):
       `index`, `prediction`, `target`, `loss`, each `b` (prediction and target
       `b v` for several labels). `score` is the prediction's confidence: the
       probability of the class, or of each label; with mean squared error the
-      output itself. `in_top5` for one label. `logits` `b v` where `auc` is on,
-      which ranks the examples.
+      output itself. For one label `in_top5`, and `top` and `top_score` `b k`,
+      the classes of the highest scores. `logits` `b v` where `auc` is on, which
+      ranks the examples.
     """
     logits = at_least_float32(outputs['logits'])
     targets, spec = batch['targets'], self.spec
@@ -176,11 +177,14 @@ class Classification(base.BaseTask):
       scores = jax.nn.sigmoid(logits)
     if spec.multi_label:
       return {**rows, 'prediction': logits > 0, 'score': scores}
+    top_score, top = jax.lax.top_k(scores, min(MOST_SCORES, self.num_outputs))
     return {
       **rows,
       'prediction': logits.argmax(1),
       'score': scores.max(1),
       'in_top5': in_top_k(logits, targets, 5),
+      'top': top,
+      'top_score': top_score,
     }
 
   # -- on the host ------------------------------------------------------------

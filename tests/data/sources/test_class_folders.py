@@ -201,3 +201,24 @@ def test_counts_are_told_at_the_start(tmp_path):
     eval_batch_size=4,
   )
   assert data.size('val') == 60
+
+
+@pytest.mark.parametrize('shape', [None, (6, 5)])
+def test_reports_find_the_names_of_files(shape, tmp_path):
+  """Also of a part of a split, and of pictures that lie decoded in memory."""
+  root = _write(tmp_path / 'set', {'cat': 30, 'dog': 30})
+  source = image_folder(root=root, shape=shape)
+  data = ImageData(
+    source=source,
+    seed=0,
+    splits={'train': 'train', 'val': 'val[2:5]'},
+    batch_size=4,
+    eval_batch_size=4,
+  )
+  lookup, ids = data.lookup('val'), np.array([2, 0])
+  names = lookup.names(ids)
+  images = lookup(ids)['image']
+  for name, image in zip(names, images, strict=True):
+    want = cv2.imread(str(root / name))[..., ::-1]
+    np.testing.assert_array_equal(image, want)
+  assert dict.fromkeys(names, 'val').items() <= _split_of(root).items()

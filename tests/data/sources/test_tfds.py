@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
+from recog_jax.data.image.dataset import ImageData
 from recog_jax.data.prepare import writer
 from recog_jax.data.sources.tfds import tfds
 from recog_jax.data.sources.tfds_layout import MissingDataError
@@ -43,6 +44,15 @@ def test_tfds_is_pixel_exact(tmp_path, shape):
   np.testing.assert_array_equal(batch['image'], image[[4, 19, 4]])
   np.testing.assert_array_equal(batch['label'], label[[4, 19, 4]])
   assert batch['label'].dtype == np.int32
+  data = ImageData(
+    source=source,
+    seed=0,
+    splits={'train': 'train[:10]', 'val': 'train[10:]'},
+    batch_size=4,
+    eval_batch_size=4,
+  )
+  names = data.lookup('val').names(np.array([9, 0]))
+  assert names == ['train_00019', 'train_00010']  # Its `id`.
 
 
 def test_tfds_takes_the_newest_version_or_the_named_one(tmp_path):

@@ -292,6 +292,53 @@ def test_report_of_classes(tmp_path):
   assert records['loss'][rows[0]] == records['loss'][wrong].max()
 
 
+class _Named:
+  """A lookup that knows the names of files, some of them of no text."""
+
+  def __call__(self, ids):
+    return {'image': np.zeros((len(ids), 6, 6, 3), np.uint8)}
+
+  def names(self, ids):
+    return [f'a$b$/\udcff\n {i}.jpg' for i in ids]
+
+
+@pytest.mark.parametrize('v', [3, 12])
+def test_every_example_has_a_row_with_its_file(v, tmp_path):
+  task, logits, batch = _make(v=v), _logits(v=v), _batch(v=v)
+  logits[3] = np.nan
+  _, records = _evaluated(task, logits, batch)
+  task.report(records, _Named(), tmp_path, 'test-7')
+  text = (tmp_path / 'test-7-predictions.jsonl').read_text()
+  rows = [json.loads(line) for line in text.splitlines()]
+  assert [row['file'] for row in rows] == _Named().names(range(16))
+  p = np.asarray(jax.nn.softmax(logits))
+  names = task.spec.label_names
+  for i, row in enumerate(rows):
+    if i == 3:
+      assert row['loss'] is None
+      continue
+    best = np.argsort(-p[i])[:10]
+    assert list(row['probabilities']) == [names[k] for k in best]
+    wanted = pytest.approx(p[i][best], rel=1e-5)
+    assert list(row['probabilities'].values()) == wanted
+    assert row['prediction'] == names[best[0]]
+    assert row['label'] == names[batch['targets'][i]]
+
+
+def test_rows_of_several_labels(tmp_path):
+  task = _make(v=4, loss='sigmoid', multi_label=True)
+  targets = np.array([[1, 0, 1, 0], [0, 0, 0, 0]], np.float32)
+  logits = np.array([[2, 1, -1, -2], [-1, -2, -3, -4]], np.float32)
+  _, records = _evaluated(task, logits, _batch(targets, b=2))
+  task.report(records, _Named(), tmp_path, 'test-7')
+  text = (tmp_path / 'test-7-predictions.jsonl').read_text()
+  first, second = (json.loads(line) for line in text.splitlines())
+  assert first['label'] == ['class 0', 'class 2']
+  assert first['prediction'] == ['class 0', 'class 1']
+  assert first['probabilities']['class 2'] == pytest.approx(0.268941)
+  assert second['label'] == second['prediction'] == []
+
+
 def test_report_without_a_mistake_needs_no_images(tmp_path):
   task, batch = _make(v=3), _batch(np.arange(3, dtype=np.int32), b=3)
   _, records = _evaluated(task, 9 * np.eye(3, dtype=np.float32), batch)

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from recog_jax.errors import UserError, listed
-from recog_jax.models import torch_pickle
-from recog_jax.models.torch_pickle import Foreign, Storage, Tensor
+from recog_jax.models.torch_file import pickled
+from recog_jax.models.torch_file.pickled import Foreign, Storage, Tensor
 
 # https://github.com/pytorch/pytorch/blob/main/torch/serialization.py: the form
 # before torch 1.6 begins with this number, the present one is a zip archive.
@@ -178,18 +178,18 @@ def _open_zip(file: _File) -> tuple[Any, _Fetch]:
     raise _RefusedError(
       'holds numbers in big-endian order. In torch, save it on another machine.'
     )
-  top = torch_pickle.load(io.BytesIO(fetch('data.pkl')), {})
+  top = pickled.load(io.BytesIO(fetch('data.pkl')), {})
   return top, lambda key: fetch(f'data/{key}')
 
 
 def _open_legacy(file: _File) -> tuple[Any, _Fetch]:
   """The same of what torch wrote before 1.6."""
   for expected in _LEGACY:
-    if torch_pickle.load(file, {}) != expected:
+    if pickled.load(file, {}) != expected:
       raise pickle.UnpicklingError('not written by torch.save')
-  torch_pickle.load(file, {})  # Sizes of C's types where it was written.
+  pickled.load(file, {})  # Sizes of C's types where it was written.
   storages: dict[str, Storage] = {}
-  top = torch_pickle.load(file, storages)
+  top = pickled.load(file, storages)
   end = file.tell()
   places: dict[str, tuple[int, int]] = {}
 
@@ -206,8 +206,8 @@ def _open_legacy(file: _File) -> tuple[Any, _Fetch]:
 
 def _legacy_places(file, storages):
   """Rows of a storage's key, where it begins and its bytes."""
-  for key in torch_pickle.load(file, {}):
-    storage = storages[torch_pickle.text(key)]
+  for key in pickled.load(file, {}):
+    storage = storages[pickled.text(key)]
     if storage.dtype not in _DTYPES:
       raise _unknown_dtype(storage.dtype)
     (count,) = struct.unpack('<q', file.exactly(8))
@@ -251,7 +251,7 @@ def _state(top: Any, tell: Callable[[str], None]) -> Mapping[str, Tensor]:
       raise _foreign(value.name)
   for text in place:
     tell(text)
-  return {torch_pickle.text(k): v for k, v in _tensors(top).items()}
+  return {pickled.text(k): v for k, v in _tensors(top).items()}
 
 
 def _tensors(values: Mapping[Any, Any]) -> dict[Any, Tensor]:
@@ -296,7 +296,7 @@ def _read_safetensors(file, tell):
     file.seek(base + begin)
     dtype = _SAFETENSORS.get(entry['dtype'], entry['dtype'])
     values = _numbers(file.exactly(end - begin), dtype)
-    shape = torch_pickle.whole_numbers(entry['shape'])
+    shape = pickled.whole_numbers(entry['shape'])
     if math.prod(shape) != len(values):
       raise ValueError(f'{name} is not of its shape')
     found[name] = values.reshape(shape)

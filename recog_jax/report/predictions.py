@@ -1,0 +1,47 @@
+"""What was predicted for each picture, as JSON lines."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from recog_jax.storage import AnyPath, write_whole
+
+
+def write_jsonl(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
+  """Writes one JSON object a line.
+
+  Numbers have six digits, and null stands for what is not finite. Names of
+  files that are no text have their bytes as escapes, which JSON can read.
+
+  Args:
+    path: the file.
+    rows: of each picture its `file`, and what else is known.
+  """
+  lines = (json.dumps(_plain(row), ensure_ascii=False) + '\n' for row in rows)
+  write_whole(path, ''.join(lines).encode(errors='backslashreplace'))
+
+
+def captions(lookup: Any, ids: np.ndarray) -> list[str]:
+  """Files' names without folders as they can be drawn; else `#NUMBER`.
+
+  Args:
+    lookup: may have a method `names`: ids -> paths.
+    ids: int `k` numbers of examples.
+  """
+  if not hasattr(lookup, 'names'):
+    return [f'#{number}' for number in ids]
+  names = (name.rpartition('/')[2] for name in lookup.names(ids))
+  return [''.join(c if c.isprintable() else '?' for c in n) for n in names]
+
+
+def _plain(value: Any) -> Any:
+  if isinstance(value, Mapping):
+    return {k: _plain(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return [_plain(v) for v in value]
+  if isinstance(value, float):
+    return float(f'{value:.6g}') if math.isfinite(value) else None
+  return value
