@@ -15,7 +15,8 @@ Any other data set of TFDS, with TensorFlow (pip install 'recog_jax[prepare]'):
   python -m recog_jax.prepare --dataset=oxford_flowers102
 
 From the speech that an experiment trains on (or --text_from) a tokenizer, an
-n-gram language model, the mean and deviation of each feature:
+n-gram language model, the mean and deviation of each feature. What the config
+does not name goes to --output, by default beside the data:
   python -m recog_jax.prepare --config=configs/lstm_ctc_librispeech.py \\
       --tokenizer=sentencepiece --vocab_size=1024 --kind=bpe --lm_order=4 --cmvn
 """
@@ -54,14 +55,13 @@ _TOKENIZER = flags.DEFINE_enum(
   'tokenizer', None, ['sentencepiece'], 'Train a tokenizer.'
 )
 _VOCAB_SIZE = flags.DEFINE_integer('vocab_size', 0, 'Tokens of --tokenizer.')
-_KIND = flags.DEFINE_enum(
-  'kind', 'unigram', ['unigram', 'bpe'], 'Of its model.'
-)
+_KIND = flags.DEFINE_enum('kind', 'unigram', ['unigram', 'bpe'], 'Its model.')
 _LM_ORDER = flags.DEFINE_integer('lm_order', 0, 'Train a model of n-grams.')
 _LM_UNIT = flags.DEFINE_enum(
   'lm_unit', 'word', ['word', 'token'], 'Its n-grams.'
 )
 _CMVN = flags.DEFINE_bool('cmvn', False, "Take statistics of --config's data.")
+_OUTPUT = flags.DEFINE_string('output', None, 'Folder for what these make.')
 _TEXT_FROM = flags.DEFINE_string(
   'text_from', '', 'Text, manifest or DATASET/SPLIT, in place of --config.'
 )
@@ -96,6 +96,7 @@ def main() -> None:
     lambda keys, **context: registry.build('source', keys, **context),
     flags.FLAGS.data_dir,
     _TEXT_FROM.value,
+    _OUTPUT.value,
   )
   if _CMVN.value:
     print(f'config.data.cmvn is {material.write_cmvn()}')

@@ -5,7 +5,8 @@ Examples:
   python -m experiments.report runs/studies/cpu/* \\
       --figures=experiments/figures --data_dir=DIR --output=report/index.html
 
-Writes report/index.html, which needs no other file and no network. Each
+Writes report.html, which needs no other file and no network: into the workdir,
+of several ones into the folder that holds the first, or to --output. Each
 training has a model card and a data card, written from its workdir and from the
 data set's own description (in --data_dir); what those do not state, the cards
 call not stated.
@@ -14,7 +15,6 @@ call not stated.
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from etils import epath
 
@@ -54,9 +54,16 @@ def _write(args: argparse.Namespace) -> None:
         f'{folder} holds no figures: python -m experiments.figures makes them'
       )
   text = page.build(found, figures, args.title)
-  args.output.parent.mkdir(parents=True, exist_ok=True)
-  args.output.write_text(text, encoding='utf-8')
-  print(f'wrote {args.output}: {len(found)} trainings, {len(text) >> 10} KiB')
+  output = store.root(args.output) if args.output else _beside(found)
+  output.parent.mkdir(parents=True, exist_ok=True)
+  output.write_bytes(text.encode(errors='replace'))
+  print(f'wrote {output}: {len(found)} trainings, {len(text) >> 10} KiB')
+
+
+def _beside(found: Sequence[runs.Run]) -> epath.Path:
+  """Where the page goes if nothing is said."""
+  first = found[0].workdir
+  return (first if len(found) == 1 else first.parent) / 'report.html'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('workdirs', nargs='+', metavar='WORKDIR')
   parser.add_argument('--figures', help='folder of accuracy.png, wer.png, ...')
   parser.add_argument('--data_dir', help='folder of the data sets')
-  parser.add_argument('--output', default='report/index.html', type=Path)
+  parser.add_argument('--output', help='the page (default: see above)')
   parser.add_argument('--title', default='Trainings')
   args = parser.parse_args(argv)
   return exit_code_of(lambda: _write(args))

@@ -45,12 +45,16 @@ _MAKERS = {
 
 
 def _output(spec: str) -> Path:
-  """Where the sheet goes if nothing is said: beside the data, or the runs."""
+  """Where the sheet goes; if nothing is said, beside the data or the runs."""
   from recog_jax.engine.config import run_name
+  from recog_jax.errors import UserError
 
-  folder = Path(flags.FLAGS.data_dir or 'runs').expanduser() / 'show_batch'
-  folder.mkdir(parents=True, exist_ok=True)
-  return folder / f'{run_name(spec)}.png'
+  name = f'{flags.FLAGS.data_dir or "runs"}/show_batch/{run_name(spec)}.png'
+  file = Path(_OUTPUT.value or name).expanduser()
+  if file.suffix.lower() != '.png':
+    raise UserError(f'--output={file}: give the name of a .png file')
+  file.parent.mkdir(parents=True, exist_ok=True)
+  return file
 
 
 def main() -> None:
@@ -66,8 +70,8 @@ def main() -> None:
     raise unknown_name('data', str(name), _MAKERS)
   module, count, things = _MAKERS[name]
   maker = importlib.import_module(f'experiments.show_batch.{module}')
+  output = _output(cli.given.spec)
   sheet = maker.read(config, flags.FLAGS.data_dir, _COUNT.value or count)
-  output = Path(_OUTPUT.value) if _OUTPUT.value else _output(cli.given.spec)
   sheet.save(output)
   print(f'{len(sheet.rows)} rows of {len(sheet.labels)} {things} in {output}')
 

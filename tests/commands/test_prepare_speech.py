@@ -87,15 +87,16 @@ def test_corpus_becomes_a_data_set_and_that_a_tokenizer_and_more(
   assert tokenizer.decode(tokenizer.encode('FOUR SIX')) == 'FOUR SIX'
   found = json.loads((tmp_path / 'data/statistics/cmvn.json').read_text())
   assert len(found['mean']) == 8 and found['utterances'] == 4
-  model = read_arpa(tmp_path / 'toy_token2.arpa')
+  model = read_arpa(tmp_path / 'data/toy_token2.arpa')
   assert model.order == 2 and len(model.words) > 10
 
 
 def test_words_of_a_text_make_a_language_model(root, tmp_path):
-  (tmp_path / 'text.txt').write_text('one two\nthree one two\n')
-  done = _prepare(root, tmp_path, '--text_from=text.txt', '--lm_order=3')
+  (tmp_path / 'texts').mkdir()
+  (tmp_path / 'texts/text.txt').write_text('one two\nthree one two\n')
+  done = _prepare(root, tmp_path, '--text_from=texts/text.txt', '--lm_order=3')
   assert done.returncode == 0, done.stderr
-  model = read_arpa(tmp_path / 'text_word3.arpa')
+  model = read_arpa(tmp_path / 'texts/text_word3.arpa')
   assert {'one', 'two', 'three'} < set(model.words)
   likely, unlikely = (
     model.log_probs(s.split()).sum() for s in ('one two', 'two one')

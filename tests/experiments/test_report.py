@@ -121,6 +121,13 @@ def test_no_workdir(tmp_path, capsys):
   assert 'none of them is' in capsys.readouterr().err
 
 
+def test_the_page_lies_with_the_runs_that_it_is_of(trained):
+  found = [runs.read(str(workdir)) for workdir in trained]
+  inside = str(trained[0] / 'report.html')
+  assert str(report._beside(found[:1])) == inside
+  assert str(report._beside(found)) == str(trained[0].parent / 'report.html')
+
+
 def test_no_figures(trained, tmp_path, capsys):
   assert report.main([str(trained[0]), f'--figures={tmp_path}']) == 1
   assert 'experiments.figures' in capsys.readouterr().err

@@ -243,7 +243,7 @@ def test_utterances_that_are_not_trained_on_are_not_shown():
 
 
 def test_the_command_draws_the_sheet_of_the_configs_data(root, tmp_path):
-  output = tmp_path / 'sheet.png'
+  output = tmp_path / 'sheets' / 'sheet.png'
   found = subprocess.run(
     [
       sys.executable,

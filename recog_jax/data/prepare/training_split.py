@@ -16,6 +16,7 @@ import tqdm
 
 from recog_jax.data import cache
 from recog_jax.data.sources.speech_listing import read_lines
+from recog_jax.data.sources.tfds_layout import default_data_dir
 from recog_jax.data.speech.records import SpeechRecords, SpeechSource
 from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
@@ -82,17 +83,19 @@ class Material:
   """What a tokenizer, a language model and statistics are made of.
 
   They are written where the config looks for them; what it does not name goes
-  to the current folder.
+  to `folder`.
 
   Attributes:
     data: `config.data`, as a plain dict; {} where texts alone are given.
     base: where the config's relative file names begin.
+    folder: of what the config does not name.
     texts_of: a split, or a text or manifest.
     split: the experiment's training split; None without a config.
   """
 
   data: Mapping[str, Any]
   base: Path
+  folder: Path
   texts_of: TrainingSplit | Path
   split: TrainingSplit | None = None
 
@@ -110,7 +113,8 @@ class Material:
     return self.texts_of.texts(lang, case)
 
   def _file(self, named: str | None, other: str) -> Path:
-    return (self.base / named if named else Path(other)).absolute()
+    file = self.base / named if named else self.folder / other
+    return file.absolute()
 
   def sentences(
     self, unit: str, lm_token: Callable[[str], str]
@@ -138,7 +142,7 @@ class Material:
 
   def lm_file(self, order: int, unit: str) -> Path:
     """Where a language model goes."""
-    return Path(f'{self.name}_{unit}{order}.arpa').absolute()
+    return self._file(None, f'{self.name}_{unit}{order}.arpa')
 
   def write_tokenizer(self, vocab_size: int, kind: str) -> Path:
     """A SentencePiece model, where `config.data.tokenizer.model` has it.
@@ -170,6 +174,7 @@ def open_material(
   build_source: Callable[..., SpeechSource],
   data_dir: str | None,
   text_from: str,
+  folder: str | None = None,
 ) -> Material:
   """Opens what an experiment trains on, or texts.
 
@@ -180,6 +185,8 @@ def open_material(
       folder.
     text_from: texts in place of the experiment's transcripts: a file (see
       `file_texts`), or DATASET/SPLIT in TFDS's layout; '' for none.
+    folder: of what the config does not name; None is beside the data: the
+      folder of all data sets, of manifests, or of the file of texts.
 
   Raises:
     UserError: neither is named, there are no such texts, or the config is none
@@ -207,7 +214,15 @@ def open_material(
       # Only the transcripts are wanted, so that any rate would do.
       keys = {'name': 'tfds_speech', 'dataset': dataset, 'sample_rate': 16000}
       texts_of = TrainingSplit.of(build_source(keys, data_dir=data_dir), name)
-  return Material(data, base, texts_of, split)
+  if folder is not None:
+    beside = Path(folder).expanduser()
+  elif isinstance(texts_of, Path):
+    beside = texts_of.parent
+  elif text_from or data['source'].get('name') == 'tfds_speech':
+    beside = default_data_dir(data_dir)
+  else:
+    beside = base
+  return Material(data, base, beside, texts_of, split)
 
 
 def file_texts(file: Path, lang: str, case: str | None) -> list[str]:

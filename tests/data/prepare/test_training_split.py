@@ -1,5 +1,6 @@
 """Texts, tokenizers and statistics are of what training sees."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -192,7 +193,7 @@ def test_files_are_written_where_the_config_looks_for_them(
   assert material.write_cmvn() == tmp_path / 'c.json'
   assert material.write_tokenizer(17, 'bpe') == tmp_path / 'm' / 'sp.model'
   name = f'{tmp_path.name}_token3.arpa'
-  assert material.lm_file(3, 'token') == tmp_path / 'here' / name
+  assert material.lm_file(3, 'token') == tmp_path / name
   words = list(material.sentences('word', str.upper))
   assert words == [t.split() for t in speech_corpora.TEXTS[:3]]
   tokens = list(material.sentences('token', str.upper))
@@ -201,7 +202,7 @@ def test_files_are_written_where_the_config_looks_for_them(
   assert tokens[0] == [tokenizer.tokens[i].upper() for i in ids]
 
 
-def test_files_that_the_config_does_not_name_go_to_the_current_folder(
+def test_files_that_the_config_does_not_name_lie_beside_the_data(
   tmp_path, monkeypatch
 ):
   material = _material(
@@ -210,10 +211,13 @@ def test_files_that_the_config_does_not_name_go_to_the_current_folder(
     features=_FEATURES,
     tokenizer={'name': 'characters', 'alphabet': ' efhinortuvwx'},
   )
-  here = tmp_path / 'here'
-  assert material.write_cmvn() == here / f'{tmp_path.name}_cmvn.json'
+  name = tmp_path.name
+  assert material.write_cmvn() == tmp_path / f'{name}_cmvn.json'
   file = material.write_tokenizer(17, 'bpe')
-  assert file == here / f'{tmp_path.name}_bpe17.model' and file.is_file()
+  assert file == tmp_path / f'{name}_bpe17.model' and file.is_file()
+  assert not list((tmp_path / 'here').iterdir())
+  told = dataclasses.replace(material, folder=tmp_path / 'told')
+  assert told.lm_file(2, 'word') == tmp_path / 'told' / f'{name}_word2.arpa'
 
 
 def test_texts_of_another_data_set_or_file_are_normalised_alike(
