@@ -41,8 +41,8 @@ def table(trials, rows, *, test: bool = False) -> str:
     rows: id -> `workdirs.Progress`.
     test: whether to show the test metric as well.
   """
-  heads = ('trial', 'state', 'step', 'metric', 'ETA', 'overrides')
-  lines = [(*heads[:4], 'test', *heads[4:]) if test else heads]
+  heads = ['test'] if test else []
+  lines = [('trial', 'state', 'step', 'metric', *heads, 'ETA', 'overrides')]
   common = _common(trials)
   ranked = _ranked(trials, rows)
   for trial in [*ranked, *(t for t in trials if t not in ranked)]:

@@ -22,7 +22,7 @@ from recog_jax.storage import (
   write_json,
 )
 
-_TORCH = ('.pth', '.pt', '.bin', '.safetensors')
+_TORCH = ('.pth', '.pt', '.bin', '.ckpt', '.tar', '.safetensors')
 _REPORT = 'init_from.json'
 
 
@@ -31,7 +31,7 @@ class InitFrom:
   """Keys of `config.init_from`.
 
   Attributes:
-    path: a torch file (.pth, .pt, .bin, .safetensors) in torchvision's or
+    path: a torch file (.pth, .pth.tar, .safetensors, ...) in torchvision's or
       timm's layout; `hf:ORGANISATION/REPOSITORY[/FILE]`, such a file from the
       Hugging Face hub; a workdir; or one checkpoint in it,
       `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the

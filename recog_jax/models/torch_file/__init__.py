@@ -294,8 +294,9 @@ def _read_safetensors(file, tell):
     if held > file.size - base:
       raise ValueError('tensors that overlap')
     file.seek(base + begin)
-    dtype = _SAFETENSORS.get(entry['dtype'], entry['dtype'])
-    values = _numbers(file.exactly(end - begin), dtype)
+    kind = pickled.text(entry['dtype'])
+    raw = file.exactly(end - begin)
+    values = _numbers(raw, _SAFETENSORS.get(kind, kind))
     shape = pickled.whole_numbers(entry['shape'])
     if math.prod(shape) != len(values):
       raise ValueError(f'{name} is not of its shape')
@@ -328,7 +329,7 @@ def read(
     )
   if path.suffix == '.safetensors':
     reader, kind = _read_safetensors, 'safetensors file'
-  elif path.suffix in ('.pth', '.pt', '.bin'):
+  elif path.suffix in ('.pth', '.pt', '.bin', '.ckpt', '.tar'):
     reader, kind = _read_pth, 'file of torch.save'
   else:
     raise UserError(

@@ -279,7 +279,7 @@ class _Machine:
     self.stack.append(whole)
 
 
-def _tensor(storage, offset, shape, strides, dtype=None):
+def _tensor(storage, offset, shape, strides, dtype=''):
   if not isinstance(storage, Storage):
     raise pickle.UnpicklingError('a tensor without a storage')
   (offset,) = whole_numbers([offset])
