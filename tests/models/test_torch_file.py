@@ -103,6 +103,7 @@ STATE = {'a': tensor()}
     ({'model': STATE, 'model_ema': STATE}, ["under 'model', not model_ema"]),
     ({'model_ema': {'state_dict': STATE}}, ['model_ema', 'state_dict']),
     ({'net': STATE, 'optimizer': {'state': {}}}, ["under 'net'"]),
+    ({'net': STATE, 'ema': {'decay': 0.9}}, ["under 'net'"]),
     # Never called, and so as harmless as any other text.
     (
       {'model': STATE, 'args': call(name('argparse', 'Namespace'))},
@@ -173,7 +174,7 @@ ATTRIBUTES = Op(tensor() + value({'array': 1}) + b'b')
     (call(Op(b'N'), 1), 'no function'),
     ([tensor()], 'a list and no tensors'),
     (CALLED, 'more than tensors .*ResNet'),
-    ({'a': QUANTISED}, '_rebuild_qtensor'),
+    ({'a': QUANTISED}, r'only torch can make \(.*_rebuild_qtensor'),
     (SEVERAL, SETS),
     ({'a': third('float8_e4m3fn')}, 'of type float8_e4m3fn, which are not'),
     ({'a': tensor(storage='ComplexFloatStorage')}, 'of type ComplexFloat,'),
@@ -331,6 +332,7 @@ TWICE = {'a': entry(), 'b': entry()}
     (safetensors({'a': entry(shape=(-1,))}, bytes(16)), 'impossible size'),
     (safetensors({'a': entry(shape=([0], 1 << 40))}, bytes(16)), 'impossible'),
     (safetensors({'a': entry(shape=(5,))}, bytes(16)), 'not of its shape'),
+    (safetensors({'a': entry(end=17)}, bytes(17)), 'number that is cut short'),
     (safetensors({'a': entry(end=17)}, bytes(16)), 'cut short'),
     (safetensors(TWICE, bytes(16)), 'overlap'),
     (safetensors(b'[' * 1_000_000, b''), 'damaged'),

@@ -79,6 +79,11 @@ class _RefusedError(Exception):
 
 
 def _foreign(name: str) -> _RefusedError:
+  if name.startswith('torch._utils._rebuild'):
+    return _RefusedError(
+      f'holds tensors that only torch can make ({name}). In torch, save dense '
+      'ones of type float32.'
+    )
   return _RefusedError(
     f'holds more than tensors ({name}), which could run code when read, and is '
     f'refused. {_ADVICE}'
@@ -113,11 +118,14 @@ class _File(io.BufferedReader):
 
 
 def _numbers(raw: bytes, dtype: str) -> np.ndarray:
-  """All whole numbers of that type."""
+  """The numbers of that type."""
   if dtype not in _DTYPES:
     raise _unknown_dtype(dtype)
   kind = _DTYPES[dtype]
-  values = np.frombuffer(raw, kind, len(raw) // kind.itemsize)
+  count, rest = divmod(len(raw), kind.itemsize)
+  if rest:
+    raise ValueError('a number that is cut short')
+  values = np.frombuffer(raw, kind, count)
   if dtype == 'bfloat16':  # The upper half of a float32.
     return (values.astype('<u4') << 16).view('<f4')
   return values
@@ -130,11 +138,8 @@ def _view(tensor: Tensor, data: np.ndarray) -> np.ndarray:
     return np.zeros(tensor.shape, data.dtype)
   steps = zip(tensor.shape, tensor.strides, strict=True)
   end = tensor.offset + 1 + sum((n - 1) * s for n, s in steps)
-  held = tensor.storage.count
-  if (
-    tensor.dtype != tensor.storage.dtype
-  ):  # A storage that is counted in bytes.
-    held = len(data)
+  typed = tensor.dtype == tensor.storage.dtype  # Else it is counted in bytes.
+  held = tensor.storage.count if typed else len(data)
   start = tensor.storage.start
   if end > held or start + end > len(data) or count > held:
     raise ValueError('a tensor that reaches beyond its data')
@@ -222,13 +227,9 @@ def _state(top: Any, tell: Callable[[str], None]) -> Mapping[str, Tensor]:
   """The weights among what was saved with them."""
   place: list[str] = []
   while isinstance(top, dict) and len(place) < 4:
-    keys = [k for k in _WRAPPERS + _AVERAGES if isinstance(top.get(k), dict)]
+    keys = [key for key in _WRAPPERS + _AVERAGES if _deeper(top.get(key))]
     if not keys and not _tensors(top):
-      keys = [
-        key
-        for key, value in top.items()
-        if isinstance(value, dict) and _tensors(value)
-      ]
+      keys = [key for key, value in top.items() if _deeper(value, Tensor)]
       if len(keys) > 1:
         raise _RefusedError(
           f'holds several sets of tensors ({listed(map(str, keys))}). In '
@@ -236,9 +237,8 @@ def _state(top: Any, tell: Callable[[str], None]) -> Mapping[str, Tensor]:
         )
     if not keys:
       break
-    place.append(f"under '{keys[0]}'")
-    if others := [key for key in keys[1:] if _tensors(top[key])]:
-      place[-1] += f', not {listed(others)}'
+    others = f', not {listed(keys[1:])}' if keys[1:] else ''
+    place.append(f'under {keys[0]!r}{others}')
     top = top[keys[0]]
   if isinstance(top, Foreign):
     raise _foreign(top.name)
@@ -252,6 +252,13 @@ def _state(top: Any, tell: Callable[[str], None]) -> Mapping[str, Tensor]:
   for text in place:
     tell(text)
   return {pickled.text(k): v for k, v in _tensors(top).items()}
+
+
+def _deeper(value: Any, kinds: Any = Tensor | dict) -> bool:
+  """Whether it is a dict with tensors, or with dicts that may have some."""
+  return isinstance(value, dict) and any(
+    isinstance(inner, kinds) for inner in value.values()
+  )
 
 
 def _tensors(values: Mapping[Any, Any]) -> dict[Any, Tensor]:
