@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from recog_jax.errors import UserError
 
 _UNIONS = (typing.Union, types.UnionType)
+_PLAIN = (numbers.Number, str, bytes, Mapping, Sequence, types.NoneType)
 _LARGEST_INT = 2**63 - 1
 # Of a float32; what is larger is inf where it is used.
 _LARGEST_FLOAT = 3.4e38
@@ -111,7 +112,8 @@ def fits(value: Any, hint: Any) -> bool:
     return _is_list(value, kind, args)
   if kind is collections.abc.Callable:
     return callable(value)
-  return isinstance(value, kind)
+  # A dtype, a module, an array: what no file holds is the program's own.
+  return isinstance(value, kind) or not isinstance(value, _PLAIN)
 
 
 def check(values: Mapping[str, Any], hints: Mapping[str, Any], where: str):
@@ -125,7 +127,8 @@ def check(values: Mapping[str, Any], hints: Mapping[str, Any], where: str):
   for key, value in values.items():
     hint = hints.get(key, Any)
     if not fits(value, hint):
-      raise UserError(f'{where}.{key} is {_short(value)}; give {words(hint)}.')
+      wanted = words(hint) or 'another value'
+      raise UserError(f'{where}.{key} is {_short(value)}; give {wanted}.')
 
 
 def converted(value: Any, hint: Any) -> Any:
@@ -208,4 +211,4 @@ def words(hint: Any) -> str:
       return f'a list of {len(args)}: {", ".join(map(words, args))}'
     of = words(args[0]) if args else ''
     return 'a list, such as (1, 2)' + (f', each {of}' if of else '')
-  return ''
+  return ''  # Of others nothing can be typed.

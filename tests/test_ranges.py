@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -40,6 +41,8 @@ VALUES = (-1, 0, float('nan'), float('inf'), 1e300, '3', None)
     (Literal['a', 'b'], ['a'], ['c', None]),
     (str | int, ['a', 1], [1.0, None]),
     (Any, [None, 'x'], []),
+    (np.dtype, [np.dtype('f4'), jnp.float32], ['float32', 3]),
+    (float | np.ndarray, [1, np.ones(2)], [float('nan'), 'x']),
   ],
 )
 def test_fits(hint, good, bad):

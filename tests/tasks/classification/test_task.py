@@ -370,10 +370,6 @@ def test_report_of_several_labels(tmp_path):
     ({'loss': 'sofmax'}, 'did you mean softmax'),
     ({'multi_label': True}, "set config.task.loss to 'sigmoid'"),
     ({'bce_target_threshold': 0.2}, "goes with config.task.loss='sigmoid'"),
-    (
-      {'loss': 'sigmoid', 'bce_target_threshold': 1.2},
-      'bce_target_threshold is 1.2',
-    ),
     ({'mean': (0.1, 0.2)}, '2 numbers'),
     ({'std': 0.0}, 'positive'),
     ({'v': 1}, 'one class'),
