@@ -165,10 +165,14 @@ def _is_number(value: Any, kind: type) -> bool:
   if isinstance(value, bool) or not isinstance(value, numbers.Number):
     return False
   if kind is int:
-    return isinstance(value, numbers.Integral) and abs(value) <= _LARGEST_INT
+    return (
+      isinstance(value, numbers.Integral) and abs(int(value)) <= _LARGEST_INT
+    )
   if kind is complex:
     return isinstance(value, complex)
-  return isinstance(value, numbers.Real) and abs(value) <= _LARGEST_FLOAT
+  if not isinstance(value, numbers.Real):
+    return False
+  return -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT  # And no NaN.
 
 
 def _is_list(value: Any, kind: type, args: tuple[Any, ...]) -> bool:

@@ -140,7 +140,7 @@ def _dtype(name: str) -> Any:
     raise UserError(
       f"model dtype '{name}': take float32, bfloat16 (or float64 with x64 on)"
     )
-  if name == 'float64' and not jax.config.jax_enable_x64:
+  if name == 'float64' and not jax.config.read('jax_enable_x64'):
     raise UserError(
       'config.model.dtype=float64 needs JAX_ENABLE_X64=1 in the environment: '
       'without it jax computes in float32'

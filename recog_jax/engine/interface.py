@@ -84,16 +84,16 @@ def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:
   if kept is None:
     return None
   ours = of(ex)
-  classes = kept.get('classes'), ours.get('classes')
-  same = None not in classes and sorted(classes[0]) == sorted(classes[1])
+  theirs, mine = kept.get('classes') or (), ours.get('classes') or ()
+  same = bool(theirs) and sorted(theirs) == sorted(mine)
   if same:
-    ours['classes'] = classes[0]
+    ours['classes'] = theirs
   if other := _differences(kept, ours):
     raise UserError(
       f'{workdir} was trained on data that mean something else: '
       f'{"; ".join(other)}. Take data like those of training'
     )
-  return tuple(classes[0]) if same and classes[0] != classes[1] else None
+  return tuple(theirs) if same and theirs != mine else None
 
 
 def _differences(kept: Interface, ours: Interface) -> list[str]:

@@ -142,3 +142,17 @@ def test_a_workdir_without_it_is_read(done, tmp_path):
   other = kept(workdir, tmp_path)
   (other / 'interface.json').unlink()
   assert trained.open_workdir(other, data).ex.data.size('test') == 12
+
+
+def test_a_tokenizer_is_compared(tmp_path):
+  path = CONFIG.with_name('lstm_ctc_synth.py')
+  config = config_lib.load(f'{path}:tiny')
+  ex = experiment.build(config)
+  interface.keep(ex, tmp_path)
+  assert interface.order(tmp_path, ex) is None
+  interface.keep(ex, tmp_path)
+  with config.unlocked():
+    config.data.tokenizer.alphabet = 'enotw '
+  other = experiment.build(config)
+  with pytest.raises(UserError, match='tokens: trained with .*tokenizer: '):
+    interface.order(tmp_path, other)
