@@ -172,7 +172,8 @@ def _is_number(value: Any, kind: type) -> bool:
     return isinstance(value, complex)
   if not isinstance(value, numbers.Real):
     return False
-  return -_LARGEST_FLOAT <= value <= _LARGEST_FLOAT  # And no NaN.
+  size: Any = abs(value)
+  return size <= _LARGEST_FLOAT  # And no NaN.
 
 
 def _is_list(value: Any, kind: type, args: tuple[Any, ...]) -> bool:

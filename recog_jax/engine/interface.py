@@ -98,8 +98,10 @@ def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:
 
 def _differences(kept: Interface, ours: Interface) -> list[str]:
   """What differs, in words; only what both know."""
-  found = []
-  for key in sorted({*kept, *ours} - {'measured'}):
+  found, skipped = [], {'measured'}
+  if kept.get('tokens') != ours.get('tokens'):
+    skipped.add('tokenizer')  # Its digest says no more.
+  for key in sorted({*kept, *ours} - skipped):
     if key in kept and key in ours and kept[key] != ours[key]:
       found.append(_difference(key, kept[key], ours[key]))
     elif key in _NAMES and (key in kept) != (key in ours):
