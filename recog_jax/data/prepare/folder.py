@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from absl import logging
 
+from recog_jax.data import files
 from recog_jax.data.image import exif
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.prepare import sharded, writer
@@ -109,7 +110,7 @@ class _Pictures:
     for number in range(shard.start, shard.stop):
       path = listing.path(number)
       try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
         image = decode_image(data, self.channels)
         if (turn := exif.orientation(data)) != 1:
           image = exif.turned(image, turn)

@@ -17,6 +17,7 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
+from recog_jax.data import files
 from recog_jax.errors import UserError, unknown_name
 
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
@@ -302,7 +303,7 @@ def _default_config(dataset: str, folder: Path) -> str:
     pass
   if not folder.is_dir():
     return ''
-  configs = sorted(p.name for p in folder.iterdir() if _versions(p))
+  configs = [p.name for p in files.listed(folder) if _versions(p)]
   if len(configs) > 1:
     raise UserError(
       f'{folder} holds several configs: say which, as source.dataset='
