@@ -17,7 +17,7 @@ import numpy as np
 from recog_jax.data import cache
 from recog_jax.data.sources import bad_records
 from recog_jax.data.sources.speech_listing import Entry, Listing
-from recog_jax.data.speech import codecs
+from recog_jax.data.speech import codecs, containers
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves, good_waves
 from recog_jax.errors import UserError, unknown_name, warn
@@ -238,7 +238,11 @@ class FileSource:
     state.update(json.dumps([[p, stats[p]] for p in records.paths]).encode())
     for array in (records.offsets, records.durations):
       state.update(array.tobytes())
-    versions = soundfile.__libsndfile_version__, soxr.__version__
+    versions = (
+      soundfile.__libsndfile_version__,
+      soxr.__version__,
+      containers.VERSION,
+    )
     return f'{state.hexdigest()}|{self.info}|{versions}'
 
   def _stat(self, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -248,7 +252,7 @@ class FileSource:
         try:
           found = os.stat(path)  # noqa: PTH116, millions of paths are strings
           self._stats[path] = found.st_size, found.st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no path can be that.
           self._stats[path] = -1, -1
     return self._stats
 
@@ -279,7 +283,14 @@ def _utterances(
   return speech_records.Utterances(
     np.array(lengths, np.int64),
     [e.text for e in entries],
-    {name: [e.fields.get(name, '') for e in entries] for name in names},
+    {
+      # Names of files may hold what is no UTF-8, and cannot be written.
+      name: [
+        os.fsencode(e.fields.get(name, '')).decode(errors='backslashreplace')
+        for e in entries
+      ]
+      for name in names
+    },
   )
 
 
@@ -309,7 +320,8 @@ def _headers(
   """
   import soundfile
 
-  stamp = json.dumps([soundfile.__libsndfile_version__, paths, stats])
+  versions = soundfile.__libsndfile_version__, containers.VERSION
+  stamp = json.dumps([versions, paths, stats])
   folder = cache.folder_for('headers', name, split, stamp)
 
   def read_all() -> dict[str, np.ndarray]:
