@@ -22,6 +22,9 @@ BLANK_ID = 0
 BLANK, UNK = '<blank>', '<unk>'
 # What an unknown unit reads as in decoded text; SentencePiece's sign for it.
 UNK_SURFACE = '⁇'
+# SentencePiece marks unknown characters with it in training.
+_TRAINERS_SIGN = '▅'
+_MOST_BYTES = 4192  # Of a line, where it is told nothing else.
 
 
 class Tokenizer(Protocol):
@@ -308,7 +311,13 @@ def train_sentencepiece(
   if kind not in ('unigram', 'bpe'):
     raise ValueError(f"SentencePiece is 'unigram' or 'bpe' here, not '{kind}'")
   library, model = _library(), io.BytesIO()
-  normal = (unicodedata.normalize('NFC', text) for text in texts)
+  # Lines with the trainer's own sign, and long ones, would be left out.
+  normal = [
+    unicodedata.normalize('NFC', text).replace(_TRAINERS_SIGN, ' ')
+    for text in texts
+  ]
+  longest = max((len(text.encode()) for text in normal), default=0)
+  options = {'max_sentence_length': longest} if longest > _MOST_BYTES else {}
   try:
     library.SentencePieceTrainer.train(
       sentence_iterator=filter(str.strip, normal),
@@ -322,7 +331,8 @@ def train_sentencepiece(
       eos_id=-1,
       pad_id=-1,
       unk_surface=UNK_SURFACE,
-      minloglevel=2,
+      minloglevel=1,
+      **options,
     )
   except RuntimeError as error:
     raise ValueError(_why_untrained(str(error), vocab_size)) from error
