@@ -55,7 +55,9 @@ def opened(path: str | os.PathLike) -> Any:
   try:
     if file.format in _REPAIRS:
       repair = _REPAIRS[file.format]
-      whole = repair(os.fspath(path), found.st_size, found.st_mtime_ns)
+      whole = repair(
+        os.fspath(path), file.frames, found.st_size, found.st_mtime_ns
+      )
       if whole is not None:
         file.close()
         return soundfile.SoundFile(io.BytesIO(whole()))
@@ -183,14 +185,19 @@ def _mp3_frames(data: mmap.mmap) -> Iterator[tuple[int, int]]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _whole_mp3(path: str, *_: int) -> Callable[[], bytes] | None:
-  """What gives the file under a header that is right; None where it is."""
+def _whole_mp3(path: str, given: int, *_: int) -> Callable[[], bytes] | None:
+  """What gives the file under a header that is right; None where it is.
+
+  Args:
+    path: the file.
+    given: samples that it has without that.
+  """
   with _mapped(path) as data:
     frames = _mp3_frames(data)
     begin, head = next(frames, (0, 0))
     if not head:
       return None
-    size, samples = _mp3_frame(head)
+    size, samples = _mp3_frame(head) or (0, 0)
     block = data[begin : begin + size]
     place = max(block.find(b'Xing'), block.find(b'Info'))
     stated = None
@@ -201,12 +208,16 @@ def _whole_mp3(path: str, *_: int) -> Callable[[], bytes] | None:
   if stated is not None and count <= stated + 1:
     _check_end(path, count * samples, stated * samples, _mp3_rate(head))
     return None
+  # Without a header, libmpg123 estimates the length by the first frame.
+  if stated is None and abs(count * samples - given) <= samples:
+    return None
   start = begin if place < 0 else begin + size
 
   def whole() -> bytes:
     # A frame of its own, as large as there are, which says how many follow.
     fresh = (head | 0x10000) & 0xFFFF0DFF | 0xE000
-    frame = bytearray(_mp3_frame(fresh)[0])
+    size, _ = _mp3_frame(fresh) or (0, 0)
+    frame = bytearray(size)
     struct.pack_into('>I', frame, 0, fresh)
     mono, one = head >> 6 & 3 == 3, head >> 19 & 3 == 3
     side = (17 if mono else 32) if one else (9 if mono else 17)
@@ -221,8 +232,11 @@ def _whole_mp3(path: str, *_: int) -> Callable[[], bytes] | None:
 
 
 @functools.lru_cache(maxsize=4096)
-def _whole_flac(path: str, size: int, *_: int) -> Callable[[], bytes] | None:
+def _whole_flac(
+  path: str, given: int, size: int, *_: int
+) -> Callable[[], bytes] | None:
   """As `_whole_mp3`; the length is the one of the last frame."""
+  del given  # What the header states.
   with open(path, 'rb') as f:  # noqa: PTH123
     info = f.read(42)
     if info[:4] != b'fLaC' or len(info) < 42:

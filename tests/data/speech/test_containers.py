@@ -133,6 +133,17 @@ def test_mp3_whose_header_is_wrong_or_absent_is_whole(
   )
 
 
+def test_mp3_without_header_whose_frames_are_alike_is_read_as_before(tmp_path):
+  path = tmp_path / 'a.mp3'
+  options = {'bitrate_mode': 'CONSTANT', 'compression_level': 0.5}
+  write_tone(path, 2.0, _RATE, format='MP3', **options)
+  data = path.read_bytes()
+  path.write_bytes(data[data.find(data[:2], 4) :])
+  expected, _ = soundfile.read(path, dtype='float32')
+  assert len(expected) == read_info(path).frames == 58 * 576
+  np.testing.assert_allclose(decode(path, _RATE), expected, atol=2e-5)
+
+
 def test_good_mp3_is_read_as_before(tmp_path):
   path = write_tone(tmp_path / 'a.mp3', 2.0, _RATE)
   path.write_bytes(path.read_bytes() + b'TAG' + bytes(125))
