@@ -176,6 +176,8 @@ def _from_csv(file: Path, text: str) -> Table:
       raise UserError(f'{file} is no CSV: {e}.') from e
     # Many programs write tabs, and quotation marks as they are.
     lines = _csv_rows(text, delimiter, csv.QUOTE_NONE)
+  if not lines:
+    raise UserError(f'{file} is empty.')
   (_, header), *lines = lines
   while header and not header[-1]:
     header.pop()
