@@ -129,8 +129,12 @@ class MakeSpeechBatch:
 
   @property
   def step_bytes(self) -> int:
-    """Of 40 s of audio a row, more than there is."""
-    return self.most_rows * self.views * 4000 * self.features.dim * 4
+    """Of the largest shape."""
+    wide = self.features.dim
+    if self.deliver == 'waveform':
+      wide = self.features.hop_len
+    frames = (len(self.rows[b.rows]) * b.frames for b in self.order.buckets)
+    return max(frames) * self.views * wide * 4
 
   def _chooser(self, chunk: int) -> Callable[[int], np.ndarray]:
     return lambda b: np.array_split(self.rows[b], self.chunks)[chunk]

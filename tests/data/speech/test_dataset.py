@@ -298,3 +298,52 @@ def test_bad_keys_are_told(keys, sentence):
   with pytest.raises(UserError) as error:
     make_data(**keys)
   assert sentence in str(error.value)
+
+
+class _Long:
+  """A source whose recordings have some lengths in seconds, all zeros."""
+
+  info = speech_records.SpeechInfo('long', 8000)
+
+  def __init__(self, *seconds):
+    samples = np.array([round(8000 * s) for s in seconds])
+    names = [f'r{i}' for i in range(len(seconds))]
+    index = speech_records.Utterances(
+      samples, ['one two'] * len(seconds), {'id': names}
+    )
+    audio = [np.zeros(n, np.int16) for n in samples]
+    self._records = speech_records.WaveRecords(index, audio)
+
+  def sizes(self):
+    return dict.fromkeys(('train', 'val', 'test'), len(self._records))
+
+  def records(self, split):
+    return self._records
+
+  def fingerprint(self):
+    return ''
+
+
+def test_long_utterances_come_in_batches_of_fewer_rows(capsys):
+  source = _Long(*[2] * 12, *[41] * 3, *[150] * 2)
+  data = make_data(source, buckets={'count': 3, 'batch_size': 8})
+  rows = {}
+  with data.evaluation('val', np.arange, 8) as batches:
+    for batch in batches:
+      b, t, _ = batch['inputs'].shape
+      rows[b] = t
+      assert b * t <= 8 * (4000 + 8)
+  assert list(rows) == [8, 4, 2]
+  said = capsys.readouterr().err
+  assert '5 utterances of val are longer than 40 s' in said
+  assert 'the longest is r15, 150 s' in said
+
+
+def test_utterance_of_an_hour_is_refused_before_it_takes_memory():
+  source = _Long(2, 3600, 2)
+  data = make_data(source, max_seconds=20.0, max_excluded_share=0.5)
+  assert data.steps_per_epoch == 1
+  with pytest.raises(UserError, match='r1 of val has 3600 s, and .* at most'):
+    data.size('val')
+  with pytest.raises(UserError, match='r1 of train has 3600 s.*max_seconds'):
+    _ = make_data(source).steps_per_epoch
