@@ -14,7 +14,8 @@ from recog_jax.errors import UserError
 
 # How XLA says it; the second is what its library for CPUs makes of it.
 _SAID = re.compile(
-  'RESOURCE_EXHAUSTED.*(memory|allocat)|YNNPACK operation failed|bad_alloc',
+  'out of memory|RESOURCE_EXHAUSTED.*(memory|allocat)|bad_alloc|'
+  'YNNPACK operation failed',
   re.IGNORECASE | re.DOTALL,
 )
 # XLA multiplies sizes in 64 bits, and aborts above.

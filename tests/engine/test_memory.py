@@ -65,6 +65,10 @@ def test_too_large_an_array_of_the_host_is_told():
 def test_other_errors_are_not_told_so():
   for text in ('boom', 'RESOURCE_EXHAUSTED: message larger than max (9 vs. 4)'):
     assert memory.sentence_of(RuntimeError(text)) is None
+  other = memory.sentence_of(
+    RuntimeError('INTERNAL: Error dispatching: Out of memory allocating 2048 b')
+  )
+  assert other.startswith('too little memory')
   nothing = memory.sentence_of(RuntimeError('RESOURCE_EXHAUSTED: no memory'))
   assert nothing.startswith('too little memory: lower config')
 
