@@ -181,6 +181,11 @@ def test_files_of_other_kinds_are_named(tmp_path):
   path.write_bytes(packed)
   with pytest.raises(ValueError, match='damaged gzip file'):
     read_arpa(path)
+  packed = bytearray(gzip.compress(SMALL.encode()))
+  packed[-8] ^= 1  # Of the checksum.
+  path.write_bytes(packed)
+  with pytest.raises(ValueError, match='damaged gzip file.*CRC'):
+    read_arpa(path)
   os.mkfifo(tmp_path / 'pipe')
   with pytest.raises(ValueError, match='it is a pipe or device, no file'):
     read_arpa(tmp_path / 'pipe')
