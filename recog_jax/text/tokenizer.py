@@ -24,6 +24,7 @@ BLANK, UNK = '<blank>', '<unk>'
 UNK_SURFACE = '⁇'
 # SentencePiece marks unknown characters with it in training.
 _TRAINERS_SIGN = '▅'
+_MOST_TOKENS = 1 << 20  # With far more, training takes for ever.
 _MOST_BYTES = 4192  # Of a line, where it is told nothing else.
 
 
@@ -310,6 +311,10 @@ def train_sentencepiece(
   """
   if kind not in ('unigram', 'bpe'):
     raise ValueError(f"SentencePiece is 'unigram' or 'bpe' here, not '{kind}'")
+  if not 2 <= vocab_size <= _MOST_TOKENS:
+    raise ValueError(
+      f'a vocabulary has from 2 to {_MOST_TOKENS} tokens, not {vocab_size}'
+    )
   library, model = _library(), io.BytesIO()
   # Lines with the trainer's own sign, and long ones, would be left out.
   normal = [

@@ -22,6 +22,8 @@ from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves, good_waves
 from recog_jax.errors import UserError, unknown_name, warn
 
+_MOST_HZ = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class FileRecords:
@@ -95,8 +97,11 @@ class FileSource:
       UserError: a rate or share that cannot be, or a split without a record.
     """
     bad_records.check_share(max_bad_share)
-    if sample_rate <= 0:
-      raise UserError(f'sample_rate must be above 0, not {sample_rate}.')
+    if not 0 < sample_rate <= _MOST_HZ:
+      raise UserError(
+        f'sample_rate must be above 0 and at most {_MOST_HZ}, not '
+        f'{sample_rate}.'
+      )
     for split, listing in splits.items():
       if not listing.entries and not listing.bad:
         raise UserError(f"split '{split}' of {name} holds no record.")

@@ -71,6 +71,8 @@ def read_lines(file: Path) -> list[str]:
       f'{file} is not UTF-8 (byte {e.start}): convert it, for example with '
       'iconv.'
     ) from e
+  except ValueError as e:  # A NUL in the path.
+    raise UserError(f'{file} cannot be read: {e}.') from e
 
 
 def gather(
