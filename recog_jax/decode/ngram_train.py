@@ -42,7 +42,8 @@ def train(sentences: Iterable[Sequence[str]], *, order: int) -> Arpa:
     order: words in the longest n-grams.
 
   Raises:
-    ValueError: an order below 1 or above 100, no words, or words that cannot be in a model.
+    ValueError: an order below 1 or above 100, no words, or words that cannot be
+      in a model.
   """
   if not 1 <= order <= 100:
     raise ValueError(
