@@ -110,15 +110,7 @@ def gather(
 
 
 def _join(parts: list[np.ndarray]) -> np.ndarray:
-  """Rows of all batches; where their shapes differ, padded with zeros.
-
-  What all of them have in the end is padding (tokens of a long utterance that
-  were not there): the longest row decides, not the longest batch.
-  """
-  if len({p.shape[1:] for p in parts}) > 1 and parts[0].ndim == 2:
-    parts = [
-      p[:, : np.flatnonzero(p.any(0)).max(initial=-1) + 1] for p in parts
-    ]
+  """Rows of all batches; where their shapes differ, padded with zeros."""
   shape = np.max([p.shape[1:] for p in parts], 0).astype(int)
   padded = [
     np.pad(
