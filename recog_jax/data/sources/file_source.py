@@ -290,13 +290,15 @@ def _utterances(
     [e.text for e in entries],
     {
       # Names of files may hold what is no UTF-8, and cannot be written.
-      name: [
-        os.fsencode(e.fields.get(name, '')).decode(errors='backslashreplace')
-        for e in entries
-      ]
+      name: [_written(e.fields.get(name, '')) for e in entries]
       for name in names
     },
   )
+
+
+def _written(text: str) -> str:
+  data = text.encode(errors='surrogateescape')
+  return data.decode(errors='backslashreplace')
 
 
 def _samples(entry: Entry, frames: int, file_rate: int, rate: int) -> int:

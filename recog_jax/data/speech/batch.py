@@ -208,6 +208,8 @@ class MakeSpeechBatch:
     self, waves: Sequence[np.ndarray], lens: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
     """Normalised features `b t f` and their lengths `b`."""
+    if not len(waves):  # A worker's part of a batch of fewer rows than workers.
+      return np.zeros((0, 0, self.features.dim), np.float32), lens
     found, frame_len = self.features(_padded(waves, int(lens.max())), lens)
     if self.normaliser is not None:
       mean, std = self.normaliser.mean, self.normaliser.std

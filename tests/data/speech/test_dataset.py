@@ -1,5 +1,6 @@
 """Speech data as the engine sees them: batches, text, what is left out."""
 
+import dataclasses
 import json
 import types
 
@@ -347,3 +348,29 @@ def test_utterance_of_an_hour_is_refused_before_it_takes_memory():
     data.size('val')
   with pytest.raises(UserError, match='r1 of train has 3600 s.*max_seconds'):
     _ = make_data(source).steps_per_epoch
+
+
+def test_more_workers_than_rows_share_a_batch():
+  source = _Long(*[2] * 12, *[150] * 2)
+  data = make_data(
+    source,
+    augment=(
+      {'name': 'gain', 'low_db': -3.0, 'high_db': 3.0},
+      {'name': 'spec_augment', 'freq_masks': 1, 'freq_width': 2},
+    ),
+    buckets={'count': 2, 'batch_seconds': 200.0},
+  )
+  order = data._order
+  make = dataclasses.replace(
+    data._make('train', order, data.batch_sizes, np.arange),
+    augment=data._augment,
+  )
+  step = next(s for s in range(9) if order.rows(s).bucket.rows == 1)
+  whole = make(step)
+  assert len(whole['index']) == 1
+  split = dataclasses.replace(make, chunks=3)
+  parts = [split(3 * step + k) for k in range(3)]
+  assert [len(p['index']) for p in parts] == [1, 0, 0]
+  for key, value in whole.items():
+    joined = np.concatenate([p[key] for p in parts])
+    np.testing.assert_array_equal(joined, value)
