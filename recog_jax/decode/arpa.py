@@ -14,7 +14,7 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -169,7 +169,7 @@ def _lines(model: Arpa) -> Iterator[str]:
   yield '\n\\end\\\n'
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path) -> Any:
   with path.open('rb') as file:
     zipped = file.read(2) == b'\x1f\x8b'
   opener = gzip.open if zipped else open

@@ -5,17 +5,19 @@ The engine notes what it traces; nothing is computed unless memory is lacking.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import jax
 
 from recog_jax.errors import UserError
 
-# How XLA says it; the second is what its library for CPUs makes of it.
+# How XLA says it, what its library for CPUs makes of it, and how numpy says it
+# of what is beyond 64 bits.
 _SAID = re.compile(
   'out of memory|RESOURCE_EXHAUSTED.*(memory|allocat)|bad_alloc|'
-  'YNNPACK operation failed',
+  'YNNPACK operation failed|array is too big|Maximum allowed dimension',
   re.IGNORECASE | re.DOTALL,
 )
 # XLA multiplies sizes in 64 bits, and aborts above.
@@ -24,15 +26,19 @@ _ADVICE = (
   'lower config.data.batch_size or eval_batch_size, or take a smaller model, '
   'smaller pictures or shorter recordings'
 )
-# Function -> (bytes of its arguments, their shapes and dtypes), the most.
-_traced: dict[Callable[..., Any], tuple[int, tuple[Any, ...]]] = {}
+# Function -> (bytes of its arguments, their shapes and dtypes), the most; as
+# long as the function is there.
+_traced: MutableMapping[Callable[..., Any], tuple[int, tuple[Any, ...]]] = (
+  weakref.WeakKeyDictionary()
+)
 
 
 def note(function: Callable[..., Any], args: tuple[Any, ...]) -> None:
   """Remembers what a function is traced with."""
   shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), args)
   size = sum(_bytes(leaf) for leaf in jax.tree.leaves(shapes))
-  _traced[function] = max((size, shapes), _traced.get(function, (-1, ())))[:2]
+  if size > _traced.get(function, (-1, ()))[0]:
+    _traced[function] = size, shapes
 
 
 def sentence_of(error: BaseException) -> str | None:

@@ -59,6 +59,10 @@ def test_too_large_an_array_of_the_host_is_told():
     'too little memory (Unable to allocate 64.0 TiB for an'
   )
   assert 'shape (1099511627776, 8)' in told
+  for shape in ((1 << 40, 1 << 40), (1 << 70,)):
+    with pytest.raises(ValueError) as error:
+      np.zeros(shape)
+    assert memory.sentence_of(error.value).startswith('too little memory: low')
   assert 'an allocation failed' in _told(lambda: [0] * (1 << 50))
 
 
