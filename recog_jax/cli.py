@@ -184,6 +184,12 @@ def _call(main: Callable[[], int | None]) -> None:
       f'{error.strerror}{where}: make room or give rights, and run the same '
       'command again'
     ) from error
+  except (MemoryError, RuntimeError, ValueError) as error:
+    from recog_jax.engine import memory
+
+    if told := memory.sentence_of(error):
+      raise UserError(told) from error
+    raise
   sys.exit(code)
 
 

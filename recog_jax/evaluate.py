@@ -61,8 +61,8 @@ def _task_keys() -> dict:
   }
   given = {k: v for k, v in given.items() if v is not None}
   keys: dict = {'timestamps': True} if _TIMESTAMPS.value else {}
-  if _DECODER.value or given:
-    name = _DECODER.value or 'beam'
+  if _DECODER.value is not None or given:
+    name = 'beam' if _DECODER.value is None else _DECODER.value
     keys['decoder'] = {'name': name, **given}
   return keys
 

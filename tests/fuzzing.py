@@ -35,6 +35,14 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
     yield bytes(copy)
 
 
+def damage(path: Path, data: bytes, count: int, seed: int = 0) -> Iterator[int]:
+  """Writes such copies to a file, one after another; yields their sizes."""
+  for copy in mutations(data, count, seed):
+    path.unlink(missing_ok=True)  # To write over it takes ten times as long.
+    path.write_bytes(copy)
+    yield len(copy)
+
+
 @contextlib.contextmanager
 def limited_memory(growth: int) -> Iterator[None]:
   """Lets this process take so many bytes more, whoever asks for them.

@@ -55,7 +55,7 @@ def folder_for(kind: str, name: str, split: str, key: str) -> Path:
     split: the split's name.
     key: changes whenever the thing does.
   """
-  digest = hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()
+  digest = hashlib.sha256(key.encode(errors='surrogatepass')).hexdigest()
   plain = ''.join(c if c.isalnum() else '_' for c in name)
   return cache_dir() / kind / f'{plain}-{split}-{digest[:16]}'
 

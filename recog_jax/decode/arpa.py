@@ -5,14 +5,16 @@ base-10 logarithms; everything here is in natural logarithms.
 """
 
 import dataclasses
+import errno
 import functools
 import gzip
 import math
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +25,10 @@ _LN10 = math.log(10)
 _LOG10_ZERO = -99.0
 # Of unknown words in models without <unk>, as KenLM has it.
 _LOG10_UNKNOWN = -100.0
+# No smoothing gives so large a back-off weight (log10).
+_MOST_BACKOFF = 10.0
 _GAP = re.compile('[ \t]+')
+_LONGEST_LINE = 1 << 20
 
 
 class Table(NamedTuple):
@@ -111,14 +116,21 @@ def read_arpa(path: str | os.PathLike[str]) -> Arpa:
   """
   reader = _Reader(Path(path))
   try:
+    if not reader.path.is_file() and not reader.path.is_dir():
+      reader.path.stat()
+      raise OSError(errno.EINVAL, 'it is a pipe or device, no file')
     with _open(reader.path) as file:
-      return reader.read(file)
+      model = reader.read(file)
+      # gzip compares its checksum where the file ends.
+      while file.buffer.read(1 << 20):
+        pass
+      return model
   except UnicodeDecodeError:
     raise ValueError(
       f'{path} is not an ARPA language model: it is not text in UTF-8. Binary '
       'models have to be written as ARPA first.'
     ) from None
-  except (gzip.BadGzipFile, EOFError) as error:
+  except (gzip.BadGzipFile, EOFError, zlib.error) as error:
     raise ValueError(
       f'{path} is a damaged gzip file ({error}): copy it again.'
     ) from None
@@ -157,12 +169,18 @@ def _lines(model: Arpa) -> Iterator[str]:
   yield '\n\\end\\\n'
 
 
-def _open(path: Path) -> IO[str]:
+def _open(path: Path) -> Any:
   with path.open('rb') as file:
     zipped = file.read(2) == b'\x1f\x8b'
   opener = gzip.open if zipped else open
   # Words may hold characters at which Python would break a line by itself.
-  return opener(path, 'rt', encoding='utf-8', newline='\n')
+  return opener(path, 'rt', encoding='utf-8-sig', newline='\n')
+
+
+def _number(text: str) -> float:
+  if '_' in text or not text.isascii():  # Python's own ways to write it.
+    raise ValueError(text)
+  return float(text)
 
 
 class _Reader:
@@ -203,15 +221,18 @@ class _Reader:
     return Arpa(tuple(self.words), tuple(tables))
 
   def _lines(self, file: IO[str]) -> Iterator[str]:
-    for self.number, line in enumerate(file, 1):
+    lines = iter(functools.partial(file.readline, _LONGEST_LINE), '')
+    for self.number, line in enumerate(lines, 1):
+      if len(line) == _LONGEST_LINE:
+        raise self._error(f'it has {_LONGEST_LINE} characters or more')
       line = line.strip(' \t\r\n')
       if line:
         yield line
 
   def _error(self, reason: str) -> ValueError:
     return ValueError(
-      f'{self.path}, line {self.number}: {reason}. The file is not a whole '
-      'ARPA language model: write or copy it again.'
+      f'{self.path}, line {self.number}: {reason:.200}. The file is not a '
+      'whole ARPA language model: write or copy it again.'
     )
 
   def _cut(self) -> ValueError:
@@ -225,7 +246,7 @@ class _Reader:
         if not counts:
           raise self._error('the header has no line `ngram 1=...`')
         return counts, line
-      found = re.fullmatch(r'ngram\s+(\d+)\s*=\s*(\d+)', line)
+      found = re.fullmatch(r'ngram\s+(\d{1,9})\s*=\s*(\d{1,18})', line)
       if not found or int(found[1]) != len(counts) + 1:
         expected = f'ngram {len(counts) + 1}=...'
         raise self._error(f"'{line[:60]}' where `{expected}` should be")
@@ -270,11 +291,13 @@ class _Reader:
         'word(s) and perhaps a back-off weight'
       )
     try:
-      values = float(log_prob), float(backoff)
+      values = _number(log_prob), _number(backoff)
     except ValueError:
       raise self._error(f"'{line[:60]}' holds no numbers") from None
-    if not values[0] < 1e-4 or math.isnan(values[1]):
-      raise self._error(f'{log_prob} is no log probability')
+    if not values[0] < 1e-4:
+      raise self._error(f'{log_prob:.20} is no log probability')
+    if not values[1] < _MOST_BACKOFF:
+      raise self._error(f'{backoff:.20} is no log of a back-off weight')
     if n == 1:
       self._add(fields[0])
     try:

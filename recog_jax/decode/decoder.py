@@ -130,6 +130,8 @@ def make_decoder(
       "greedy decoding takes no language model: set the decoder's name to "
       "'beam', or lm to None"
     )
+  if values.lm == '':
+    raise ValueError('lm is empty: name an ARPA file, or leave lm out')
   scorer = None
   if values.lm:
     scorer = _UNITS[values.lm_unit](

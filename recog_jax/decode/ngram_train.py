@@ -42,10 +42,13 @@ def train(sentences: Iterable[Sequence[str]], *, order: int) -> Arpa:
     order: words in the longest n-grams.
 
   Raises:
-    ValueError: an order below 1, no words, or words that cannot be in a model.
+    ValueError: an order below 1 or above 100, no words, or words that cannot be
+      in a model.
   """
-  if order < 1:
-    raise ValueError(f'the order of an n-gram model is 1 or more, not {order}')
+  if not 1 <= order <= 100:
+    raise ValueError(
+      f'the order of an n-gram model is from 1 to 100, not {order}'
+    )
   ids, counts = _count(sentences, order)
   if not counts[0]:
     raise ValueError('there is no text to train a language model on')

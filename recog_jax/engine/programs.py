@@ -10,8 +10,8 @@ import numpy as np
 import optax
 
 from recog_jax import registry, tracing
+from recog_jax.engine import memory, rng, sharding, step
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine import rng, sharding, step
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
@@ -61,6 +61,7 @@ class Programs:
     }
     self._variables = step.make_variables(ex.task, ex.module, self._root)
     self._params, _ = jax.eval_shape(self._variables, self._spec)
+    memory.check_size(self._params, 'the model')
     self._specs = sharding.tree_specs(
       ex.mesh, ex.settings.sharding_rules, self._params
     )
@@ -95,6 +96,7 @@ class Programs:
 
     @functools.wraps(function)
     def traced(*args: Any) -> Any:
+      memory.note(function, args)
       with tracing.target_backend(platform):
         return function(*args)
 

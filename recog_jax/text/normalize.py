@@ -19,6 +19,17 @@ _SPOKEN = '%&@#'
 # Control characters without a sound: zero-width spaces and joiners, direction
 # marks, byte order mark, soft hyphen.
 _SILENT = re.compile('[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]')
+# What `is_text` finds, for messages.
+NO_TEXT = 'what is no text (a lone surrogate or NUL)'
+
+
+def is_text(text: str) -> bool:
+  """Whether it can be written: JSON can escape halves of characters."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return '\0' not in text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,10 @@ BLANK_ID = 0
 BLANK, UNK = '<blank>', '<unk>'
 # What an unknown unit reads as in decoded text; SentencePiece's sign for it.
 UNK_SURFACE = '⁇'
+# SentencePiece marks unknown characters with it in training.
+_TRAINERS_SIGN = '▅'
+_MOST_TOKENS = 1 << 20  # With far more, training takes for ever.
+_MOST_BYTES = 4192  # Of a line, where it is told nothing else.
 
 
 class Tokenizer(Protocol):
@@ -307,8 +311,18 @@ def train_sentencepiece(
   """
   if kind not in ('unigram', 'bpe'):
     raise ValueError(f"SentencePiece is 'unigram' or 'bpe' here, not '{kind}'")
+  if not 2 <= vocab_size <= _MOST_TOKENS:
+    raise ValueError(
+      f'a vocabulary has from 2 to {_MOST_TOKENS} tokens, not {vocab_size}'
+    )
   library, model = _library(), io.BytesIO()
-  normal = (unicodedata.normalize('NFC', text) for text in texts)
+  # Lines with the trainer's own sign, and long ones, would be left out.
+  normal = [
+    unicodedata.normalize('NFC', text).replace(_TRAINERS_SIGN, ' ')
+    for text in texts
+  ]
+  longest = max((len(text.encode()) for text in normal), default=0)
+  options = {'max_sentence_length': longest} if longest > _MOST_BYTES else {}
   try:
     library.SentencePieceTrainer.train(
       sentence_iterator=filter(str.strip, normal),
@@ -322,7 +336,8 @@ def train_sentencepiece(
       eos_id=-1,
       pad_id=-1,
       unk_surface=UNK_SURFACE,
-      minloglevel=2,
+      minloglevel=1,
+      **options,
     )
   except RuntimeError as error:
     raise ValueError(_why_untrained(str(error), vocab_size)) from error

@@ -2,11 +2,13 @@
 
 import gzip
 import math
+import os
 
 import numpy as np
 import pytest
 
 from recog_jax.decode.arpa import read_arpa, write_arpa
+from tests import fuzzing
 from tests.decode import toy_lm
 
 # Worked out by hand below; <unk> and the context `b a` are not listed.
@@ -116,6 +118,16 @@ def test_the_older_spelling_of_unk_is_understood(small):
     ('-0.3\ta b\t-0.05', '-0.3\ta', 'line 16: 2 fields where a 2-gram'),
     ('-0.3\ta b', 'x\ta b', "line 16: 'x\ta b\t-0.05' holds no numbers"),
     ('-0.3\ta b', '0.3\ta b', 'line 16: 0.3 is no log probability'),
+    ('b\t-0.125', 'b\tinf', 'line 12: inf is no log of a back-off weight'),
+    ('b\t-0.125', 'b\t+Infinity', 'line 12: .Infinity is no log of a back'),
+    ('b\t-0.125', 'b\tnan', 'line 12: nan is no log of a back-off weight'),
+    ('b\t-0.125', 'b\t1e308', 'line 12: 1e308 is no log of a back-off'),
+    ('b\t-0.125', 'b\t99', 'line 12: 99 is no log of a back-off weight'),
+    ('b\t-0.125', 'b\t-0_125', 'line 12: .* holds no numbers'),
+    ('-0.7\tb', 'nan\tb', 'line 12: nan is no log probability'),
+    ('-0.7\tb', '-٧\tb', 'line 12: .* holds no numbers'),
+    ('2=3', f'2={"9" * 5000}', 'line 5: .* where `ngram 2=...` should be'),
+    ('-0.7\tb', '-0.7\tb' + ' ' * (1 << 20), 'line 12: it has 1048576 char'),
     ('-0.7\tb', '-0.7\ta', "line 12: the word 'a' comes twice"),
     ('-0.4\tb </s>', '-0.4\ta b', "the n-gram 'a b' comes twice"),
     ('</s>', '<end>', 'has no </s> among its 1-grams'),
@@ -128,6 +140,32 @@ def test_a_bad_file_is_named_with_the_line(small, old, new, said):
   assert str(small) in str(error.value)
 
 
+@pytest.mark.parametrize(
+  ('old', 'new'), [('-0.125', '-inf'), ('-0.125', '1.5'), ('-0.7', '-1e308')]
+)
+def test_unusual_numbers_that_mean_something_are_read(small, old, new):
+  expected = read_arpa(small)
+  small.write_bytes(b'\xef\xbb\xbf' + SMALL.replace(old, new).encode())
+  found = read_arpa(small)
+  assert found.words == expected.words
+  assert all(np.isfinite(t.backoffs).all() for t in found.tables)
+
+
+def test_damaged_models_are_read_or_told(tmp_path):
+  path = tmp_path / 'damaged.arpa'
+  good = {'plain': SMALL.encode(), 'zipped': gzip.compress(SMALL.encode())}
+  for data in good.values():
+    with fuzzing.limited_memory(256 << 20):
+      for _ in fuzzing.damage(path, data, 1000):
+        try:
+          model = read_arpa(path)
+        except ValueError as error:
+          assert len(str(error)) < 500 and str(path) in str(error)
+          continue
+        scores = model.log_probs(['a', 'b', 'a', 'x'])
+        assert (scores < 100).all() and np.isfinite(scores).all()
+
+
 def test_files_of_other_kinds_are_named(tmp_path):
   path = tmp_path / 'lm.bin'
   with pytest.raises(ValueError, match='cannot read .*lm.bin: No such file'):
@@ -138,6 +176,19 @@ def test_files_of_other_kinds_are_named(tmp_path):
   path.write_bytes(gzip.compress(SMALL.encode())[:-20])
   with pytest.raises(ValueError, match='damaged gzip file'):
     read_arpa(path)
+  packed = bytearray(gzip.compress(SMALL.encode()))
+  packed[20:30] = bytes(10)
+  path.write_bytes(packed)
+  with pytest.raises(ValueError, match='damaged gzip file'):
+    read_arpa(path)
+  packed = bytearray(gzip.compress(SMALL.encode()))
+  packed[-8] ^= 1  # Of the checksum.
+  path.write_bytes(packed)
+  with pytest.raises(ValueError, match='damaged gzip file.*CRC'):
+    read_arpa(path)
+  os.mkfifo(tmp_path / 'pipe')
+  with pytest.raises(ValueError, match='it is a pipe or device, no file'):
+    read_arpa(tmp_path / 'pipe')
   path.write_bytes(b'')
   with pytest.raises(ValueError, match='not an ARPA language model'):
     read_arpa(path)

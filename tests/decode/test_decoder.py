@@ -137,6 +137,7 @@ def test_tokens_that_a_token_model_lacks_are_unknown():
     ({'lm_unit': 'letter'}, "unknown lm_unit 'letter': known are word, token"),
     ({'width': 0}, 'width of a beam is 1 or more'),
     ({'lm': 'a.arpa'}, 'greedy decoding takes no language model'),
+    ({'name': 'beam', 'lm': ''}, 'lm is empty: name an ARPA file, or leave'),
     ({'name': 'beam', 'lm': 'no.arpa'}, 'cannot read the language model no.a'),
   ],
 )

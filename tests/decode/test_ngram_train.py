@@ -105,7 +105,7 @@ def test_a_text_too_small_for_discounts_gives_a_model_all_the_same():
   [
     ([], 2, 'no text'),
     ([[]], 2, 'no text'),
-    ([['a']], 0, 'is 1 or more, not 0'),
+    ([['a']], 0, 'is from 1 to 100, not 0'),
     ([['a', '</s>']], 2, "'</s>' cannot be a word"),
     ([['a b']], 2, "'a b' cannot be a word"),
     ([['']], 2, "'' cannot be a word"),

@@ -1,5 +1,6 @@
 """Tokenizers go from text to ids and back, and never give out the blank."""
 
+import io
 import pickle
 import random
 import sys
@@ -134,6 +135,44 @@ def test_sentencepiece_training_errors_are_told(texts, tmp_path):
     path.write_bytes(content)
     with pytest.raises(ValueError, match='not a SentencePiece model'):
       make_tokenizer({'name': 'sentencepiece', 'model': 'a.model'}, tmp_path)
+
+
+@pytest.mark.parametrize('kind', ['unigram', 'bpe'])
+def test_sentencepiece_learns_of_lines_of_any_length(
+  texts, tmp_path, kind, capfd
+):
+  pytest.importorskip('sentencepiece')
+  # It would leave out lines above 4,192 bytes, and those with its own sign.
+  long = [' '.join(['ایک', 'جملہ'] * 300), 'fuzzy ▅ zebra']
+  assert len(long[0].encode()) > 4192 > len(long[0])
+  made = train_sentencepiece([*texts, *long], tmp_path / 'a.model', 40, kind)
+  for text in ('ایک جملہ', 'fuzzy zebra'):
+    assert made.unknown(text) == [] and made.decode(made.encode(text)) == text
+  assert made.unknown('▅') == ['▅']
+  assert capfd.readouterr().err == ''
+
+
+def test_sentencepiece_of_usual_lines_is_as_it_always_was(texts, tmp_path):
+  pytest.importorskip('sentencepiece')
+  import sentencepiece
+
+  other = io.BytesIO()
+  made = train_sentencepiece(texts, tmp_path / 'a.model', 30)
+  sentencepiece.SentencePieceTrainer.train(
+    sentence_iterator=iter(texts),
+    model_writer=other,
+    vocab_size=29,
+    model_type='unigram',
+    character_coverage=1.0,
+    normalization_rule_name='identity',
+    unk_id=0,
+    bos_id=-1,
+    eos_id=-1,
+    pad_id=-1,
+    unk_surface='⁇',
+    minloglevel=2,
+  )
+  assert other.getvalue() == made.model
 
 
 def test_without_sentencepiece_the_package_is_named(monkeypatch):

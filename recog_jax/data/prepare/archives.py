@@ -14,7 +14,10 @@ import numpy as np
 
 from recog_jax.errors import UserError
 
-_BROKEN = (EOFError, OSError, zlib.error, tarfile.TarError)
+_BROKEN = (
+  *(EOFError, OSError, zlib.error, tarfile.TarError),
+  *(ValueError, OverflowError),
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,7 +77,7 @@ def fetch(archive: Archive, folder: Path, *, urls: Sequence[str] = ()) -> Path:
     part = folder / f'{archive.name}.part'
     try:
       _download(address, part, archive)
-    except _NETWORK as e:
+    except (*_NETWORK, ValueError) as e:  # ValueError: no address at all.
       reasons.append(f'{address}: {_reason(e)}')
       continue
     if matches(archive, part):

@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 from absl import logging
 
+from recog_jax.data import files
 from recog_jax.data.image import exif
 from recog_jax.data.image.codecs import decode_image
 from recog_jax.data.prepare import sharded, writer
+from recog_jax.data.sources import bad_records
 from recog_jax.data.sources.image_folder import list_images
 from recog_jax.data.sources.pictures import Listing
 from recog_jax.errors import UserError
@@ -52,6 +54,7 @@ def prepare_folder(
       use for other pictures.
   """
   sharded.check_name(dataset)
+  bad_records.check_share(max_bad_share)
   if channels not in (1, 3):
     raise UserError(f'--channels must be 1 or 3, not {channels}.')
   names, listings = list_images(root)
@@ -109,7 +112,7 @@ class _Pictures:
     for number in range(shard.start, shard.stop):
       path = listing.path(number)
       try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
         image = decode_image(data, self.channels)
         if (turn := exif.orientation(data)) != 1:
           image = exif.turned(image, turn)

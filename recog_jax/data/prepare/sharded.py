@@ -25,6 +25,11 @@ from recog_jax.errors import UserError
 VERSION = '1.0.0'
 # Remains in the finished data set: tells what it was made of.
 _ORIGIN = 'prepare.json'
+# What reading such a file raises that this module has not written.
+_OTHER_FORM = (
+  *(OSError, ValueError, TypeError, KeyError, AttributeError),
+  RecursionError,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +161,7 @@ def convert(
 def _check_same(target: Path, plan: str):
   try:
     same = json.loads((target / _ORIGIN).read_text())['plan'] == plan
-  except (OSError, ValueError, KeyError):
+  except _OTHER_FORM:
     same = False
   if not same:
     raise UserError(
@@ -236,7 +241,7 @@ def _finished(work: Path, shard: Shard, plan: str) -> Manifest | None:
     bad = {int(number): reason for number, reason in report['bad'].items()}
     manifest = Manifest(**noted, report=Report(bad, report['notes']))
     whole = file.stat().st_size == manifest.size
-  except (OSError, ValueError, TypeError, KeyError, AttributeError):
+  except _OTHER_FORM:
     return None
   if not whole or manifest.plan != plan:
     return None

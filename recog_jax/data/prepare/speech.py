@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow_datasets
 
+from recog_jax.data import files as files_lib
 from recog_jax.data.prepare import sharded, writer
 from recog_jax.data.sources import bad_records, corpora, length_index
 from recog_jax.data.sources.file_source import FileRecords, FileSource
@@ -31,7 +32,11 @@ def _manifests(*, folder: Path, **keys) -> FileSource:
   """All manifests of a folder, each a split with the file's name."""
   files = [folder]
   if folder.is_dir():
-    files = sorted([*folder.glob('*.json'), *folder.glob('*.jsonl')])
+    files = [
+      f
+      for f in files_lib.listed(folder)
+      if f.suffix in ('.json', '.jsonl') and f.is_file()
+    ]
   if not files:
     raise UserError(
       f'{folder} holds no manifest: for example train.json, one JSON object a '
@@ -229,4 +234,4 @@ def _describe(
   ]
   if bad:
     text = '\n'.join([*bad, ''])
-    (folder / _LEFT_OUT).write_bytes(text.encode(errors='surrogateescape'))
+    (folder / _LEFT_OUT).write_bytes(text.encode(errors='backslashreplace'))

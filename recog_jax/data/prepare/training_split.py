@@ -21,12 +21,13 @@ from recog_jax.data.speech.records import SpeechRecords, SpeechSource
 from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
 from recog_jax.features import extract
-from recog_jax.text.normalize import normalize
+from recog_jax.text.normalize import NO_TEXT, is_text, normalize
 from recog_jax.text.tokenizer import make_tokenizer, train_sentencepiece
 
 # Utterances of which statistics are taken, evenly over the split: from 10,000
 # a feature's mean is known to less than a hundredth of its deviation.
 _MOST = 10_000
+_NO_ROW = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _CHUNK = 16
 
 
@@ -239,10 +240,12 @@ def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
       try:
         line = json.loads(line)['text']
         line.strip()
-      except (ValueError, KeyError, TypeError, AttributeError) as e:
+      except _NO_ROW as e:
         raise UserError(
           f'{file}:{number}: the line is not JSON with a string `text`.'
         ) from e
+    if not is_text(line):
+      raise UserError(f'{file}:{number}: the text holds {NO_TEXT}.')
     texts.append(line.strip())
   return _normalised(texts, [lang] * len(texts), case)
 

@@ -52,7 +52,7 @@ def leave_out(
   with contextlib.suppress(OSError):
     listing.parent.mkdir(parents=True, exist_ok=True)
     with cache.replaced_when_whole(listing) as f:
-      f.write('\n'.join([*bad, '']).encode(errors='surrogateescape'))
+      f.write('\n'.join([*bad, '']).encode(errors='backslashreplace'))
     place = f', listed in {listing}'
   if len(bad) > allowed:
     raise UserError(

@@ -1,13 +1,13 @@
 """Corpora of audio files in the layouts in which they are published."""
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recog_jax.data import files as files_lib
 from recog_jax.data.sources.file_source import FileSource
 from recog_jax.data.sources.speech_listing import (
   Entry,
@@ -18,8 +18,10 @@ from recog_jax.data.sources.speech_listing import (
   read_lines,
 )
 from recog_jax.data.sources.timit_corpus import list_timit
+from recog_jax.data.speech import codecs
 from recog_jax.errors import UserError
 from recog_jax.ranges import Share, Size
+from recog_jax.text.normalize import NO_TEXT, is_text
 
 _COMMON_VOICE = {
   'client_id': 'speaker',
@@ -133,13 +135,13 @@ def librispeech_folder(
     UserError: there is no such layout.
   """
   root = _folder(folder, data_dir, 'librispeech_folder')
-  if not any(root.glob('*/*/*/*.trans.txt')):
+  if not files_lib.listed(root, '*/*/*/*.trans.txt'):
     root = next(iter(children(root, 'librispeech')), root)
   genders = _genders(root / 'SPEAKERS.TXT')
   listings = {}
-  for subset in sorted(p for p in root.iterdir() if p.is_dir()):
+  for subset in filter(Path.is_dir, files_lib.listed(root)):
     split = re.sub(r'-(\d+)$', r'\1', subset.name).replace('-', '_')
-    chapters = sorted(subset.glob('*/*/*.trans.txt'))
+    chapters = files_lib.listed(subset, '*/*/*.trans.txt')
     parts = [_librispeech_chapter(c, root, genders) for c in chapters]
     if parts and re.fullmatch(r'\w+', split):
       listings[split] = merged(parts)
@@ -226,6 +228,8 @@ def _manifest_entry(folder: Path, line: str) -> Entry:
     row = json.loads(line)
   except ValueError:
     raise ValueError('the line is not JSON') from None
+  except RecursionError:
+    raise ValueError('the line is JSON of too many levels') from None
   if not isinstance(row, dict):
     raise ValueError('the line is JSON, but no object {...}')
   for key in ('audio_filepath', 'text'):
@@ -239,11 +243,15 @@ def _manifest_entry(folder: Path, line: str) -> Entry:
   offset = _seconds(row, 'offset')
   duration = _seconds(row, 'duration')
   segment = f':{offset:g}' if offset else ''
-  fields = {'id': f'{file}{segment}'}
+  fields = {}
   for key, value in row.items():
     plain = isinstance(value, str | int) and not isinstance(value, bool)
     if plain and key not in ('offset', 'duration'):
       fields[key] = str(value)
+  wrong = [k for k, v in {'text': text, **fields}.items() if not is_text(k + v)]
+  if wrong:
+    raise ValueError(f'the field {wrong[0]!a} holds {NO_TEXT}')
+  fields = {'id': f'{file}{segment}', **fields}
   return Entry(str(folder / file), text, fields, offset or 0.0, duration)
 
 
@@ -252,8 +260,9 @@ def _seconds(row: Mapping[str, Any], key: str) -> float | None:
   if value is None:
     return None
   number = isinstance(value, int | float) and not isinstance(value, bool)
-  if not number or not math.isfinite(value) or value < 0:
-    raise ValueError(f"the field '{key}' is no number of seconds: {value!r}")
+  if not number or not 0 <= value <= codecs.MOST_S:
+    shown = f'{value!r:.40}'
+    raise ValueError(f"the field '{key}' is no number of seconds: {shown}")
   return float(value)
 
 
@@ -270,7 +279,7 @@ def _librispeech_chapter(
 ) -> Listing:
   """The utterances of a chapter, by its file of lines `ID TRANSCRIPT`."""
   folder = file.parent
-  audio = {p.name for p in folder.iterdir() if p.suffix == '.flac'}
+  audio = {p.name for p in files_lib.listed(folder, '*.flac')}
   speaker = folder.parent.name
   own = {'speaker': speaker, 'chapter': folder.name}
   if genders:

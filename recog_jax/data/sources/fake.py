@@ -6,19 +6,21 @@ so that a model's loss falls within a few steps.
 
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import records
 from recog_jax.errors import UserError, unknown_name
-from recog_jax.ranges import Count, Seed, Size
+from recog_jax.ranges import Count, Range, Seed, Size
 
 # A record's noise is the sum of two images of a bank of this size: two look-ups
 # where fresh noise for 224x224x3 would cost milliseconds a record.
 _BANK = 61
 _GRID = 4
+# Each class has a pattern, and a name.
+_Classes = Annotated[int, Range(1, 1 << 20)]
 
 
 class Fake:
@@ -27,7 +29,7 @@ class Fake:
   def __init__(
     self,
     shape: tuple[int, int, int],
-    num_classes: Size,
+    num_classes: _Classes,
     sizes: dict[str, int],
     seed: Seed,
   ):
@@ -90,7 +92,7 @@ class FakeRecords:
 def fake(
   *,
   shape: Sequence[Size],
-  num_classes: Size,
+  num_classes: _Classes,
   sizes: Mapping[str, Count],
   seed: Seed,
   data_dir: Any = None,

@@ -17,10 +17,12 @@ import numpy as np
 from recog_jax.data import cache
 from recog_jax.data.sources import bad_records
 from recog_jax.data.sources.speech_listing import Entry, Listing
-from recog_jax.data.speech import codecs
+from recog_jax.data.speech import codecs, containers
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves, good_waves
 from recog_jax.errors import UserError, unknown_name, warn
+
+_MOST_HZ = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +97,11 @@ class FileSource:
       UserError: a rate or share that cannot be, or a split without a record.
     """
     bad_records.check_share(max_bad_share)
-    if sample_rate <= 0:
-      raise UserError(f'sample_rate must be above 0, not {sample_rate}.')
+    if not 0 < sample_rate <= _MOST_HZ:
+      raise UserError(
+        f'sample_rate must be above 0 and at most {_MOST_HZ}, not '
+        f'{sample_rate}.'
+      )
     for split, listing in splits.items():
       if not listing.entries and not listing.bad:
         raise UserError(f"split '{split}' of {name} holds no record.")
@@ -238,7 +243,11 @@ class FileSource:
     state.update(json.dumps([[p, stats[p]] for p in records.paths]).encode())
     for array in (records.offsets, records.durations):
       state.update(array.tobytes())
-    versions = soundfile.__libsndfile_version__, soxr.__version__
+    versions = (
+      soundfile.__libsndfile_version__,
+      soxr.__version__,
+      containers.VERSION,
+    )
     return f'{state.hexdigest()}|{self.info}|{versions}'
 
   def _stat(self, paths: Sequence[str]) -> dict[str, tuple[int, int]]:
@@ -248,7 +257,7 @@ class FileSource:
         try:
           found = os.stat(path)  # noqa: PTH116, millions of paths are strings
           self._stats[path] = found.st_size, found.st_mtime_ns
-        except OSError:
+        except (OSError, ValueError):  # ValueError: no path can be that.
           self._stats[path] = -1, -1
     return self._stats
 
@@ -279,8 +288,17 @@ def _utterances(
   return speech_records.Utterances(
     np.array(lengths, np.int64),
     [e.text for e in entries],
-    {name: [e.fields.get(name, '') for e in entries] for name in names},
+    {
+      # Names of files may hold what is no UTF-8, and cannot be written.
+      name: [_written(e.fields.get(name, '')) for e in entries]
+      for name in names
+    },
   )
+
+
+def _written(text: str) -> str:
+  data = text.encode(errors='surrogateescape')
+  return data.decode(errors='backslashreplace')
 
 
 def _samples(entry: Entry, frames: int, file_rate: int, rate: int) -> int:
@@ -309,7 +327,8 @@ def _headers(
   """
   import soundfile
 
-  stamp = json.dumps([soundfile.__libsndfile_version__, paths, stats])
+  versions = soundfile.__libsndfile_version__, containers.VERSION
+  stamp = json.dumps([versions, paths, stats])
   folder = cache.folder_for('headers', name, split, stamp)
 
   def read_all() -> dict[str, np.ndarray]:

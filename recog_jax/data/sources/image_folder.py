@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recog_jax.data.files import is_hidden
 from recog_jax.data.image import records as base
 from recog_jax.data.sources import shares as shares_lib
 from recog_jax.data.sources.pictures import (
@@ -25,11 +26,6 @@ from recog_jax.data.sources.pictures import (
 from recog_jax.errors import UserError, listed, warn
 from recog_jax.ranges import NotNegative, Seed, Share
 
-# What systems and storage boxes put beside people's files.
-_SYSTEM = (
-  *('__macosx', 'lost+found', '$recycle.bin', '#recycle', '#snapshot'),
-  'system volume information',
-)
 # Class folder -> its pictures: paths below the split's folder, and bytes.
 _Classes = dict[str, list[tuple[str, int]]]
 
@@ -153,11 +149,6 @@ def picture_shape(
 def is_picture(name: str) -> bool:
   """Whether a file of this name is one that the decoder reads."""
   return name.lower().endswith(SUFFIXES) and not is_hidden(name)
-
-
-def is_hidden(name: str) -> bool:
-  """Whether a file or folder is no one's data: .DS_Store, ._1.jpg, @eaDir."""
-  return name.startswith(('.', '@')) or name.lower() in _SYSTEM
 
 
 def _has_splits(root: Path, shares: bool) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from recog_jax.data import files
 from recog_jax.data.sources.table_columns import (
   AUDIO,
   EmptySplitError,
@@ -104,7 +105,7 @@ def read_own_table(place: Path, says: Callable[[Table], bool]) -> Table | None:
 def locate(table: Table) -> dict[str, Any] | None:
   """The keys `path_column`, `root` and `suffix` under which files are there."""
   home = table.file.parent
-  roots = ['', *sorted(p.name for p in home.iterdir() if p.is_dir())]
+  roots = ['', *(p.name for p in files.listed(home) if p.is_dir())]
   if len(roots) > 1000:
     roots = ['']
   for suffix in _SUFFIXES:

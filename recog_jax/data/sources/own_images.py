@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.data import files
 from recog_jax.data.image.codecs import decode_image, jpeg_size
 from recog_jax.data.sources import own
 from recog_jax.data.sources.image_folder import image_folder
@@ -205,7 +206,7 @@ def _median_side(source: PictureSource, split: str) -> int:
   listing, sides = source.listing(split), []
   for number in np.linspace(0, len(listing) - 1, _SAMPLE).astype(int):
     with contextlib.suppress(OSError, ValueError):
-      data = listing.path(int(number)).read_bytes()
+      data = files.read_bytes(listing.path(int(number)))
       size = jpeg_size(data) or decode_image(data, 1).shape
       sides.append(min(size[:2]))
   return int(np.median(sides)) if sides else _NOTHING.side

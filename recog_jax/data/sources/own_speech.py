@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recog_jax.data import files
 from recog_jax.data.sources import corpora, own
 from recog_jax.data.sources.file_source import FileSource
 from recog_jax.data.sources.paired import speech_folder
@@ -166,9 +167,9 @@ def _is_of_recordings(table: Table) -> bool:
 def _manifests(place: Path) -> dict[str, str]:
   """NeMo manifests by the names of their files, train_manifest.json or so."""
   found = {}
-  for file in sorted(place.glob('*.json*')):
+  for file in filter(Path.is_file, files.listed(place, '*.json*')):
     for split in ('train', 'val', 'dev', 'test'):
-      if file.stem.lower().startswith(split) and not file.name.startswith('.'):
+      if file.stem.lower().startswith(split):
         with contextlib.suppress(OSError, UnicodeDecodeError), file.open() as f:
           if all(key in f.readline() for key in _MANIFEST):
             found.setdefault(split.replace('dev', 'val'), file.name)

@@ -4,9 +4,9 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from recog_jax.data import files as files_lib
 from recog_jax.data.sources import shares as shares_lib
 from recog_jax.data.sources.file_source import FileSource
-from recog_jax.data.sources.image_folder import is_hidden
 from recog_jax.data.sources.speech_listing import Entry, Listing, read_lines
 from recog_jax.data.sources.table_columns import AUDIO
 from recog_jax.errors import UserError
@@ -56,11 +56,7 @@ def speech_folder(
         f'{root} has a folder train, so that source.shares is not for it: '
         'leave it out'
       )
-    splits = {
-      p.name: _found(p)
-      for p in sorted(root.iterdir())
-      if p.is_dir() and not is_hidden(p.name)
-    }
+    splits = {p.name: _found(p) for p in files_lib.listed(root) if p.is_dir()}
   else:
     splits = _divided(root, shares, split_seed)
   splits = {name: files for name, files in splits.items() if files}
@@ -79,14 +75,7 @@ def speech_folder(
 
 def _found(root: Path) -> list[Path]:
   """Recordings below a folder, in the order of a hash of their names."""
-  found = []
-  for place, folders, names in os.walk(root):
-    folders[:] = [f for f in folders if not is_hidden(f)]
-    found += [
-      Path(place, name)
-      for name in names
-      if name.lower().endswith(AUDIO) and not is_hidden(name)
-    ]
+  found = list(files_lib.below(root, AUDIO))
   keys = {file: os.fsencode(file.relative_to(root)) for file in found}
   number = dict(
     zip(found, shares_lib.hashes([keys[f] for f in found], 0), strict=True)

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from recog_jax.data import cache
+from recog_jax.data import files as files_lib
 from recog_jax.data.image import codecs, exif
 from recog_jax.data.image import records as base
 from recog_jax.data.image.cache import decode_once
@@ -234,7 +235,7 @@ class PictureRecords:
 
   def _read(self, number: int) -> bytes:
     try:
-      return self.listing.path(number).read_bytes()
+      return files_lib.read_bytes(self.listing.path(number))
     except OSError as e:
       raise self._error(number, str(e)) from e
 

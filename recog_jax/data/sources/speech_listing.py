@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from recog_jax.data import files
 from recog_jax.errors import UserError
 
 
@@ -50,9 +51,9 @@ def merged(parts: Iterable[Listing]) -> Listing:
 
 def children(folder: Path, *names: str) -> list[Path]:
   """The folders in a folder that have one of some names, in any case."""
-  return sorted(
-    p for p in folder.iterdir() if p.name.lower() in names and p.is_dir()
-  )
+  return [
+    p for p in files.listed(folder) if p.name.lower() in names and p.is_dir()
+  ]
 
 
 def read_lines(file: Path) -> list[str]:
@@ -70,6 +71,8 @@ def read_lines(file: Path) -> list[str]:
       f'{file} is not UTF-8 (byte {e.start}): convert it, for example with '
       'iconv.'
     ) from e
+  except ValueError as e:  # A NUL in the path.
+    raise UserError(f'{file} cannot be read: {e}.') from e
 
 
 def gather(

@@ -69,7 +69,7 @@ class Rows:
   def texts(self, column: str) -> list[str]:
     """The cells of a column that must have one text in each.
 
-    A cell that is empty, a list, or no text is bad.
+    A cell that is empty or a list is bad.
     """
     found = []
     for i, cell in enumerate(self.table.column(column)):
@@ -77,8 +77,6 @@ class Rows:
         self.bad(i, f"nothing in column '{column}'")
       elif isinstance(cell, list):
         self.bad(i, f"column '{column}' holds a list")
-      elif not _is_text(cell):
-        self.bad(i, f"column '{column}' holds what is no text (a surrogate)")
       found.append(cell if isinstance(cell, str) else '')
     return found
 
@@ -91,10 +89,10 @@ class Rows:
       try:
         found[i] = value = float(cell)
       except (TypeError, ValueError):
-        self.bad(i, f"'{cell}' in column '{column}' is not a number")
+        self.bad(i, f"'{cell!s:.40}' in column '{column}' is not a number")
         continue
       if not math.isfinite(value) or not np.isfinite(found[i]):
-        self.bad(i, f"{cell} in column '{column}' is not a finite number")
+        self.bad(i, f"{cell!s:.40} in column '{column}' is not a finite number")
     return found
 
   def flags(self, column: str) -> np.ndarray:
@@ -262,11 +260,3 @@ def _below(root: Path, path: str) -> str:
   if path.startswith(f'{root}/'):
     path = path[len(f'{root}/') :]
   return path
-
-
-def _is_text(cell: str) -> bool:
-  try:
-    cell.encode()
-  except UnicodeEncodeError:
-    return False
-  return '\0' not in cell

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recog_jax.data import files
 from recog_jax.errors import UserError, listed, unknown_name
+from recog_jax.text.normalize import NO_TEXT, is_text
 
 SUFFIXES = ('.csv', '.tsv', '.tab', '.jsonl', '.ndjson', '.json')
 _JSON = ('.jsonl', '.ndjson', '.json')
@@ -98,13 +100,11 @@ def find_table(
 
 def tables_in(folder: Path) -> list[Path]:
   """The tables in a folder, not those of deeper ones."""
-  return sorted(
+  return [
     f
-    for f in folder.iterdir()
-    if f.suffix.lower() in SUFFIXES
-    and not f.name.startswith('.')
-    and f.is_file()
-  )
+    for f in files.listed(folder)
+    if f.suffix.lower() in SUFFIXES and f.is_file()
+  ]
 
 
 def read_table(file: Path, encoding: str = 'utf-8') -> Table:
@@ -154,7 +154,7 @@ def _text(file: Path, encoding: str) -> str:
       f'{file} is not {encoding.removesuffix("-sig").upper()} (byte {at}): '
       'save it as UTF-8, or set source.encoding, for example to cp1252.'
     ) from e
-  if '\0' in text:
+  if not is_text(text):
     raise UserError(f'{file} is no text: save the table as CSV (UTF-8).')
   if not text.strip():
     raise UserError(f'{file} is empty.')
@@ -176,6 +176,8 @@ def _from_csv(file: Path, text: str) -> Table:
       raise UserError(f'{file} is no CSV: {e}.') from e
     # Many programs write tabs, and quotation marks as they are.
     lines = _csv_rows(text, delimiter, csv.QUOTE_NONE)
+  if not lines:
+    raise UserError(f'{file} is empty.')
   (_, header), *lines = lines
   while header and not header[-1]:
     header.pop()
@@ -271,6 +273,8 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _plain(row: Any) -> Mapping[str, Cell]:
   if not isinstance(row, dict):
     raise ValueError('is JSON, but no object {...}')
+  if not is_text(''.join(row)):
+    raise ValueError(f'holds {NO_TEXT}')
   return {
     key: [_word(v) for v in value] if isinstance(value, list) else _word(value)
     for key, value in row.items()
@@ -282,6 +286,8 @@ def _word(value: Any) -> str:
     return ''
   if isinstance(value, bool):
     return str(int(value))
+  if isinstance(value, str) and not is_text(value):
+    raise ValueError(f'holds {NO_TEXT}')
   if isinstance(value, str | int | float):
     return str(value).strip()
   return json.dumps(value)

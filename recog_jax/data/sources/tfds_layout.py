@@ -6,10 +6,11 @@ have the random access that training needs.
 """
 
 import dataclasses
+import functools
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,21 @@ import numpy as np
 from array_record.python.array_record_data_source import ArrayRecordDataSource
 from tensorflow_datasets.proto import tf_example_pb2
 
+from recog_jax.data import files
 from recog_jax.errors import UserError, unknown_name
 
 _VERSION = re.compile(r'\d+\.\d+\.\d+')
 _BROKEN = (RuntimeError, OSError, ValueError)
+# What reading a description raises that is of another form.
+_MALFORMED = (
+  *(OSError, ValueError, LookupError, TypeError, AttributeError),
+  *(RecursionError, OverflowError),
+)
+_NAME = re.compile(r'[^/\\\0]{1,200}')
+# Classes that need no file of their names, which would be numbers.
+_MOST_CLASSES = 1 << 20
+# Records that a byte of a file may hold: many alike compress well.
+_DENSEST = 1000
 
 
 class MissingDataError(UserError):
@@ -53,6 +65,26 @@ def find(dataset: str, data_dir: Path) -> Path:
   return folder / max(versions, key=lambda v: [int(n) for n in v.split('.')])
 
 
+def _broken(dataset: str, folder: Path, error: Exception) -> UserError:
+  return UserError(
+    f'{folder} is no readable TFDS data set ({error!r:.200}): copy or prepare '
+    f'{dataset} again.'
+  )
+
+
+def _told(method: Callable[..., Any]) -> Any:
+  """A method of `Layout` whose errors are told as a sentence."""
+
+  @functools.wraps(method)
+  def wrapped(self: 'Layout', *args: Any) -> Any:
+    try:
+      return method(self, *args)
+    except _MALFORMED as e:
+      raise _broken(self.dataset, self.folder, e) from e
+
+  return wrapped
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
   """The two descriptions that TFDS writes beside the shards."""
@@ -67,14 +99,14 @@ class Layout:
     try:
       info = json.loads((folder / 'dataset_info.json').read_text())
       features = json.loads((folder / 'features.json').read_text())
-      features = features['featuresDict']['features']
-    except (OSError, ValueError, KeyError) as e:
-      raise UserError(
-        f'{folder} is no readable TFDS data set ({e!r}): copy or prepare '
-        f'{dataset} again.'
-      ) from e
-    formats = (info.get('fileFormat', 'tfrecord'),)
-    formats += tuple(info.get('alternativeFileFormats', ()))
+      features = dict(features['featuresDict']['features'])
+      formats = (info.get('fileFormat', 'tfrecord'),)
+      formats += tuple(info.get('alternativeFileFormats', ()))
+      for name in (info['name'], *(s['name'] for s in info['splits'])):
+        if not _NAME.fullmatch(name):
+          raise ValueError(f'{name!r:.40} is no name')
+    except _MALFORMED as e:
+      raise _broken(dataset, folder, e) from e
     if 'array_record' not in formats:
       raise UserError(
         f'{folder} holds {formats[0]} files, which have no random access. '
@@ -106,16 +138,25 @@ class Layout:
       f'{feature.get("pythonClassName", "?").rsplit(".", 1)[-1]}, no audio'
     )
 
+  @_told
   def dtype(self, key: str) -> np.dtype:
-    return np.dtype(self._tensor(key).get('dtype', 'int64'))
+    found = np.dtype(self._tensor(key).get('dtype', 'int64'))
+    if found.kind not in 'iuf':
+      raise ValueError(f'{key} is of {found}')
+    return found
 
+  @_told
   def encoding(self, key: str) -> str:
     return self._tensor(key).get('encoding', 'none').lower()
 
+  @_told
   def sample_rate(self, key: str) -> int | None:
-    rate = self._tensor(key).get('sampleRate')
-    return int(rate) if rate else None
+    rate = int(self._tensor(key).get('sampleRate') or 0)
+    if not 0 <= rate < 1 << 24:
+      raise ValueError(f'{key} is of {rate} Hz')
+    return rate or None
 
+  @_told
   def image_shape(self, key: str) -> tuple[int | None, ...]:
     """(h, w, c) of an image; None where it varies.
 
@@ -137,9 +178,11 @@ class Layout:
       )
     return shape
 
+  @_told
   def is_list(self, key: str) -> bool:
     return 'sequence' in self.features[key]
 
+  @_told
   def label_names(self, key: str) -> tuple[str, ...]:
     """Names of a ClassLabel, or of a Sequence of them; () for others."""
     feature = self.features[key]
@@ -151,8 +194,12 @@ class Layout:
     if path.is_file():
       lines = [line.strip() for line in path.read_text().split('\n')]
       return tuple(line for line in lines if line)
-    return tuple(str(i) for i in range(int(label['numClasses'])))
+    count = int(label['numClasses'])
+    if not 0 < count <= _MOST_CLASSES:
+      raise ValueError(f'numClasses of {key} is {count}, and {path} is absent')
+    return tuple(str(i) for i in range(count))
 
+  @_told
   def scalar_keys(self) -> frozenset[str]:
     """Features that are one string or one number."""
     keys = set()
@@ -163,37 +210,39 @@ class Layout:
         keys.add(key)
     return frozenset(keys)
 
+  @_told
   def sizes(self) -> dict[str, int]:
-    return {
-      s['name']: sum(int(n) for n in s['shardLengths'])
-      for s in self.info['splits']
-    }
+    return {s['name']: sum(_lengths(s)) for s in self.info['splits']}
 
+  @_told
   def shards(self, split: str) -> list[Path]:
     """The files of a split.
 
     Raises:
-      UserError: one of them is not there.
+      UserError: one of them is not there, or shorter than it could be.
     """
     found = self._described(split)
-    count = len(found['shardLengths'])
+    lengths = _lengths(found)
     template = found.get('filepathTemplate') or (
       '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
     )
+    words = {
+      'DATASET': self.info['name'],
+      'SPLIT': split,
+      'FILEFORMAT': 'array_record',
+    }
     paths = []
-    for i in range(count):
-      name = template.format(
-        DATASET=self.info['name'],
-        SPLIT=split,
-        FILEFORMAT='array_record',
-        SHARD_X_OF_Y=f'{i:05d}-of-{count:05d}',
-      )
+    for i, length in enumerate(lengths):
+      words['SHARD_X_OF_Y'] = f'{i:05d}-of-{len(lengths):05d}'
+      name = re.sub(r'\{(\w+)\}', lambda m: words[m[1]], template)
       paths.append(self.folder / name)
       if not paths[-1].is_file():
         raise UserError(
           f'{paths[-1]} is missing: the data set is not whole. Copy or prepare '
           f'{self.dataset} again.'
         )
+      if length > _DENSEST * paths[-1].stat().st_size:
+        raise ValueError(f'{paths[-1]} is too small for {length} records')
     return paths
 
   def _described(self, split: str) -> Mapping[str, Any]:
@@ -208,7 +257,7 @@ class Layout:
     if split not in self.sizes():
       raise unknown_name(f'split of {self.dataset}', split, self.sizes())
     # With their lengths, files are opened only when they are read.
-    lengths = self._described(split)['shardLengths']
+    lengths = _lengths(self._described(split))
     files = zip(self.shards(split), lengths, strict=True)
     shards = [f'{path}[0:{length}]' for path, length in files]
     place = f"split '{split}' of {self.folder}"
@@ -218,6 +267,14 @@ class Layout:
     """Name and size in bytes of every file of records, sorted."""
     files = [p for split in self.sizes() for p in self.shards(split)]
     return sorted((p.name, p.stat().st_size) for p in files)
+
+
+def _lengths(split: Mapping[str, Any]) -> list[int]:
+  """Records of each file of a split."""
+  lengths = [int(n) for n in split['shardLengths']]
+  if any(n < 0 for n in lengths):
+    raise ValueError(f'shardLengths are {lengths}')
+  return lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -297,12 +354,13 @@ def _default_config(dataset: str, folder: Path) -> str:
   """The config that TFDS has noted as the default, else the only one."""
   try:
     noted = json.loads((folder / '.config' / 'metadata.json').read_text())
-    return noted['default_config_name']
-  except (OSError, ValueError, KeyError):
+    if _NAME.fullmatch(noted['default_config_name']):
+      return noted['default_config_name']
+  except _MALFORMED:
     pass
   if not folder.is_dir():
     return ''
-  configs = sorted(p.name for p in folder.iterdir() if _versions(p))
+  configs = [p.name for p in files.listed(folder) if _versions(p)]
   if len(configs) > 1:
     raise UserError(
       f'{folder} holds several configs: say which, as source.dataset='

@@ -144,8 +144,14 @@ class Decode:
     value = feature[self.audio_key]
     if self.encoding in ('bytes', 'zlib') and value.bytes_list.value:
       data = value.bytes_list.value[0]
-      data = zlib.decompress(data) if self.encoding == 'zlib' else data
-      samples = np.frombuffer(data, self.dtype)
+      try:
+        data = zlib.decompress(data) if self.encoding == 'zlib' else data
+        samples = np.frombuffer(data, self.dtype)
+      except (zlib.error, ValueError) as e:
+        raise UserError(
+          f'a record of {self.place} is damaged ({e}): prepare the data set '
+          'again.'
+        ) from e
     elif self.dtype.kind == 'f':
       samples = np.array(value.float_list.value, np.float32)
     else:
@@ -182,7 +188,13 @@ class Decode:
       fields |= match.groupdict()
     text = _string(feature[self.text_key])
     if self.label_texts:
-      text = self.label_texts[int(text)]
+      try:
+        text = self.label_texts[int(text)]
+      except (ValueError, IndexError):
+        raise UserError(
+          f"record {number} of {self.place} is damaged: its label '{text:.40}' "
+          'is no class. Prepare the data set again.'
+        ) from None
     samples = resampled_length(stored, self.stored_rate, self.sample_rate)
     return {'num_samples': samples, 'text': text, **fields}
 
@@ -191,7 +203,8 @@ def _string(feature: Any) -> str:
   for values in (feature.bytes_list.value, feature.int64_list.value):
     if values:
       v = values[0]
-      return v.decode() if isinstance(v, bytes) else str(v)
+      is_bytes = isinstance(v, bytes)
+      return v.decode(errors='backslashreplace') if is_bytes else str(v)
   values = feature.float_list.value
   return str(values[0]) if values else ''
 

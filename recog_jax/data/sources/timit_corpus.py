@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from recog_jax.data import files as files_lib
 from recog_jax.data.sources.speech_listing import (
   Entry,
   Listing,
@@ -60,10 +61,12 @@ def list_timit(root: Path, units: str) -> dict[str, Listing]:
 def _part(part: Path, speakers: set[str] | None, units: str) -> Listing:
   """The sentences of TRAIN or TEST, of some speakers only if they are named."""
   entries, bad = [], []
-  for dialect in sorted(part.iterdir(), key=lambda p: p.name.lower()):
+  for dialect in sorted(files_lib.listed(part), key=lambda p: p.name.lower()):
     if not (dialect.name.lower().startswith('dr') and dialect.is_dir()):
       continue
-    for speaker in sorted(dialect.iterdir(), key=lambda p: p.name.lower()):
+    for speaker in sorted(
+      files_lib.listed(dialect), key=lambda p: p.name.lower()
+    ):
       name = speaker.name.lower()
       if speaker.is_dir() and (speakers is None or name in speakers):
         found = _speaker(speaker, dialect.name.lower(), units)
@@ -73,7 +76,7 @@ def _part(part: Path, speakers: set[str] | None, units: str) -> Listing:
 
 
 def _speaker(folder: Path, dialect: str, units: str) -> Listing:
-  files = {p.name.lower(): p for p in folder.iterdir()}
+  files = {p.name.lower(): p for p in files_lib.listed(folder)}
   name = folder.name.lower()
   part = folder.parent.parent.name.lower()
   entries, bad = [], []

@@ -129,8 +129,12 @@ class MakeSpeechBatch:
 
   @property
   def step_bytes(self) -> int:
-    """Of 40 s of audio a row, more than there is."""
-    return self.most_rows * self.views * 4000 * self.features.dim * 4
+    """Of the largest shape."""
+    wide = self.features.dim
+    if self.deliver == 'waveform':
+      wide = self.features.hop_len
+    frames = (len(self.rows[b.rows]) * b.frames for b in self.order.buckets)
+    return max(frames) * self.views * wide * 4
 
   def _chooser(self, chunk: int) -> Callable[[int], np.ndarray]:
     return lambda b: np.array_split(self.rows[b], self.chunks)[chunk]
@@ -204,6 +208,8 @@ class MakeSpeechBatch:
     self, waves: Sequence[np.ndarray], lens: np.ndarray
   ) -> tuple[np.ndarray, np.ndarray]:
     """Normalised features `b t f` and their lengths `b`."""
+    if not len(waves):  # A worker's part of a batch of fewer rows than workers.
+      return np.zeros((0, 0, self.features.dim), np.float32), lens
     found, frame_len = self.features(_padded(waves, int(lens.max())), lens)
     if self.normaliser is not None:
       mean, std = self.normaliser.mean, self.normaliser.std

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.data.speech import containers
 from recog_jax.errors import UserError
 
-# libsndfile gives more where a FLAC, written into a pipe, has no length.
+# libsndfile gives more where there is no length.
 _LONGEST = 1 << 48
-# A segment may end this much after its file: durations in manifests are
-# rounded, and decoders of MP3 differ by their delay.
-_SLACK_S = 0.1
+# What is longer is no time in seconds: over 30 years.
+MOST_S = 1e9
+# Values that are decoded at once.
+_BLOCK = 1 << 24
 # No encoder or resampler overshoots that far: the values are of other units.
 _PEAK = 4.0
 
@@ -69,11 +71,15 @@ def segment(
   Raises:
     UserError: the part ends more than 0.1 s after the file, or is empty.
   """
+  if not (0 <= offset <= MOST_S and 0 <= (duration or 0) <= MOST_S):
+    raise UserError(
+      f'{path}: the part of {duration:g} s from {offset:g} s is none.'
+    )
   start = math.floor(offset * rate + 0.5)
   stop = frames
   if duration is not None:
     stop = start + math.floor(duration * rate + 0.5)
-  if stop > frames + _SLACK_S * rate or start >= min(stop, frames):
+  if stop > frames + containers.SLACK_S * rate or start >= min(stop, frames):
     asked = 'the end' if duration is None else f'{offset + duration:.2f} s'
     raise UserError(
       f'{path} has {frames / rate:.2f} s, but the part from {offset:.2f} s to '
@@ -133,10 +139,8 @@ def decode(
     start, count = segment(path, file.frames, rate, offset, duration)
     audio = _read(path, file, start, count)
     if len(audio) < count:
-      raise UserError(
-        f'{path} is damaged: it ends after {(start + len(audio)) / rate:.2f} s '
-        f'of {file.frames / rate:.2f} s.'
-      )
+      end = start + len(audio)
+      raise containers.ends_early(path, end, file.frames, rate)
   peak = np.abs(audio).max()
   if not peak <= _PEAK:  # Also where it is NaN.
     raise UserError(
@@ -147,25 +151,19 @@ def decode(
 
 def _opened(path: str | os.PathLike) -> Any:
   """A soundfile.SoundFile of known length, which is not 0."""
-  import soundfile
-
   try:
-    # Python's own errors are plainer than libsndfile's "System error".
-    with open(path, 'rb') as f:  # noqa: PTH123, millions of paths are strings
-      empty = not f.read(1)
-    if empty:
-      raise UserError(f'{path} is empty.')
-    file = soundfile.SoundFile(path)
-  except OSError as e:
-    raise UserError(f'{path} cannot be read: {e.strerror}.') from e
+    file = containers.opened(path)
+  except (OSError, ValueError) as e:  # ValueError: a NUL in the path.
+    reason = getattr(e, 'strerror', None) or e
+    raise UserError(f'{path} cannot be read: {reason}.') from e
   except (RuntimeError, TypeError) as e:  # TypeError: headerless .raw
     raise UserError(f'{path} is no audio file that can be read.') from e
   if not 0 < file.frames < _LONGEST:
+    unknown = file.frames > 0
     file.close()
-    if file.frames:
+    if unknown:
       raise UserError(
-        f'{path} does not say how long it is, as FLAC written into a pipe does '
-        'not: convert it to a file again.'
+        f'{path} does not say how long it is: convert it to a file again.'
       )
     raise UserError(f'{path} holds no audio.')
   return file
@@ -173,10 +171,15 @@ def _opened(path: str | os.PathLike) -> Any:
 
 def _read(path, file, start: int, count: int) -> np.ndarray:
   """float32 up to `count`, fewer where the file ends early."""
+  # In blocks, since a header may promise more than fits into memory.
+  most, blocks = _BLOCK // file.channels + 1, []
   try:
     if start:
       file.seek(start)
-    audio = file.read(count, dtype='float32', always_2d=True)
+    while count and (not blocks or len(blocks[-1])):
+      block = file.read(min(count, most), 'float32', always_2d=True)
+      blocks.append(block[:, 0] if file.channels == 1 else block.mean(axis=1))
+      count -= len(block)
   except RuntimeError as e:
     raise UserError(f'{path} is damaged and cannot be decoded.') from e
-  return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
+  return np.concatenate(blocks)

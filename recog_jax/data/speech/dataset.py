@@ -18,12 +18,15 @@ from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
 from recog_jax.data.speech.buckets import Bucketing
 from recog_jax.data.speech.items import (
+  USUAL_S,
   Corpus,
   Excluded,
   Items,
   Join,
+  check_longest,
   eval_items,
   exclude,
+  row_counts,
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.records import SpeechSource
@@ -226,6 +229,8 @@ class SpeechData:
       frames_of=self._features.num_frames,
       length_at=audio.perturbed_len,
     )
+    limit = self._max_frames if split == 'train' else None
+    check_longest(corpus, self._features.hop_s, limit, split, utterances.fields)
     return _Split(records, start, utterances, texts, encoded, corpus)
 
   @functools.cached_property
@@ -374,8 +379,10 @@ class SpeechData:
     self, split: str, local_rows: LocalRows, batch_size: int
   ) -> Iterator[Iterator[Batch]]:
     """Local batches that cover a split once, by length."""
-    order = SpeechEvalOrder(self._items(split), batch_size, self._buckets)
-    make = self._make(split, order, (batch_size,), local_rows)
+    counts = row_counts(batch_size, local_rows)
+    most = round(batch_size * USUAL_S / self._features.hop_s)
+    order = SpeechEvalOrder(self._items(split), counts, self._buckets, most)
+    make = self._make(split, order, counts, local_rows)
     with pipeline.batches(make, order.num_batches, self._workers) as iterator:
       yield iterator
 

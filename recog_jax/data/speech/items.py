@@ -1,5 +1,6 @@
 """What is one example of speech: some records in a row, at one speed."""
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -8,8 +9,13 @@ import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech.records import Utterances
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, warn
 from recog_jax.ranges import Size
+
+# Seconds of an utterance. A batch of evaluation has no more frames than its
+# rows have at the first; what is longer than the second is no utterance.
+USUAL_S = 40
+_LONGEST_S = 1800
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,6 +124,59 @@ def joined(
     taken = order[place[np.minimum(columns, len(place) - 1)]]
     result.append(np.where(columns < ends[:, None], taken, -1))
   return np.concatenate(result)
+
+
+def check_longest(
+  corpus: Corpus,
+  hop_s: float,
+  max_frames: int | None,
+  split: str,
+  fields: Mapping[str, Sequence[str]],
+) -> None:
+  """Refuses utterances that no memory holds, and tells of unusually long ones.
+
+  Args:
+    corpus: the records.
+    hop_s: seconds between frames.
+    max_frames: longer ones are left out anyway; None: none are.
+    split: for messages.
+    fields: of the records.
+
+  Raises:
+    UserError: one is longer than half an hour.
+  """
+  n = len(corpus.num_samples)
+  frames = corpus.items(np.arange(n)[:, None], np.ones(n)).frames
+  if max_frames is not None:
+    frames = np.where(frames > max_frames, 0, frames)
+  seconds = frames * hop_s
+  at = int(seconds.argmax())
+  name = fields['id'][at] if 'id' in fields else f'record {at}'
+  if seconds[at] > _LONGEST_S:
+    raise UserError(
+      f'{name} of {split} has {seconds[at]:.0f} s, and an utterance may have '
+      f'at most {_LONGEST_S}: cut it into segments (manifests have offset and '
+      'duration), or leave it out (of training with config.data.max_seconds)'
+    )
+  if seconds[at] > USUAL_S:
+    warn(
+      f'{(seconds > USUAL_S).sum()} utterances of {split} are longer than '
+      f'{USUAL_S} s, and take memory in proportion; the longest is {name}, '
+      f'{seconds[at]:.0f} s'
+    )
+
+
+def row_counts(
+  batch_size: int, local_rows: Callable[[int], np.ndarray]
+) -> tuple[int, ...]:
+  """A batch's rows and parts of them that the devices can share, most first."""
+  counts = [batch_size]
+  for parts in range(2, batch_size + 1):
+    rows, rest = divmod(batch_size, parts)
+    with contextlib.suppress(ValueError):  # They cannot.
+      if not rest and len(local_rows(rows)):
+        counts.append(rows)
+  return tuple(counts)
 
 
 @dataclasses.dataclass(frozen=True)

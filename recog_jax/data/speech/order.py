@@ -241,11 +241,25 @@ class SpeechTrainOrder:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpeechEvalOrder:
-  """Every item once, shortest first; a bucket's last batch is padded."""
+  """Every item once, shortest first; a bucket's last batch is padded.
+
+  Attributes:
+    items: those of the split.
+    row_counts: rows that a batch may have, most first.
+    bucketing: how shapes are chosen.
+    most_frames: of a batch, padding included: longer items come in batches of
+      fewer rows, down to the fewest.
+  """
 
   items: Items
-  rows_per_batch: int
+  row_counts: tuple[int, ...]
   bucketing: Bucketing
+  most_frames: int
+
+  @property
+  def buckets(self) -> tuple[Bucket, ...]:
+    """The shapes, shortest first."""
+    return tuple(dict.fromkeys(bucket for bucket, _ in self._batches))
 
   @functools.cached_property
   def _batches(self) -> list[tuple[Bucket, np.ndarray]]:
@@ -261,9 +275,11 @@ class SpeechEvalOrder:
     for k, place in enumerate(widths):
       low = widths[k - 1] if k else -1
       here = order[(frames > low) & (frames <= place)]
-      bucket = Bucket(self.rows_per_batch, place, tokens)
-      for start in range(0, len(here), self.rows_per_batch):
-        batches.append((bucket, here[start : start + self.rows_per_batch]))
+      fitting = (b for b in self.row_counts if b * place <= self.most_frames)
+      rows = next(fitting, self.row_counts[-1])
+      bucket = Bucket(rows, place, tokens)
+      for start in range(0, len(here), rows):
+        batches.append((bucket, here[start : start + rows]))
     return batches
 
   @property

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import scipy.signal
 
+from recog_jax.data import files as files_lib
 from recog_jax.data.draws import Draws
 from recog_jax.data.ops import check
 from recog_jax.data.speech import codecs
@@ -19,7 +20,7 @@ from recog_jax.ranges import Share
 
 Waves = Sequence[np.ndarray]
 
-_SUFFIXES = {'.wav', '.flac', '.ogg', '.mp3', '.sph'}
+_SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3', '.sph')
 
 
 @functools.lru_cache(maxsize=16)
@@ -32,9 +33,7 @@ def list_audio(folder: str, data_dir: str | None) -> tuple[str, ...]:
   root = Path(data_dir or '.').expanduser() / Path(folder).expanduser()
   if not root.is_dir():
     raise UserError(f'{root} is no folder: name one that holds audio files')
-  found = sorted(
-    str(path) for path in root.rglob('*') if path.suffix.lower() in _SUFFIXES
-  )
+  found = sorted(map(str, files_lib.below(root, _SUFFIXES)))
   if not found:
     raise UserError(f'{root} holds no WAV, FLAC, OGG, MP3 or SPH files')
   return tuple(found)

@@ -56,6 +56,30 @@ def test_download_continues_after_cuts(served, server, tmp_path):
   assert len(server.requests) == 4
 
 
+@pytest.mark.parametrize(
+  'url',
+  [
+    *('', 'foo', 'ht tp://host', 'http://', 'http://[::1', 'gopher://host'),
+    *('http://127.0.0.1:99999', 'http://a\nb', 'http://ä..b', 'http://\0'),
+    *(
+      'file://',
+      '//host/path',
+      f'http://{"a" * 300}.org',
+      'http://127.0.0.1:x',
+    ),
+  ],
+)
+def test_addresses_that_are_none_are_told(served, tmp_path, url):
+  with pytest.raises(download.DownloadError, match='could not be downloaded'):
+    download.fetch(served, tmp_path / 'to', urls=[url])
+  assert not list((tmp_path / 'to').iterdir())
+
+
+def test_a_bad_address_does_not_stop_a_good_one(served, server, tmp_path):
+  file = download.fetch(served, tmp_path / 'to', urls=['foo', server.url])
+  assert download.matches(served, file)
+
+
 def test_download_continues_in_another_call(served, server, tmp_path):
   server.cut_after = [7000] + [0] * 20
   with pytest.raises(download.DownloadError, match='could not be downloaded'):

@@ -11,6 +11,7 @@ import tensorflow_datasets
 from recog_jax.data import cache
 from recog_jax.data.prepare import writer
 from recog_jax.data.prepare.folder import prepare_folder
+from recog_jax.data.prepare.speech import prepare_speech
 from recog_jax.data.sources.tfds import tfds
 from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
@@ -187,3 +188,22 @@ def test_names_that_cannot_be_data_sets(root, tmp_path):
     with pytest.raises(UserError, match='cannot name a data set'):
       prepare_folder(root, name, tmp_path / 'data')
   assert not (tmp_path / 'data').exists()
+
+
+@pytest.mark.parametrize('share', [-0.5, 1.0, 1.5, float('nan'), float('inf')])
+def test_a_share_of_bad_records_that_is_none_is_told(tmp_path, root, share):
+  sentence = r'max_bad_share must be in \[0, 1\), not'
+  with pytest.raises(UserError, match=sentence):
+    prepare_folder(root, 'toy', tmp_path / 'data', max_bad_share=share)
+  (tmp_path / 'train.json').write_text('')
+  place = tmp_path, 'manifest', 'toy', tmp_path / 'data'
+  with pytest.raises(UserError, match=sentence):
+    prepare_speech(*place, max_bad_share=share)
+
+
+def test_a_finished_set_of_other_origin_is_not_taken(tmp_path, root):
+  target = prepare_folder(root, 'toy', tmp_path / 'data')
+  for content in ('[]', '{"plan": [' + '[' * 100_000, '{', '3', '"plan"'):
+    (target / 'prepare.json').write_text(content)
+    with pytest.raises(UserError, match='made of something else'):
+      prepare_folder(root, 'toy', tmp_path / 'data')

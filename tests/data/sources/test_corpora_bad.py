@@ -27,11 +27,11 @@ def _open(path, share=0.0):
   return manifest(splits={'train': path}, max_bad_share=share).records('train')
 
 
-def _cut(file):
+def _cut(file, damage=lambda data: data[:6000]):
   """A FLAC whose header is whole and whose second half is missing."""
   rng = np.random.default_rng(0)
   soundfile.write(file, 0.1 * rng.standard_normal(9600), 16000, format='FLAC')
-  file.write_bytes(file.read_bytes()[:6000])
+  file.write_bytes(damage(file.read_bytes()))
 
 
 _LINES = {
@@ -133,11 +133,13 @@ def test_bad_recording_stops_without_a_share(tmp_path, kind):
     _open(path)
 
 
-def test_recording_of_a_large_split_that_was_cut_is_named_when_taken(
+def test_recording_of_a_large_split_that_is_damaged_is_named_when_taken(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(cache, 'SIZE_LIMIT', 1000)
   path, sentence = _spoil(tmp_path, 'cut')
+  file = tmp_path / 'audio' / 'train1.flac'
+  _cut(file, lambda data: data[:5000] + bytes(500) + data[5500:])
   records = _open(path)
   with pytest.raises(UserError, match=sentence):
     records.take(np.array([1]))

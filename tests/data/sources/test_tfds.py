@@ -258,3 +258,36 @@ def test_real_data_equals_tfds_own_decoding(dataset):
     expected = theirs[int(number)]
     np.testing.assert_array_equal(batch['image'][row], expected['image'])
     assert batch['label'][row] == expected['label']
+
+
+@pytest.mark.parametrize(
+  ('file', 'old', 'new', 'sentence'),
+  [
+    (
+      'features.json',
+      '"numClasses": "3"',
+      '"numClasses": "2000000000"',
+      'is 2',
+    ),
+    ('features.json', '{', '[' * 100_000, 'RecursionError'),
+    ('dataset_info.json', '"20"', '"1000000000000000"', 'too small for 1000'),
+    ('dataset_info.json', '"20"', f'"{"9" * 5000}"', 'Exceeds the limit'),
+    ('dataset_info.json', '"20"', '"-1"', 'shardLengths are'),
+    ('dataset_info.json', '"name": "train"', '"name": "../../x"', 'is no name'),
+    (
+      'dataset_info.json',
+      '{DATASET}-',
+      '{DATASET:>9999999999}-',
+      'is missing: the data set is not whole',
+    ),
+  ],
+)
+def test_descriptions_that_cannot_be_are_told(toy, file, old, new, sentence):
+  data_dir, folder, *_ = toy
+  (folder / 'label.labels.txt').unlink()
+  path = folder / file
+  assert old in path.read_text()
+  path.write_text(path.read_text().replace(old, new, 1))
+  with pytest.raises(UserError, match=sentence) as error:
+    tfds(dataset='toy', data_dir=data_dir).records('train')
+  assert len(str(error.value)) < 600

@@ -194,17 +194,17 @@ def test_speeds_out_of_reach():
     ({'name': 'spec_augment', 'polcy': 'LD'}, 'did you mean policy'),
     ({'name': 'spec_augment', 'policy': 'L'}, "no policy 'L': known: LB, LD"),
     ({'name': 'spec_augment', 'fill': 'max'}, "no fill 'max': known: mean"),
-    ({'name': 'spec_augment', 'warp': -1}, 'warp is 0 or more'),
+    ({'name': 'spec_augment', 'warp': -1}, 'warp is -1; give'),
     ({'name': 'spec_augment', 'freq_masks': 1}, 'freq_masks needs freq_width'),
     ({'name': 'spec_augment', 'time_masks': 1}, 'needs time_width or max_sh'),
-    ({'name': 'spec_augment', 'max_share': 1.5}, 'max_share is up to 1'),
+    ({'name': 'spec_augment', 'max_share': 1.5}, 'max_share is 1.5; give'),
     (
       {'name': 'noise', 'low_snr_db': 5, 'high_snr_db': 2},
       'low_snr_db is up to',
     ),
     (
       {'name': 'reverberation', 'files': 'rooms', 'probability': 2},
-      'probability is in',
+      'probability is 2; give',
     ),
     ({'name': 'reverberation', 'files': 'none'}, 'none is no folder: name one'),
     (

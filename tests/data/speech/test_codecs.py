@@ -118,7 +118,7 @@ def _damage(path, kind):
   [
     ('a.flac', 'truncated', 'is damaged'),
     ('a.flac', 'overwritten', 'is damaged'),
-    ('a.mp3', 'truncated', 'is damaged: it ends after .* s of 2.00 s'),
+    ('a.mp3', 'truncated', 'is damaged: it ends after .* s of 2.09 s'),
     ('a.wav', 'garbage', 'is no audio file that can be read'),
     ('a.mp3', 'garbage', 'is no audio file that can be read'),
   ],
@@ -154,15 +154,3 @@ def test_samples_of_other_units_are_an_error(tmp_path):
     soundfile.write(path, audio, 16000, subtype='FLOAT')
     with pytest.raises(UserError, match=f'samples up to {shown}, where'):
       decode(path, 16000)
-
-
-def test_flac_that_does_not_say_its_length_is_an_error(tmp_path):
-  path = write_tone(tmp_path / 'a.flac', 4.5)
-  data = bytearray(path.read_bytes())
-  # STREAMINFO begins at byte 8, its 36 bits of length at bit 108.
-  data[21] &= 0xF0
-  data[22:26] = bytes(4)
-  path.write_bytes(data)
-  assert soundfile.info(path).frames > 1 << 60
-  with pytest.raises(UserError, match='does not say how long it is'):
-    read_info(path)

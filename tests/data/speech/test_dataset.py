@@ -1,5 +1,6 @@
 """Speech data as the engine sees them: batches, text, what is left out."""
 
+import dataclasses
 import json
 import types
 
@@ -298,3 +299,78 @@ def test_bad_keys_are_told(keys, sentence):
   with pytest.raises(UserError) as error:
     make_data(**keys)
   assert sentence in str(error.value)
+
+
+class _Long:
+  """A source whose recordings have some lengths in seconds, all zeros."""
+
+  info = speech_records.SpeechInfo('long', 8000)
+
+  def __init__(self, *seconds):
+    samples = np.array([round(8000 * s) for s in seconds])
+    names = [f'r{i}' for i in range(len(seconds))]
+    index = speech_records.Utterances(
+      samples, ['one two'] * len(seconds), {'id': names}
+    )
+    audio = [np.zeros(n, np.int16) for n in samples]
+    self._records = speech_records.WaveRecords(index, audio)
+
+  def sizes(self):
+    return dict.fromkeys(('train', 'val', 'test'), len(self._records))
+
+  def records(self, split):
+    return self._records
+
+  def fingerprint(self):
+    return ''
+
+
+def test_long_utterances_come_in_batches_of_fewer_rows(capsys):
+  source = _Long(*[2] * 12, *[41] * 3, *[150] * 2)
+  data = make_data(source, buckets={'count': 3, 'batch_size': 8})
+  rows = {}
+  with data.evaluation('val', np.arange, 8) as batches:
+    for batch in batches:
+      b, t, _ = batch['inputs'].shape
+      rows[b] = t
+      assert b * t <= 8 * (4000 + 8)
+  assert list(rows) == [8, 4, 2]
+  said = capsys.readouterr().err
+  assert '5 utterances of val are longer than 40 s' in said
+  assert 'the longest is r15, 150 s' in said
+
+
+def test_utterance_of_an_hour_is_refused_before_it_takes_memory():
+  source = _Long(2, 3600, 2)
+  data = make_data(source, max_seconds=20.0, max_excluded_share=0.5)
+  assert data.steps_per_epoch == 1
+  with pytest.raises(UserError, match='r1 of val has 3600 s, and .* at most'):
+    data.size('val')
+  with pytest.raises(UserError, match='r1 of train has 3600 s.*max_seconds'):
+    _ = make_data(source).steps_per_epoch
+
+
+def test_more_workers_than_rows_share_a_batch():
+  source = _Long(*[2] * 12, *[150] * 2)
+  data = make_data(
+    source,
+    augment=(
+      {'name': 'gain', 'low_db': -3.0, 'high_db': 3.0},
+      {'name': 'spec_augment', 'freq_masks': 1, 'freq_width': 2},
+    ),
+    buckets={'count': 2, 'batch_seconds': 200.0},
+  )
+  order = data._order
+  make = dataclasses.replace(
+    data._make('train', order, data.batch_sizes, np.arange),
+    augment=data._augment,
+  )
+  step = next(s for s in range(9) if order.rows(s).bucket.rows == 1)
+  whole = make(step)
+  assert len(whole['index']) == 1
+  split = dataclasses.replace(make, chunks=3)
+  parts = [split(3 * step + k) for k in range(3)]
+  assert [len(p['index']) for p in parts] == [1, 0, 0]
+  for key, value in whole.items():
+    joined = np.concatenate([p[key] for p in parts])
+    np.testing.assert_array_equal(joined, value)

@@ -14,6 +14,7 @@ from recog_jax.data.speech.items import (
   eval_items,
   exclude,
   joined,
+  row_counts,
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.errors import UserError
@@ -229,11 +230,37 @@ def test_what_cannot_be_trained_on_is_found():
   assert faster.too_short.tolist() == [1, 2]
 
 
+def eval_order(items, rows, most_frames=10**9):
+  counts = row_counts(rows, np.arange)
+  bucketing = Bucketing(count=3, batch_size=8)
+  return SpeechEvalOrder(items, counts, bucketing, most_frames)
+
+
+def test_evaluation_has_fewer_rows_where_they_are_long():
+  items = eval_items(make_corpus(), None, 'test')
+  longest = int(items.frames.max())
+  order = eval_order(items, 12, most_frames=3 * longest)
+  shapes, seen = {}, []
+  for step in range(order.num_batches):
+    batch = order.rows(step)
+    shapes[batch.bucket.frames] = batch.bucket.rows
+    assert len(batch.index) == batch.bucket.rows
+    seen.append(batch.index[batch.valid])
+  assert sorted(np.concatenate(seen)) == list(range(200))
+  assert [shapes[k] for k in sorted(shapes)][-1] in (2, 3)
+  assert len({*shapes.values()}) > 1
+  assert all(k * n <= 3 * longest + 24 for k, n in shapes.items())
+  assert [b.rows for b in order.buckets] == [shapes[k] for k in sorted(shapes)]
+  # Where one row is too long already, it comes alone.
+  alone = eval_order(items, 12, most_frames=1)
+  assert {b.rows for b in alone.buckets} == {1}
+
+
 @pytest.mark.parametrize('rows', [1, 7, 64])
 def test_evaluation_covers_every_item_once_in_few_shapes(rows):
   corpus = make_corpus()
   items = eval_items(corpus, None, 'test')
-  order = SpeechEvalOrder(items, rows, Bucketing(count=3, batch_size=8))
+  order = eval_order(items, rows)
   seen, shapes = [], set()
   for step in range(order.num_batches):
     batch = order.rows(step)
@@ -270,7 +297,6 @@ def test_a_plan_pickles_without_what_it_has_cached():
   [
     ({'count': 2}, 'batch_size or batch_seconds'),
     ({'count': 2, 'batch_size': 4, 'batch_seconds': 3.0}, 'and not both'),
-    ({'count': 0, 'batch_size': 4}, 'at least 1'),
   ],
 )
 def test_bad_buckets_are_told(keys, sentence):
@@ -279,5 +305,5 @@ def test_bad_buckets_are_told(keys, sentence):
 
 
 def test_bad_joins_are_told():
-  with pytest.raises(UserError, match='low=3, high=2'):
+  with pytest.raises(UserError, match='low=3 is above high=2'):
     Join(low=3, high=2, sizes={})
