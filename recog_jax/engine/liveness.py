@@ -4,48 +4,37 @@ Collectives cannot tell: where a process is gone the others wait in one for
 minutes, and jax's coordination service ends them with a stack trace. Process 0
 listens, the others connect, and each side writes lines of JSON. A connection
 that breaks without a farewell, or is silent, is a death.
+
+Whoever can reach the port can connect. So a line has a limit, each connection
+is greeted in a thread of its own, and a process shows that it is one of this
+run: where RECOG_JAX_RUN_ID is set, alike in all of them, by a digest of it and
+of what process 0 chose at random.
 """
 
-import contextlib
-import json
+import hmac
 import os
+import secrets
 import socket
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from recog_jax.engine.config import differences
-from recog_jax.errors import UserError, listed
+from recog_jax.engine.peer_lines import SILENT_SECONDS, Line, serve
+from recog_jax.errors import UserError, listed, tell
 
 _BEAT_SECONDS = 2.0
-_SILENT_SECONDS = 20.0
+# Connections that are greeted at a time; the others wait for their turn.
+_MOST_GREETED = 64
+_GREETING_SECONDS = 5.0
+RUN_ID = 'RECOG_JAX_RUN_ID'
 
 
-class _Line:
-  """One connection."""
-
-  def __init__(self, connection: socket.socket):
-    self._socket = connection
-    connection.settimeout(_SILENT_SECONDS)
-    self._reader = connection.makefile('r')
-    self._lock = threading.Lock()
-
-  def send(self, message: Mapping[str, Any]) -> None:
-    """Writes a line; a connection that is broken is the reader's business."""
-    with self._lock, contextlib.suppress(OSError):
-      self._socket.sendall((json.dumps(message) + '\n').encode())
-
-  def read(self) -> dict[str, Any] | None:
-    """The next line that is no heartbeat; None if the other side is gone."""
-    while True:
-      try:
-        message = json.loads(self._reader.readline())
-      except (OSError, ValueError):
-        return None  # Broken, or cut within a line, or no process of ours.
-      if message != {}:
-        return message
+def _proof(nonce: str) -> str:
+  """Shows to whom chose the nonce that this process knows the run's id."""
+  key = os.environ.get(RUN_ID, '').encode(errors='surrogateescape')
+  return hmac.digest(key, nonce.encode(errors='replace'), 'sha256').hex()
 
 
 def _gone(who: str) -> str:
@@ -66,45 +55,66 @@ class Channel:
 
   def __init__(self, process: int, count: int):
     self.process, self.count = process, count
-    self._lines: dict[int, _Line] = {}
+    self._lines: dict[int, Line] = {}
     self._condition = threading.Condition()
     self._place = -1
     self._asked: str | None = None
     self._stop_at: int | None = None
     self._answers: dict[int, int] = {}
     self._left: set[int] = set()
-    self._closing = False
+    self._closing = self._complete = False
     self.ending: str | None = None
 
   # -- beginning -------------------------------------------------------------
 
-  def listen(self, port: int, facts: Mapping[str, Any], seconds: float) -> None:
+  def listen(
+    self, host: str, port: int, facts: Mapping[str, Any], seconds: float
+  ) -> None:
     """Process 0: waits for the others, and compares what they are.
+
+    Args:
+      host: by which the others know this machine.
+      port: that they connect to.
+      facts: what has to be the same in all.
+      seconds: how long they may take.
 
     Raises:
       UserError: some did not come, or are different; the others are told.
     """
-    server = socket.create_server(('', port), backlog=self.count)
-    end = time.monotonic() + seconds
     hellos: dict[int, dict[str, Any]] = {}
-    while len(hellos) < self.count - 1:
-      server.settimeout(max(0.01, end - time.monotonic()))
+    turns = threading.Semaphore(_MOST_GREETED)
+    greeted: dict[Line, float] = {}
+
+    def greet(line: Line) -> None:
       try:
-        connection, _ = server.accept()
-      except TimeoutError:
-        missing = set(range(1, self.count)) - hellos.keys()
-        names = listed(f'process {i}' for i in sorted(missing))
-        self._refuse(
-          f'{names} of {self.count} did not come within {seconds:.0f} s: start '
-          'the same command there, with its own --process_id'
-        )
-      line = _Line(connection)
-      hello = line.read()
-      if hello is None:
-        continue  # Someone else's connection.
-      self._lines[hello['process']] = line
-      hellos[hello['process']] = hello
-    server.close()
+        if (told := self._greet(line, hellos)) is not None:
+          line.send({'end': told})
+          line.close()
+      finally:
+        turns.release()
+
+    end = time.monotonic() + seconds
+    with serve(host, port, self.count) as server:
+      server.settimeout(0.1)
+      while len(hellos) < self.count - 1:
+        if time.monotonic() > end:
+          missing = set(range(1, self.count)) - hellos.keys()
+          names = listed(f'process {i}' for i in sorted(missing))
+          self._refuse(
+            f'{names} of {self.count} did not come within {seconds:.0f} s: '
+            'start the same command there, with its own --process_id'
+          )
+        self._close_strangers(greeted, _GREETING_SECONDS)
+        if not turns.acquire(timeout=0.1):
+          continue
+        try:
+          line = Line(server.accept()[0])
+        except OSError:  # Nobody yet, or gone already.
+          turns.release()
+          continue
+        greeted[line] = time.monotonic()
+        threading.Thread(target=greet, args=(line,), daemon=True).start()
+    self._close_strangers(greeted, 0)
     for process, hello in sorted(hellos.items()):
       if different := compare(facts, hello['facts']):
         self._refuse(
@@ -115,6 +125,39 @@ class Channel:
       line.send({'welcome': True})
       self._follow(process, line)
     self._beat()
+
+  def _close_strangers(
+    self, greeted: dict[Line, float], seconds: float
+  ) -> None:
+    """Closes what has not become a member in so many seconds."""
+    with self._condition:
+      self._complete = not seconds
+      for line, begin in list(greeted.items()):
+        if time.monotonic() - begin >= seconds:
+          del greeted[line]
+          if line not in self._lines.values():
+            line.close()
+
+  def _greet(self, line: Line, hellos: dict[int, dict[str, Any]]) -> str | None:
+    """Adds whoever is behind a connection; a sentence sends it away."""
+    nonce = secrets.token_hex(16)
+    line.send({'nonce': nonce})
+    hello = line.read()
+    if hello is None or not {'process', 'proof', 'facts'} <= hello.keys():
+      return 'this is a process of recog_jax, and takes its messages alone'
+    if not hmac.compare_digest(hello['proof'].encode(), _proof(nonce).encode()):
+      return f'{RUN_ID} is another one than that of process 0: set it alike'
+    process = hello['process']
+    if not 0 < process < self.count:
+      return f'process 0 waits for {self.count - 1} others, not for {process}'
+    with self._condition:
+      known = self._lines.get(process)
+      if self._complete or (known is not None and not known.is_broken()):
+        return f'there is a process {process} already: each has its own number'
+      if line.is_broken():
+        return ''
+      self._lines[process], hellos[process] = line, hello
+    return None
 
   def connect(
     self, host: str, port: int, facts: Mapping[str, Any], seconds: float
@@ -137,15 +180,22 @@ class Channel:
             'through'
           ) from error
         time.sleep(0.2)
-    line = _Line(connection)
-    line.send({'process': self.process, 'facts': dict(facts)})
-    connection.settimeout(seconds + _SILENT_SECONDS)
+    line = Line(connection)
+    asked = line.read()
+    if asked is None or 'nonce' not in asked:
+      raise UserError(
+        f'what answers at {host}:{port} is not process 0 of this run: give its '
+        'host and a free port as --coordinator'
+      )
+    proof = _proof(asked['nonce'])
+    line.send({'process': self.process, 'proof': proof, 'facts': dict(facts)})
+    line.silent_after(seconds + SILENT_SECONDS)
     answer = line.read()
     if answer is None:
       raise UserError(_gone('process 0'))
     if 'end' in answer:
       raise UserError(answer['end'])
-    connection.settimeout(_SILENT_SECONDS)
+    line.silent_after(SILENT_SECONDS)
     self._lines[0] = line
     self._follow(0, line)
     self._beat()
@@ -166,7 +216,7 @@ class Channel:
 
   # -- what comes ------------------------------------------------------------
 
-  def _follow(self, process: int, line: _Line) -> None:
+  def _follow(self, process: int, line: Line) -> None:
     def follow() -> None:
       while (message := line.read()) is not None:
         if 'left' in message:
@@ -204,7 +254,7 @@ class Channel:
     if self.process == 0:
       for line in self._lines.values():
         line.send({'end': sentence})
-    print(f'error: {sentence}', file=sys.stderr, flush=True)
+    tell(sentence)
     os._exit(1)
 
   # -- stopping together -----------------------------------------------------

@@ -24,7 +24,7 @@ def connect(count, facts=None, seconds=10.0):
     mine = (facts or {}).get(i, FACTS)
     try:
       if i == 0:
-        ends[0].listen(port, mine, seconds)
+        ends[0].listen('127.0.0.1', port, mine, seconds)
       else:
         ends[i].connect('127.0.0.1', port, mine, seconds)
     except UserError as error:
@@ -107,7 +107,7 @@ def test_differences_are_named():
 def test_who_is_missing_is_named():
   end = Channel(0, 3)
   with pytest.raises(UserError, match='process 1, process 2 of 3 did not come'):
-    end.listen(free_port(), FACTS, 0.3)
+    end.listen('127.0.0.1', free_port(), FACTS, 0.3)
 
 
 def test_an_unreachable_coordinator_is_named():
