@@ -12,13 +12,12 @@ chooses by it has no test left.
 """
 
 import collections
-import os
 import sys
 import time
 
 from absl import flags
 
-from recog_jax import cli
+from recog_jax import cli, terminal
 
 _SWEEP = flags.DEFINE_string('sweep', None, 'File with get_sweep().')
 _WORKDIR = flags.DEFINE_string(
@@ -118,7 +117,7 @@ def _duration(seconds: float | None) -> str:
 
 def main() -> None:
   from launch import store, sweep, workdirs
-  from recog_jax.errors import UserError
+  from recog_jax.errors import UserError, printable
 
   if not _SWEEP.value:
     raise UserError('say which: --sweep=experiments/sweeps/digits_lr.py')
@@ -128,11 +127,9 @@ def main() -> None:
   live = sys.stdout.isatty() and not _ONCE.value
   while True:
     rows = workdirs.look(root, found.trials)
-    text = table(found.trials, rows, test=_TEST.value)
-    try:
-      print(f'{_CLEAR}{text}' if live else text, flush=True)
-    except BrokenPipeError:  # `| head` has seen enough.
-      os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    text = printable(table(found.trials, rows, test=_TEST.value), keep='\n')
+    print(f'{_CLEAR}{text}' if live else text, flush=True)
+    if not terminal.is_read():  # `| head` has seen enough.
       return
     if _ONCE.value or all(row.state in _ENDED for row in rows.values()):
       return

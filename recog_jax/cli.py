@@ -2,29 +2,19 @@
 
 import contextlib
 import dataclasses
-import errno
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from logging import CRITICAL, getLogger
-from typing import Any
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict
 
-from recog_jax import backend
-from recog_jax.errors import UserError, unknown_name
-
-# What a user can mend about a disk: full, over quota or the limit of a file's
-# size, not writable.
-_DISK_ERRORS = (
-  errno.ENOSPC,
-  errno.EDQUOT,
-  errno.EFBIG,
-  errno.EACCES,
-  errno.EROFS,
-)
+from recog_jax import backend, terminal
+from recog_jax.errors import UserError, say, sentence_of, tell, unknown_name
 
 flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 
@@ -108,6 +98,15 @@ def command_flags() -> dict[str, Any]:
   return {name: flag.value for name, flag in _flags_of('__main__').items()}
 
 
+def only_one(*holders: flags.FlagHolder) -> None:
+  """Raises UserError where more than one of these flags is given."""
+  given = [f'--{holder.name}' for holder in holders if holder.value]
+  if len(given) > 1:
+    raise UserError(
+      f'{" and ".join(given)} do not go together: give one of them'
+    )
+
+
 def define_compilation_cache() -> None:
   """The flag that every command which compiles a step has."""
   flags.DEFINE_string(
@@ -124,6 +123,7 @@ def run(main: Callable[[], int | None]) -> None:
   Exit code 0 after `--help` and success, 1 after an error that a user can
   mend, which is told without a traceback unless `--debug`.
   """
+  terminal.open_streams()
   argv = sys.argv
   os.environ.setdefault('GRPC_VERBOSITY', 'ERROR')
   backend.configure()
@@ -141,8 +141,17 @@ def run(main: Callable[[], int | None]) -> None:
     if debug:
       raise
     logging.flush()
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(1)
+    tell(error)
+    _end()
+
+
+def _end() -> NoReturn:
+  """Exit code 1, at once: threads that wait for what has failed are left."""
+  waiting = [t for t in threading.enumerate() if not t.daemon]
+  if waiting != [threading.main_thread()]:
+    sys.stdout.flush()
+    os._exit(1)
+  sys.exit(1)
 
 
 def _own_flags() -> dict[str, flags.Flag]:
@@ -177,18 +186,14 @@ def _call(main: Callable[[], int | None]) -> None:
   try:
     code = main() or 0
   except OSError as error:
-    if error.errno not in _DISK_ERRORS:
-      raise
-    where = f' ({error.filename})' if error.filename else ''
-    raise UserError(
-      f'{error.strerror}{where}: make room or give rights, and run the same '
-      'command again'
-    ) from error
+    raise UserError(sentence_of(error)) from error
+  except UnicodeError as error:
+    raise UserError(f'a name or a file is no UTF-8 text ({error})') from error
   except (MemoryError, RuntimeError, ValueError) as error:
     from recog_jax.engine import memory
 
-    if told := memory.sentence_of(error):
-      raise UserError(told) from error
+    if sentence := memory.sentence_of(error):
+      raise UserError(sentence) from error
     raise
   sys.exit(code)
 
@@ -250,5 +255,5 @@ def _read_config() -> None:
   given.config = config.load(given.spec)
   given.overrides = config_keys.apply_texts(given.config, given.texts)
   if flags.FLAGS.keys:
-    print(config_keys.listing(given.config))
+    say(config_keys.listing(given.config))
     sys.exit(0)

@@ -68,7 +68,7 @@ def _topologies() -> list[str]:
 
 
 def main() -> None:
-  from recog_jax.errors import UserError
+  from recog_jax.errors import UserError, say
   from recog_jax.planning import planner, topology
 
   spec, config = cli.given.spec, cli.given.config
@@ -87,10 +87,12 @@ def main() -> None:
     hbm=_HBM.value and _HBM.value * 1e9,
     save=Path(_SAVE.value) if _SAVE.value else None,
   )
+  if request.save:  # Its errors come before minutes of compiling.
+    request.save.mkdir(parents=True, exist_ok=True)
   run = planner.sweep if _SWEEP.value == 'batch' else planner.plan
   for name in names:
     for line in run(request, name):
-      print(line, flush=True)
+      say(line)
 
 
 if __name__ == '__main__':

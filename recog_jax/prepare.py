@@ -28,7 +28,7 @@ from absl import flags
 from recog_jax import cli
 from recog_jax.data import prepare
 from recog_jax.data.sources.tfds_layout import default_data_dir
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, say
 
 cli.define_config()
 cli.define_data_dir()
@@ -68,6 +68,7 @@ _TEXT_FROM = flags.DEFINE_string(
 
 
 def _make_data_set(data_dir: Path) -> Path:
+  cli.only_one(_IMAGE_FOLDER, _SPEECH_FOLDER, _ARCHIVE)
   name, share = _DATASET.value, _MAX_BAD_SHARE.value
   if _IMAGE_FOLDER.value:
     root, channels = Path(_IMAGE_FOLDER.value).expanduser(), _CHANNELS.value
@@ -86,7 +87,7 @@ def _make_data_set(data_dir: Path) -> Path:
 def main() -> None:
   if not (_TOKENIZER.value or _LM_ORDER.value or _CMVN.value):
     folder = _make_data_set(default_data_dir(flags.FLAGS.data_dir))
-    print(f'{_DATASET.value} is in {folder}')
+    say(f'{_DATASET.value} is in {folder}')
     return
 
   from recog_jax import registry
@@ -99,10 +100,10 @@ def main() -> None:
     _OUTPUT.value,
   )
   if _CMVN.value:
-    print(f'config.data.cmvn is {material.write_cmvn()}')
+    say(f'config.data.cmvn is {material.write_cmvn()}')
   if _TOKENIZER.value:
     file = material.write_tokenizer(_VOCAB_SIZE.value, _KIND.value)
-    print(f'config.data.tokenizer.model is {file}')
+    say(f'config.data.tokenizer.model is {file}')
   if order := _LM_ORDER.value:
     from recog_jax.decode import arpa, fusion, ngram_train
 
@@ -112,7 +113,7 @@ def main() -> None:
       arpa.write_arpa(ngram_train.train(sentences, order=order), file)
     except ValueError as error:
       raise UserError(f'{error}.') from error
-    print(f'evaluate --lm is {file}')
+    say(f'evaluate --lm is {file}')
 
 
 if __name__ == '__main__':

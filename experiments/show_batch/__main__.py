@@ -58,7 +58,7 @@ def _output(spec: str) -> Path:
 
 
 def main() -> None:
-  from recog_jax.errors import UserError, unknown_name
+  from recog_jax.errors import UserError, say, unknown_name
 
   config = cli.given.config
   if config is None:
@@ -73,7 +73,7 @@ def main() -> None:
   output = _output(cli.given.spec)
   sheet = maker.read(config, flags.FLAGS.data_dir, _COUNT.value or count)
   sheet.save(output)
-  print(f'{len(sheet.rows)} rows of {len(sheet.labels)} {things} in {output}')
+  say(f'{len(sheet.rows)} rows of {len(sheet.labels)} {things} in {output}')
 
 
 if __name__ == '__main__':

@@ -14,7 +14,7 @@ from jaxlib.version import __version__ as jaxlib_version
 from recog_jax.engine import provenance
 from recog_jax.engine.liveness import Channel
 from recog_jax.engine.stopping import StopRequest
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, tell
 
 # How long processes wait for each other at the start.
 START_SECONDS = 120.0
@@ -103,6 +103,7 @@ def joined(
     return
   address, count, process = found
   host, _, port = address.rpartition(':')
+  host = host.strip('[]')  # Of an address of version 6.
   channel = Channel(process, count)
   facts = {
     **facts,
@@ -112,7 +113,7 @@ def joined(
   }
   # jax's own service has the port; this line the next one.
   if process == 0:
-    channel.listen(int(port) + 1, facts, seconds)
+    channel.listen(host, int(port) + 1, facts, seconds)
   else:
     channel.connect(host, int(port) + 1, facts, seconds)
   try:
@@ -157,7 +158,7 @@ def _fail(channel: Channel, error: BaseException) -> None:
     traceback.print_exception(error)
   channel.fail(str(error) or type(error).__name__)
   if isinstance(error, UserError):
-    print(f'error: {error}', file=sys.stderr)
+    tell(error)
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(1)

@@ -1,5 +1,6 @@
 """A request to stop (SIGTERM, Ctrl-C), asked for between steps."""
 
+import atexit
 import os
 import signal
 import socket
@@ -45,9 +46,10 @@ class Stopped(Exception):  # noqa: N818 - not an error
 
 
 class StopRequest:
-  """Turns the first SIGTERM or SIGINT into a flag; a second one is abrupt.
+  """Turns the first SIGTERM or SIGINT into a flag; a later SIGINT is abrupt.
 
-  Cloud machines send SIGTERM some seconds before they are taken away. Install
+  Cloud machines send SIGTERM some seconds before they are taken away, and some
+  of them again and again until the process has ended. Install
   it before the slow imports, so that there is no moment in which the signal
   kills the run.
   """
@@ -61,6 +63,7 @@ class StopRequest:
     """Takes over both signals; for the main thread of a command."""
     for number in (signal.SIGTERM, signal.SIGINT):
       signal.signal(number, self._handle)
+    atexit.register(self._ignore)
     # Python calls a handler between two lines of the main thread, which may
     # lie minutes apart where XLA compiles. The numbers of signals arrive on
     # this socket at once.
@@ -73,6 +76,14 @@ class StopRequest:
   def _handle(self, number: int, frame: FrameType | None) -> None:
     del frame
     self.requested = signal.Signals(number).name
+
+  def _ignore(self) -> None:
+    """Python ends by giving signals back to the system, which would kill it.
+
+    A command that has saved, and ends with 0, must not end by that.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+      signal.signal(number, signal.SIG_IGN)
 
   def share(self, channel: 'Channel') -> None:
     """A request to one process is one to all of them, from now on."""
@@ -94,12 +105,12 @@ class StopRequest:
       if heard.hear(number):
         print(
           f'{signal.Signals(number).name}: stopping after this step, with a '
-          'checkpoint; a second signal stops at once',
+          'checkpoint; a second Ctrl-C stops at once',
           file=sys.stderr,
           flush=True,
         )
         self._ask_all(signal.Signals(number).name)
-      elif heard.abrupt:
+      elif heard.abrupt and number == signal.SIGINT:
         os._exit(128 + number)
 
   def check(self) -> None:

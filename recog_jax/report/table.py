@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from recog_jax.errors import printable
+
 _PER_CLASS = 20  # Classes up to which each has its own line.
 _GROUPS = 30  # Values of a field up to which each has its own line.
 
@@ -33,7 +35,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
       columns = [[name, *map(_text, values)] for name, values in table.items()]
       text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
   if notes := metrics.get('notes'):
-    text += '\n\n' + '\n'.join(notes)
+    text += '\n\n' + '\n'.join(map(printable, notes))
   return text
 
 
@@ -81,6 +83,7 @@ def _text(value: Any) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
   """Columns as wide as their widest cell; the first is text, on the left."""
+  rows = [[printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   rule = ['-' * width for width in widths]
   lines = []

@@ -154,7 +154,7 @@ def test_a_second_signal_is_abrupt(tmp_path, number):
   run = _start(tmp_path)
   assert run.says('parameters, '), run.text()
   run.send(number)
-  assert run.says('a second signal stops at once', 2)
+  assert run.says('a second Ctrl-C stops at once', 2)
   time.sleep(1)
   assert run.process.poll() is None  # XLA compiles.
   begin = time.monotonic()

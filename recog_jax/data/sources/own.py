@@ -27,7 +27,7 @@ from recog_jax.data.sources.table_file import (
   read_table,
   tables_in,
 )
-from recog_jax.errors import UserError, listed
+from recog_jax.errors import UserError, listed, say
 
 _SUFFIXES = ('', '.jpg', '.png', '.jpeg', '.wav', '.flac', '.mp3')
 _TRIED = 5  # Rows whose files are looked for.
@@ -64,7 +64,7 @@ def data_dir() -> Path | None:
 def tell(note: str) -> None:
   """Says what was found, once, also where a config is read again."""
   if note:
-    print(note, flush=True)
+    say(note)
 
 
 @contextlib.contextmanager
