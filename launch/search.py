@@ -52,7 +52,7 @@ def run(job: Job, count: int, command: tuple[str, ...] = local.MAIN) -> int:
     raise UserError(f'--search={count}: take 1 or more')
   space, settings = _declared(job.sweep)
   path = job.root / 'study.json'
-  rows = store.read_json(path) or []
+  rows = store.read_json(path, list) or []
   slots = devices.slots(1)
   while len(rows) < count or (rows and rows[-1]['state'] == 'running'):
     if not rows or rows[-1]['state'] != 'running':

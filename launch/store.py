@@ -1,12 +1,12 @@
 """Files of workdirs, local or on gs:// and s3://, through `etils.epath`."""
 
-import json
 from typing import Any
 
 import fsspec
 from etils import epath
 
 from recog_jax import storage
+from recog_jax.engine import metric_rows
 
 
 def root(text: str) -> epath.Path:
@@ -18,18 +18,21 @@ is_remote = storage.is_remote
 check_access = storage.check_access
 
 
-def read_json(path: epath.Path) -> Any:
-  """What a JSON file holds; None if it is absent, or only half there."""
-  try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError):
-    return None
+read_json = storage.read_json
 
 
 def read_rows(path: epath.Path) -> list[dict[str, Any]]:
-  """Rows of a file of JSON lines; none of one that cannot be read."""
+  """Objects of a file of JSON lines; none of one that cannot be read."""
   try:
     return storage.read_rows(path)
+  except OSError:
+    return []
+
+
+def read_metrics(workdir: epath.Path) -> list[dict[str, Any]]:
+  """The rows of a log; none of one that cannot be read."""
+  try:
+    return metric_rows.read(workdir / 'metrics.jsonl')
   except OSError:
     return []
 

@@ -114,7 +114,7 @@ def _look(workdir: epath.Path, trial: Trial, ends: dict[str, int]) -> Progress:
       test=summary_metric(summary, 'test'),
     )
   record = store.read_json(workdir / RECORD) or {}
-  rows = store.read_rows(workdir / 'metrics.jsonl')
+  rows = store.read_metrics(workdir)
   step = rows[-1]['step'] if rows else None
   metric = _row_metric(rows, trial.config)
   if locked or (store.is_remote(workdir) and _is_fresh(workdir)):
@@ -177,7 +177,7 @@ def _length(trial: Trial) -> str:
 def _eta(workdir: epath.Path, row: Progress) -> float | None:
   if row.state != 'running' or row.step is None or row.last_step is None:
     return None
-  rows = store.read_rows(workdir / 'metrics.jsonl')
+  rows = store.read_metrics(workdir)
   timed = [r for r in rows if 'time/seconds' in r][-_RECENT:]
   if not timed:
     return None

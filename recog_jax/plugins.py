@@ -28,6 +28,8 @@ def remember(found: dict[str, str]) -> None:
     found: what `used` gave there.
   """
   for reference, file in found.items():
+    if not isinstance(file, str):
+      continue  # No file that this program wrote.
     depth = reference.split(':')[0].count('.') + 1
     path = Path(file)
     if path.name == '__init__.py':

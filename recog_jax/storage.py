@@ -5,8 +5,11 @@ whole, and what grows is kept here and copied there.
 """
 
 import json
+import math
 import os
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -21,6 +24,8 @@ _LOGINS = {
   'gs': 'gcloud auth application-default login',
   's3': 'aws configure',
 }
+# What a file can be broken by: not there, not text, not JSON, too deep.
+_BROKEN = (OSError, ValueError, RecursionError)
 # Of a disk a `Path`; of a bucket what has the same methods, as far as a workdir
 # needs them.
 AnyPath = Path | epath.Path
@@ -30,9 +35,16 @@ def path_of(text: str | os.PathLike) -> AnyPath:
   """A folder or file by its path or URL.
 
   Raises:
-    UserError: a scheme that is not known.
+    UserError: a scheme that is not known, or a name that is no text.
   """
   text = os.fspath(text)
+  try:
+    text.encode()
+  except UnicodeEncodeError as error:
+    raise UserError(
+      f"'{text}' is not UTF-8, as names in checkpoints and logs have to be: "
+      'choose another one'
+    ) from error
   scheme = text.partition('://')[0] if '://' in text else ''
   if scheme and scheme not in _PACKAGES:
     raise UserError(
@@ -68,6 +80,47 @@ def check_access(path: AnyPath) -> None:
     raise UserError(f'there is no bucket {bucket}: make it, or mend its name')
 
 
+# What a workdir holds, by what it is.
+_FILES = (
+  'config.json',
+  'plugins.json',
+  'init_from.json',
+  'metrics.jsonl',
+  'summary.json',
+  'curves.png',
+  '.lock',
+)
+_FOLDERS = ('checkpoints', 'results', 'tensorboard', 'features')
+
+
+def make_workdir(path: AnyPath) -> None:
+  """Makes the folder of a run; what is there has to be of its kind.
+
+  Raises:
+    OSError: it cannot be made.
+    UserError: a file stands where the run keeps a folder, or the reverse.
+  """
+  path.mkdir(parents=True, exist_ok=True)
+  if is_remote(path):
+    return
+  for name in (*_FILES, *_FOLDERS):
+    there, folder = path / name, name in _FOLDERS
+    if there.is_file() if folder else there.is_dir():
+      raise UserError(
+        f'{there} is a {"file" if folder else "folder"}, where a run keeps a '
+        f'{"folder" if folder else "file"}: move it away, or choose another '
+        '--workdir'
+      )
+
+
+def step_folders(folder: AnyPath) -> list[int]:
+  """The folders that are named by a step, in order; others are not ours."""
+  if not folder.is_dir():
+    return []
+  names = [p.name for p in folder.iterdir() if p.is_dir()]
+  return sorted(int(n) for n in names if re.fullmatch('0|[1-9][0-9]{0,8}', n))
+
+
 def refresh(path: AnyPath) -> None:
   """Forgets what a bucket held: other processes write there, too."""
   if is_remote(path):
@@ -86,9 +139,77 @@ def write_whole(path: AnyPath, content: str | bytes) -> None:
   fresh.replace(path)
 
 
+def as_json(value: Any, **options: Any) -> str:
+  """JSON that every program reads; what is not finite becomes null.
+
+  Args:
+    value: as `json.dumps` takes it.
+    **options: of `json.dumps`.
+  """
+  try:
+    return json.dumps(value, allow_nan=False, **options)
+  except ValueError:
+    return json.dumps(_finite(value), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+  """With None for nan and inf; an object has a note of its own ones."""
+  if isinstance(value, float):
+    return value if math.isfinite(value) else None
+  if isinstance(value, list | tuple):
+    return [_finite(item) for item in value]
+  if not isinstance(value, Mapping):
+    return value
+  found = {k: _finite(v) for k, v in value.items()}
+  lost = [
+    f'{k} is {v}'
+    for k, v in value.items()
+    if isinstance(v, float) and found[k] is None
+  ]
+  if lost:
+    found['notes'] = [*found.get('notes', ()), *lost]
+  return found
+
+
 def write_json(path: AnyPath, value: Any) -> None:
   """Writes a JSON file whole or not at all; its folder is there."""
-  write_whole(path, json.dumps(value, indent=2) + '\n')
+  write_whole(path, as_json(value, indent=2) + '\n')
+
+
+def read_json(path: AnyPath, kind: type = dict) -> Any:
+  """What a JSON file holds; None if it is absent, broken, or of another kind.
+
+  Args:
+    path: of the file.
+    kind: dict or list.
+  """
+  try:
+    found = json.loads(path.read_bytes())
+  except _BROKEN:
+    return None
+  return found if isinstance(found, kind) else None
+
+
+def load_json(path: AnyPath) -> dict[str, Any]:
+  """The object that a JSON file has to hold.
+
+  Raises:
+    UserError: it holds none.
+  """
+  try:
+    found = json.loads(path.read_bytes())
+  except (ValueError, RecursionError) as error:
+    reason = 'it is nested too deeply'
+    if isinstance(error, UnicodeDecodeError):
+      reason = 'it is no text'
+    elif isinstance(error, ValueError):
+      reason = str(error)
+    raise UserError(f'{path} is not JSON ({reason}): restore it') from error
+  if not isinstance(found, dict):
+    raise UserError(
+      f'{path} is no object of JSON, but {type(found).__name__}: restore it'
+    )
+  return found
 
 
 def copy_tree(source: AnyPath, target: AnyPath) -> None:
@@ -124,14 +245,18 @@ def read_bytes(path: AnyPath) -> bytes:
 
 
 def read_rows(path: AnyPath) -> list[dict[str, Any]]:
-  """The objects of a file of JSON lines, up to one that is only half there."""
+  """The objects of a file of JSON lines; a line that is none is skipped."""
+  return rows_of(read_bytes(path))
+
+
+def rows_of(content: bytes) -> list[dict[str, Any]]:
+  """The objects of JSON lines; a line that is none is skipped."""
   rows = []
-  for line in read_bytes(path).decode(errors='replace').splitlines():
+  for line in content.split(b'\n'):
     try:
       row = json.loads(line)
-    except ValueError:
-      break
-    if not isinstance(row, dict):
-      break
-    rows.append(row)
+    except _BROKEN:
+      continue
+    if isinstance(row, dict):
+      rows.append(row)
   return rows

@@ -86,7 +86,7 @@ def wer(
   rows = []
   for entry, trial in zip(entries, trials, strict=True):
     workdir = root / trial.id
-    logged = store.read_rows(workdir / 'metrics.jsonl')
+    logged = store.read_metrics(workdir)
     summary, _ = _results(workdir)
     same = {
       'network': entry.network,

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from recog_jax.planning import topology
+from recog_jax.storage import as_json
 
 CHIP = 'v5e:1x1'
 
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cost = _cost(spec, place, args.output.parent / 'plans')
     found[spec] = {**cost, 'config': digest}
     print(f'{spec}: {found[spec]}', flush=True)
-    args.output.write_text(json.dumps(found, indent=1) + '\n')
+    args.output.write_text(as_json(found, indent=1) + '\n')
 
 
 if __name__ == '__main__':

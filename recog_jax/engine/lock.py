@@ -5,7 +5,7 @@ import fcntl
 from collections.abc import Iterator
 
 from recog_jax.errors import UserError
-from recog_jax.storage import AnyPath, is_remote
+from recog_jax.storage import AnyPath, is_remote, make_workdir
 
 _NAME = '.lock'
 
@@ -25,7 +25,7 @@ def locked(workdir: AnyPath, *, held: bool = True) -> Iterator[None]:
   if not held or is_remote(workdir):
     yield
     return
-  workdir.mkdir(parents=True, exist_ok=True)
+  make_workdir(workdir)
   with (workdir / _NAME).open('a') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

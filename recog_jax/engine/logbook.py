@@ -1,8 +1,6 @@
 """What a run says of itself: terminal, metrics.jsonl, TensorBoard, timing."""
 
 import contextlib
-import itertools
-import json
 import math
 import sys
 import tempfile
@@ -18,8 +16,9 @@ from tqdm import tqdm
 
 from recog_jax import storage
 from recog_jax.engine.device_idle import DeviceClock
-from recog_jax.errors import UserError, warn
-from recog_jax.storage import AnyPath, is_remote, write_whole
+from recog_jax.engine.metric_rows import is_number, is_row, read
+from recog_jax.errors import UserError, printable, warn
+from recog_jax.storage import AnyPath, as_json, is_remote, write_whole
 
 # Where a second of a run can go; what is in none of them is `other`.
 # `start` is from the process's begin, `lost` what had to be done again after a
@@ -105,15 +104,15 @@ class Logbook:
         self.seconds[phase] += seconds  # Restoring has taken some already.
       self.clock.starved_seconds += state.get('starved_seconds', 0.0)
       rows = state['rows']
-    found = read(self._workdir / 'metrics.jsonl')
+    path = self._workdir / 'metrics.jsonl'
     if state is not None:
-      lost = _seconds_until(found) - state['total_seconds']
+      lost = _seconds_until(read(path)) - state['total_seconds']
       self.seconds['lost'] += max(0.0, lost)
       self._earlier += state['total_seconds'] + max(0.0, lost)
     if self._quiet:
       return
-    kept = [r for r in found[:rows] if r['step'] <= step]
-    write_whole(self._path, ''.join(json.dumps(row) + '\n' for row in kept))
+    kept = _kept(path, rows, step)
+    write_whole(self._path, ''.join(as_json(row) + '\n' for row in kept))
     self._rows = len(kept)
     self._events.mkdir(exist_ok=True)
     old = self._workdir / 'tensorboard'
@@ -193,7 +192,7 @@ class Logbook:
       return
     row = {'step': step, 'kind': kind, **values}
     assert self._file is not None
-    self._file.write(json.dumps(row) + '\n')
+    self._file.write(as_json(row) + '\n')
     self._file.flush()
     self._rows += 1
     self._to_tensorboard(row)
@@ -216,7 +215,7 @@ class Logbook:
     values = [
       Summary.Value(tag=f'{row["kind"]}/{name}', simple_value=value)
       for name, value in row.items()
-      if isinstance(value, (int, float)) and name != 'step'
+      if is_number(value) and name != 'step'
     ]
     summary = Summary(value=values)
     self._writer.write_event(
@@ -251,7 +250,7 @@ class Logbook:
   def say(self, text: str) -> None:
     """One line on the terminal, beside a progress bar too."""
     if not self._quiet:
-      tqdm.write(text, file=sys.stdout)
+      tqdm.write(printable(text, keep='\n'), file=sys.stdout)
       sys.stdout.flush()
 
   # -- progress --------------------------------------------------------------
@@ -292,12 +291,39 @@ def _seconds_until(rows: Sequence[Mapping[str, Any]]) -> float:
   return max((row.get('time/seconds', 0.0) for row in rows), default=0.0)
 
 
+def _kept(path: AnyPath, count: int, step: int) -> list[dict[str, Any]]:
+  """The rows that a run continues with.
+
+  Of a file that has lost some a copy stays, and this is said.
+
+  Args:
+    path: metrics.jsonl.
+    count: so many of them the checkpoint had seen.
+    step: that it is of.
+  """
+  content = storage.read_bytes(path)
+  found = [row for row in storage.rows_of(content) if is_row(row)]
+  kept = [row for row in found[:count] if row['step'] <= step]
+  # A kill may cut the last line, which has no end then.
+  whole = sum(bool(line.strip()) for line in content.split(b'\n')[:-1])
+  lost, bad = count - len(kept), whole - len(found)
+  if not count or (lost <= 0 and bad <= 0):
+    return kept
+  copied = ''
+  if content:
+    copy = path.with_name('metrics.damaged.jsonl')
+    number = 1
+    while copy.exists():
+      number += 1
+      copy = path.with_name(f'metrics.damaged-{number}.jsonl')
+    write_whole(copy, content)
+    copied = f'; the file as it was is {copy}'
+  warn(
+    f'{path}: {max(bad, 0)} lines are no rows, and {lost} of the {count} rows '
+    f'up to step {step} are lost; the others stay{copied}'
+  )
+  return kept
+
+
 def _short(value: Any) -> str:
   return f'{value:.4g}' if isinstance(value, float) else str(value)
-
-
-def read(path: AnyPath) -> list[dict[str, Any]]:
-  """The rows of a metrics.jsonl; what a kill or a full disk cut is dropped."""
-  rows = storage.read_rows(path)
-  whole = itertools.takewhile(lambda row: {'step', 'kind'} <= row.keys(), rows)
-  return list(whole)

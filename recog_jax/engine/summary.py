@@ -1,6 +1,5 @@
 """What a run ends with: reports of its splits, curves, and where time went."""
 
-import json
 from typing import Any
 
 import jax
@@ -12,7 +11,7 @@ from recog_jax.engine.programs import Program
 from recog_jax.engine.step import TrainState
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.report import figures, table
-from recog_jax.storage import AnyPath, write_json
+from recog_jax.storage import AnyPath, read_json, write_json
 
 # The splits that are reported at the end, each where the config names it.
 _REPORTED = ('val', 'test')
@@ -27,9 +26,8 @@ def read_finished(
   ex: Experiment, workdir: AnyPath, step: int
 ) -> dict[str, Any] | None:
   """The summary of a run that ended at `step` and has all its results."""
-  try:
-    found = json.loads(path(workdir).read_text())
-  except (OSError, ValueError):
+  found = read_json(path(workdir))
+  if found is None:
     return None
   results = [
     workdir / 'results' / f'{split}-{step}.json'

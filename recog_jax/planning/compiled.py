@@ -17,6 +17,7 @@ from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.programs import Program, Programs
 from recog_jax.errors import UserError
 from recog_jax.planning import flops
+from recog_jax.storage import as_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +227,7 @@ def save(
   hlo = numbers.pop('hlo')
   with gzip.open(folder / f'{name}.hlo.gz', 'wt') as file:
     file.write(hlo)
-  (folder / f'{name}.json').write_text(json.dumps(numbers, indent=1) + '\n')
+  (folder / f'{name}.json').write_text(as_json(numbers, indent=1) + '\n')
 
 
 def load(folder: Path, name: str) -> Compiled | None:

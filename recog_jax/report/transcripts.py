@@ -4,7 +4,6 @@ The pages for people, HTML and PNG, are in `transcripts_pages`.
 """
 
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -13,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
+from recog_jax.errors import printable
 from recog_jax.metrics.wer import ErrorCounts, Piece, align, counts_of
+from recog_jax.storage import as_json
 
 # Stands for what is missing in one of the two lines.
 GAP = '·'
@@ -116,7 +117,8 @@ def make_transcripts(
 
 def write_jsonl(path: Path, transcripts: Iterable[Transcript]) -> None:
   """Writes one JSON object a line: texts, counts and fields."""
-  with path.open('w', encoding='utf-8') as file:
+  # Half a surrogate pair has no encoding, but an escape in JSON.
+  with path.open('w', encoding='utf-8', errors='backslashreplace') as file:
     for t in transcripts:
       row = {
         'id': t.id,
@@ -128,7 +130,7 @@ def write_jsonl(path: Path, transcripts: Iterable[Transcript]) -> None:
         row['character_errors'] = t.characters.errors
         row['reference_characters'] = t.characters.reference_units
       row['fields'] = dict(t.fields)
-      file.write(json.dumps(row, ensure_ascii=False) + '\n')
+      file.write(as_json(row, ensure_ascii=False) + '\n')
 
 
 def show(
@@ -157,17 +159,26 @@ def as_text(
     columns: of the terminal.
     colour: with ANSI sequences.
   """
-  head = f'{transcript.id}  {transcript.caption}'
-  fields = '  '.join(f'{k}={v}' for k, v in transcript.fields.items())
+  head = f'{printable(transcript.id)}  {transcript.caption}'
+  fields = '  '.join(
+    f'{k}={printable(v)}' for k, v in transcript.fields.items()
+  )
   lines = [f'{head}  {fields}'.rstrip()]
+  cells = [
+    (kind, printable(reference), printable(hypothesis))
+    for kind, reference, hypothesis in transcript.cells()
+  ]
   if not left_to_right(transcript.reference + transcript.hypothesis):
-    lines += [f'REF: {transcript.reference}', f'HYP: {transcript.hypothesis}']
-    for kind, *pair in transcript.cells():
+    lines += [
+      f'REF: {printable(transcript.reference)}',
+      f'HYP: {printable(transcript.hypothesis)}',
+    ]
+    for kind, *pair in cells:
       if kind != 'equal':
         text = ' | '.join(side or GAP for side in pair)
         lines.append(f'  {_MARKS[kind]}  {_painted(text, kind, colour)}')
     return '\n'.join(lines)
-  for row in wrapped(transcript.cells(), columns - len('REF: ')):
+  for row in wrapped(cells, columns - len('REF: ')):
     sides = {'REF:': '', 'HYP:': '', '    ': ''}
     for kind, reference, hypothesis in row:
       width = max(display_width(reference), display_width(hypothesis))

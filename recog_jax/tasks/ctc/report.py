@@ -1,6 +1,5 @@
 """What an evaluation of speech recognition says: rates, groups, transcripts."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 from recog_jax.decode.align import word_times
 from recog_jax.metrics import wer
 from recog_jax.report import transcripts, transcripts_pages
+from recog_jax.storage import as_json
 from recog_jax.tasks.ctc import scores
 from recog_jax.tasks.ctc.spec import Spec
 
@@ -63,9 +63,9 @@ def report(
   transcripts.show(made[:_SHOWN])
   if 'start' in records:
     path = directory / f'{prefix}-words.jsonl'
-    with path.open('w') as file:
+    with path.open('w', encoding='utf-8', errors='backslashreplace') as file:
       for row in _word_rows(spec, records, ids):
-        file.write(json.dumps(row, ensure_ascii=False) + '\n')
+        file.write(as_json(row, ensure_ascii=False) + '\n')
   return result
 
 
