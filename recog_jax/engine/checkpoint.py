@@ -11,10 +11,6 @@ restore silently wrong without it.
 import contextlib
 import json
 import math
-import os
-import re
-import shutil
-import textwrap
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -25,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from recog_jax.engine import system_errors
 from recog_jax.engine.paths import path_name
 from recog_jax.engine.processes import of_first
 from recog_jax.errors import UserError, warn
@@ -33,6 +30,7 @@ from recog_jax.storage import (
   is_remote,
   move_folder,
   refresh,
+  step_folders,
   write_whole,
 )
 
@@ -105,14 +103,6 @@ def _unseal(sealed: Mapping[str, Any]) -> dict[str, Any]:
   return json.loads(sealed['body'])
 
 
-def _reason(error: Exception) -> str:
-  """What the system says, or the begin of a text that runs over pages."""
-  if code := re.search(r"os_error_code='(\d+)'", str(error)):
-    return os.strerror(int(code[1]))
-  lines = str(error).strip().splitlines()
-  return textwrap.shorten(lines[0] if lines else type(error).__name__, 120)
-
-
 def _absolute(path: AnyPath) -> AnyPath:
   """As Orbax wants it."""
   return path if is_remote(path) else path.absolute()
@@ -152,11 +142,18 @@ class Checkpoints:
         cleanup_tmp_directories=not read_only,
         create=not read_only,
         read_only=read_only,
+        # A folder that cannot be made in a thread is waited for, 20 minutes.
+        async_options=ocp.options.AsyncOptions(
+          create_directories_asynchronously=False
+        ),
       ),
       item_handlers={
         'state': ocp.StandardCheckpointHandler(),
         'meta': ocp.JsonCheckpointHandler(),
       },
+    )
+    self._opened = (
+      None if is_remote(workdir) else system_errors.identity(self.directory)
     )
 
   # -- which there are, and which stay ---------------------------------------
@@ -169,10 +166,7 @@ class Checkpoints:
     if is_remote(self.directory):  # No rename says that one is whole.
       refresh(self.directory)
       return sorted(self._manager.all_steps(read=True))
-    if not self.directory.is_dir():
-      return []
-    found = (p.name for p in self.directory.iterdir() if p.is_dir())
-    return sorted(int(name) for name in found if name.isdigit())
+    return step_folders(self.directory)
 
   def best_step(self) -> int | None:
     """The checkpoint with the best headline metric; the earliest of equals."""
@@ -230,6 +224,7 @@ class Checkpoints:
       UserError: this save or the one before could not be written.
     """
     self.wait()
+    self._check_there()
     metric = None if metric is None else float(metric)
     meta = {
       **meta,
@@ -275,18 +270,22 @@ class Checkpoints:
     except Exception as error:
       raise self._write_error(error) from error
 
+  def _check_there(self) -> None:
+    """Raises UserError if the folder is not the one that was opened."""
+    if self._opened and system_errors.identity(self.directory) != self._opened:
+      raise UserError(
+        f'{self.directory} was removed or moved during the run: nothing can be '
+        'saved there. Put the workdir back where it was, and run the same '
+        'command again'
+      )
+
   def _write_error(self, error: Exception) -> UserError:
     steps = self.steps()
     last = f'step {steps[-1]}' if steps else 'none yet'
-    reason, what = _reason(error), 'See that it can be written'
-    if not is_remote(self.directory):
-      free = shutil.disk_usage(self.directory).free
-      reason += f'; {free >> 20} MiB are free there'
-      what = 'Make room'
     return UserError(
-      f'a checkpoint could not be written to {self.directory} ({reason}). '
-      f'{what} and run the same command again: it continues from the last '
-      f'whole checkpoint ({last}).'
+      f'a checkpoint could not be written to {self.directory} '
+      f'{system_errors.advised(error, self.directory)}. The same command '
+      f'continues from the last whole checkpoint ({last})'
     )
 
   # -- reading ---------------------------------------------------------------
@@ -316,7 +315,7 @@ class Checkpoints:
     except jax.errors.JaxRuntimeError:
       raise  # Too little memory, for example: no fault of the files.
     except Exception as error:
-      raise ValueError(_reason(error)) from error
+      raise ValueError(system_errors.reason(error)) from error
     _check_bits(state, meta['checksums'])
     return state, meta
 
@@ -348,7 +347,7 @@ class Checkpoints:
       with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
         found = reader.restore(path, args=args)
     except Exception as error:
-      raise ValueError(_reason(error)) from error
+      raise ValueError(system_errors.reason(error)) from error
     _check_bits(found, {k: meta['checksums'][k] for k in wanted})
     flat: dict[str, Any] = flax.traverse_util.flatten_dict(found, sep='/')
     return {
@@ -363,7 +362,7 @@ class Checkpoints:
     try:
       meta = _unseal(json.loads(self._meta_path(step).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-      raise ValueError(f'meta data: {_reason(error)}') from error
+      raise ValueError(f'meta data: {system_errors.reason(error)}') from error
     if meta['step'] != step:
       raise ValueError(f'its meta data are those of step {meta["step"]}')
     return meta
