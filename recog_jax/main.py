@@ -69,7 +69,7 @@ def main() -> None:
     ex = experiment.build(config, data_dir)
     with locked(workdir, held=processes.is_first()):
       if processes.is_first():
-        config_lib.keep(workdir, config)
+        config_lib.keep(workdir, config, ex.stop_step)
         interface.keep(ex, workdir)
       if ex.settings.probe is not None:
         probe.run(ex, workdir, config=canonical, stop=stop)

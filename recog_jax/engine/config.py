@@ -14,8 +14,20 @@ from ml_collections import ConfigDict, config_dict
 
 from recog_jax import plugins
 from recog_jax.errors import UserError
-from recog_jax.storage import AnyPath, write_json
+from recog_jax.storage import AnyPath, load_json, step_folders, write_json
 
+# The keys that say how long a run is.
+_LENGTH = ('total_steps', 'total_epochs', 'stop_step')
+# The keys of a config that hold keys of their own.
+_PARTS = (
+  'data',
+  'task',
+  'model',
+  'optimizer',
+  'schedule',
+  'evaluation',
+  'checkpoint',
+)
 # The file of a workdir that says which users' own parts it was made with.
 _PLUGINS = 'plugins.json'
 
@@ -132,11 +144,19 @@ def default_workdir(spec: str, overrides: Mapping[str, Any]) -> Path:
   return Path('runs') / name
 
 
-def keep(workdir: AnyPath, config: ConfigDict) -> None:
+def keep(
+  workdir: AnyPath, config: ConfigDict, stop_step: int | None = None
+) -> None:
   """Writes the config into the workdir, or checks the one that is there.
 
+  Args:
+    workdir: of the run.
+    config: of the run.
+    stop_step: where the run ends with it, if that is known.
+
   Raises:
-    UserError: the workdir holds a run of another config.
+    UserError: the workdir holds a run of another config, or one that is longer
+      than this one says.
   """
   path = workdir / 'config.json'
   new = canonical(config)
@@ -147,6 +167,14 @@ def keep(workdir: AnyPath, config: ConfigDict) -> None:
       raise UserError(
         f'{workdir} holds a run of another config ({shown}): choose another '
         '--workdir, or remove that one'
+      )
+    changed = [d for d in differences(old, new) if d.split(':')[0] in _LENGTH]
+    done = max(step_folders(workdir / 'checkpoints'), default=0)
+    if changed and stop_step is not None and stop_step < done:
+      raise UserError(
+        f'{workdir} has trained {done} steps, and with {changed[0]} the run '
+        f'would end at step {stop_step}: take as many steps or more, or another'
+        ' --workdir'
       )
   workdir.mkdir(parents=True, exist_ok=True)
   write_json(path, new)
@@ -160,18 +188,33 @@ def read_kept(workdir: AnyPath) -> ConfigDict:
   Raises:
     UserError: the workdir has none, or it cannot be read.
   """
+  kept = kept_keys(workdir)
+  if (workdir / _PLUGINS).exists():
+    plugins.remember(load_json(workdir / _PLUGINS))
+  try:
+    return ConfigDict(kept)
+  except (TypeError, ValueError, RecursionError) as error:
+    path = workdir / 'config.json'
+    raise UserError(f'{path} is no config ({error}): restore it') from error
+
+
+def kept_keys(workdir: AnyPath) -> dict[str, Any]:
+  """The keys of the config that a workdir's run was started with.
+
+  Raises:
+    UserError: the workdir has none, or they cannot be read.
+  """
   path = workdir / 'config.json'
   if not path.exists():
     raise UserError(
       f'{workdir} holds no config.json: is it the --workdir of a training?'
     )
-  if (workdir / _PLUGINS).exists():
-    used = json.loads((workdir / _PLUGINS).read_text())
-    plugins.remember(used)
-  try:
-    return ConfigDict(json.loads(path.read_text()))
-  except json.JSONDecodeError as error:
-    raise UserError(f'{path} is not JSON ({error}): restore it') from error
+  kept = load_json(path)
+  for part in _PARTS:
+    if part in kept and not isinstance(kept[part], dict):
+      kind = type(kept[part]).__name__
+      raise UserError(f'{path}: {part} is no object, but {kind}: restore it')
+  return kept
 
 
 def inherit(file: str, other: str, argument: str = '') -> ConfigDict:

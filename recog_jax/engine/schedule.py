@@ -7,6 +7,7 @@ run is clipped to the run, so that a run shortened to three steps still works.
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ import optax
 from recog_jax import registry
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.ranges import Count, NotNegative, Positive, Range, Size
+from recog_jax.signatures import FREE
 
 Schedule = Callable[[Any], Any]
 
@@ -30,6 +32,7 @@ def make_schedule(
   warmup_steps: Count | None = None,
   warmup_epochs: NotNegative | None = None,
   warmup_start: NotNegative = 0.0,
+  extends: Annotated[Sequence[int], FREE] = (),
   **options: Any,
 ) -> Schedule:
   """A learning rate for every update.
@@ -66,6 +69,10 @@ def make_schedule(
     warmup_steps: length of the warmup in updates, or
     warmup_epochs: in epochs.
     warmup_start: of the warmup, as a share of the peak.
+    extends: total_steps that the run had before it was made longer, each time:
+      from there on the schedule is run anew, without warmup, from the value
+      that it had to the end. Without, a longer run has another schedule, and
+      the learning rate jumps where it goes on.
     **options: the other keys above.
 
   Returns:
@@ -88,7 +95,8 @@ def make_schedule(
     **options,
   }
   registry.check('schedule', name, given, 'config.schedule')
-  run = Run(total_steps, steps_per_epoch)
+  ends = _ends(extends, total_steps)
+  run = Run(ends[0], steps_per_epoch)
   warmup = warmup_steps or 0
   if warmup_epochs is not None:
     warmup = run.steps(warmup_epochs, 'warmup_epochs')
@@ -99,16 +107,37 @@ def make_schedule(
       options['warmup_start'] = warmup_start
   check_keys(f"schedule '{name}'", options, known)
   if make is noam:
+    if len(ends) > 1:
+      raise UserError(
+        "schedule 'noam' does not end with the run: leave out extends."
+      )
     schedule = noam(run, learning_rate, warmup, **options)
   else:
-    warmup = min(warmup, total_steps)
+    warmup = min(warmup, run.total_steps)
     schedule = make(run, learning_rate, warmup, **options)
     if warmup:
       ramp = optax.linear_schedule(
         warmup_start * learning_rate, learning_rate, warmup
       )
       schedule = optax.join_schedules([ramp, schedule], [warmup])
+    for end, after in itertools.pairwise(ends):
+      last, part = float(schedule(end - 1)), Run(after - end, steps_per_epoch)
+      later = make(part, last, 0, **options)
+      schedule = optax.join_schedules([schedule, later], [end])
   return lambda step: jnp.asarray(schedule(jnp.asarray(step)), jnp.float32)
+
+
+def _ends(extends: Any, total_steps: int) -> list[int]:
+  """Where the run ended each time, and where it ends now."""
+  ends = [*(extends if isinstance(extends, list | tuple) else [extends])]
+  ends.append(total_steps)
+  whole = all(isinstance(end, int) for end in ends)
+  if not whole or any(a >= b for a, b in itertools.pairwise([0, *ends])):
+    raise UserError(
+      f'schedule.extends is {extends}: it holds the numbers of steps that the '
+      f'run had before, each one larger, all smaller than {total_steps}.'
+    )
+  return ends
 
 
 def check_keys(

@@ -7,7 +7,13 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine import evaluation, provenance, summary, transfer
+from recog_jax.engine import (
+  evaluation,
+  horizon,
+  provenance,
+  summary,
+  transfer,
+)
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
@@ -100,7 +106,9 @@ def train(
     if ended and (found := summary.read_finished(ex, workdir, step)):
       book.say(
         f'training ended at step {step} before; results and summary.json are '
-        f'in {workdir}. A larger config.total_steps continues it.'
+        f'in {workdir}. A larger config.total_steps continues it; with '
+        f'config.schedule.extends={ex.total_steps} the learning rate goes on '
+        'from its last value.'
       )
       checkpoints.close()
       return found
@@ -111,6 +119,8 @@ def train(
       )
     book.start(step, saved['logbook'])
     book.say(f'continuing from step {step} of {workdir}')
+    if note := horizon.jump(ex, saved['config'], step):
+      book.say(note)
   # Of the step before, since a phase of config.freeze is entered by the loop.
   program = programs.at(max(0, step - 1))
   frozen = f' ({program.frozen:,} frozen)' if program.frozen else ''
