@@ -31,6 +31,7 @@ _WATCH = flags.DEFINE_bool(
 _AVERAGE = flags.DEFINE_integer(
   'average', 1, 'Average the weights of so many latest or best checkpoints.'
 )
+_LONGEST_TAG = 100
 _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
 _DECODER = flags.DEFINE_string(
   'decoder', None, "greedy or beam (default: the config's)."
@@ -76,6 +77,15 @@ def main() -> None:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
   if _AVERAGE.value < 1:
     raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
+  if _WATCH.value and (_AVERAGE.value > 1 or _CHECKPOINT.present):
+    raise UserError(
+      '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
+      '--average, or --watch'
+    )
+  if '/' in _TAG.value or len(_TAG.value.encode()) > _LONGEST_TAG:
+    raise UserError(
+      f'--tag={_TAG.value}: it ends names of files, so it is short and has no /'
+    )
   workdir = storage.path_of(_WORKDIR.value)
   storage.check_access(workdir)
   compilation_cache.enable(flags.FLAGS.compilation_cache)
@@ -84,7 +94,7 @@ def main() -> None:
       workdir, flags.FLAGS.data_dir, _task_keys()
     )
     if _WATCH.value:
-      trained.watch(_SPLIT.value)
+      trained.watch(_SPLIT.value, _TAG.value)
     else:
       trained.report(
         _SPLIT.value, _CHECKPOINT.value, average=_AVERAGE.value, tag=_TAG.value

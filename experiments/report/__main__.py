@@ -22,7 +22,7 @@ from experiments.exit_code import exit_code_of
 from experiments.figures import studies
 from experiments.report import page, runs
 from launch import store
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, say, warn
 
 
 def _workdirs(words: Sequence[str]) -> list[str]:
@@ -34,16 +34,31 @@ def _workdirs(words: Sequence[str]) -> list[str]:
   kept = [w for w in words if (store.root(w) / 'config.json').exists()]
   for word in words:
     if word not in kept:
-      print(f'{word} is left out: it holds no config.json')
+      say(f'{word} is left out: it holds no config.json')
   if not kept:
     raise UserError('none of them is the --workdir of a training')
   return kept
 
 
+def _readable(workdirs: Sequence[str], data_dir: str | None) -> list[runs.Run]:
+  """The runs whose files can be read; of several, the others are left out."""
+  found = []
+  for workdir in workdirs:
+    try:
+      found.append(runs.read(workdir, data_dir))
+    except UserError as error:
+      if len(workdirs) == 1:
+        raise
+      warn(f'left out: {error}')
+  if not found:
+    raise UserError('none of them is the --workdir of a training')
+  return found
+
+
 def _write(args: argparse.Namespace) -> None:
   """Reads the workdirs and writes the page."""
-  found = [runs.read(w, args.data_dir) for w in _workdirs(args.workdirs)]
-  found = runs.with_own_names(found)
+  workdirs = _workdirs(args.workdirs)
+  found = runs.with_own_names(_readable(workdirs, args.data_dir))
   figures = []
   if args.figures:
     folder = epath.Path(args.figures)
@@ -57,7 +72,8 @@ def _write(args: argparse.Namespace) -> None:
   output = store.root(args.output) if args.output else _beside(found)
   output.parent.mkdir(parents=True, exist_ok=True)
   output.write_bytes(text.encode(errors='replace'))
-  print(f'wrote {output}: {len(found)} trainings, {len(text) >> 10} KiB')
+  count = text.count('<section id=')
+  say(f'wrote {output}: {count} trainings, {len(text) >> 10} KiB')
 
 
 def _beside(found: Sequence[runs.Run]) -> epath.Path:

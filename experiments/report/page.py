@@ -11,8 +11,9 @@ import numpy as np
 from etils import epath
 
 from experiments.report import cards
-from experiments.report.runs import Run, is_better_low, shown
+from experiments.report.runs import Run, is_better_low, readable, shown
 from launch import store
+from recog_jax.errors import UserError, warn
 from recog_jax.report import transcripts, transcripts_pages
 
 _PICTURE_WIDTH = 1100
@@ -30,10 +31,27 @@ def build(
     runs: in the order of the page.
     figures: pictures that stand above them, PNG.
     title: of the page.
+
+  Raises:
+    UserError: a workdir alone whose files no training has written; of several,
+      it is left out.
   """
-  body = [f'<h1>{_text(title)}</h1>', _overview(runs)]
+  sections: dict[str, str] = {}
+  for run in runs:
+    try:
+      with readable(run.workdir):
+        _overview([run])
+        sections[run.name] = _section(run)
+    except UserError as error:
+      if len(runs) == 1:
+        raise
+      warn(f'left out: {error}')
+  body = [
+    f'<h1>{_text(title)}</h1>',
+    _overview([run for run in runs if run.name in sections]),
+  ]
   body += [_figure(path.stem, path) for path in figures]
-  body += [_section(run) for run in runs]
+  body += sections.values()
   return _PAGE.format(
     title=_text(title),
     style=transcripts_pages.CELLS_STYLE + _STYLE,

@@ -1,8 +1,9 @@
 """One training as the report sees it: everything is read from its workdir."""
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from etils import epath
 
 from launch import store
 from launch.workdirs import ERRORS, summary_metric
+from recog_jax import storage
+from recog_jax.engine import config as config_lib
 from recog_jax.errors import UserError
 
 # What is not in percent.
@@ -108,11 +111,25 @@ def read(text: str, data_dir: str | None = None) -> Run:
   """
   workdir = store.root(text.rstrip('/'))
   store.check_access(workdir)
-  config = store.read_json(workdir / 'config.json')
-  if config is None:
+  with readable(workdir):
+    return _read(workdir, text, data_dir)
+
+
+@contextlib.contextmanager
+def readable(workdir: epath.Path) -> Iterator[None]:
+  """Raises UserError where a workdir's files are not those of a training."""
+  try:
+    yield
+  except (LookupError, TypeError, ValueError, AttributeError) as error:
+    reason = f'{type(error).__name__}: {error}'
     raise UserError(
-      f'{workdir} holds no config.json: give the --workdir of a training'
-    )
+      f'{workdir} holds files that no training has written ({reason}): restore '
+      'them'
+    ) from error
+
+
+def _read(workdir: epath.Path, text: str, data_dir: str | None) -> Run:
+  config = config_lib.kept_keys(workdir)
   results = {}
   if (workdir / 'results').exists():
     for path in sorted((workdir / 'results').glob('*.json')):
@@ -126,7 +143,7 @@ def read(text: str, data_dir: str | None = None) -> Run:
     config=config,
     summary=store.read_json(workdir / 'summary.json'),
     results=results,
-    rows=store.read_rows(workdir / 'metrics.jsonl'),
+    rows=store.read_metrics(workdir),
     version=meta.get('version', ''),
     data=meta.get('data', {}),
     described=_described(config['data']['source'], data_dir),
@@ -136,13 +153,12 @@ def read(text: str, data_dir: str | None = None) -> Run:
 def _last_meta(workdir: epath.Path) -> dict[str, Any]:
   """What the newest checkpoint says of itself."""
   folder = workdir / 'checkpoints'
-  if not folder.exists():
-    return {}
-  steps = [int(p.name) for p in folder.iterdir() if p.name.isdigit()]
-  for step in sorted(steps, reverse=True):
+  for step in reversed(storage.step_folders(folder)):
     sealed = store.read_json(folder / str(step) / 'meta' / 'metadata')
-    if sealed:
-      return json.loads(sealed['body'])
+    with contextlib.suppress(ValueError, TypeError, RecursionError):
+      meta = json.loads((sealed or {}).get('body'))
+      if isinstance(meta, dict):
+        return meta
   return {}
 
 

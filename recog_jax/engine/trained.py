@@ -1,7 +1,6 @@
 """A finished or running training, opened from its workdir alone."""
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,9 +14,9 @@ from recog_jax.engine import evaluation, experiment, interface
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Programs
-from recog_jax.errors import UserError, warn
+from recog_jax.errors import UserError, say, warn
 from recog_jax.report import table
-from recog_jax.storage import AnyPath, refresh
+from recog_jax.storage import AnyPath, read_json, refresh
 
 _POLL_SECONDS = 5.0
 
@@ -93,7 +92,7 @@ class Trained:
           '--checkpoint=latest'
         )
       return best
-    if not checkpoint.isdigit() or int(checkpoint) not in steps:
+    if checkpoint not in map(str, steps):
       raise UserError(
         f"there is no checkpoint '{checkpoint}' in {self.workdir}: take "
         f'latest, best or one of {steps}'
@@ -128,15 +127,20 @@ class Trained:
       checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
       name=name,
     )
-    print(f'{split}: {result["examples"]} examples at step {step}')
-    print(table.metrics_table(result['metrics']))
+    say(f'{split}: {result["examples"]} examples at step {step}')
+    say(table.metrics_table(result['metrics']))
     if groups := result['metrics'].get('groups'):
-      print('\n' + table.group_tables(groups))
-    print(f'written to {self.workdir}/results/{name}.json', flush=True)
+      say('\n' + table.group_tables(groups))
+    say(f'written to {self.workdir}/results/{name}.json')
     return result
 
-  def watch(self, split: str) -> None:
-    """Evaluates each new checkpoint until the one of the last step."""
+  def watch(self, split: str, tag: str = '') -> None:
+    """Evaluates each new checkpoint until the one of the last step.
+
+    Args:
+      split: of the config.
+      tag: see `report`.
+    """
     done: set[int] = set()
     while True:
       for step in self.checkpoints.steps():
@@ -144,7 +148,7 @@ class Trained:
           continue
         done.add(step)
         try:
-          self.report(split, str(step))
+          self.report(split, str(step), tag=tag)
         except UserError as error:
           # Training may have removed it meanwhile; the next one will come.
           warn(f'checkpoint {step} was skipped: {error}')
@@ -155,12 +159,8 @@ class Trained:
   def _ended(self, done: set[int]) -> bool:
     path = self.workdir / 'summary.json'
     refresh(path)
-    if not path.exists():
-      return False
-    try:
-      return json.loads(path.read_text())['step'] in done
-    except (json.JSONDecodeError, KeyError):
-      return False
+    found = read_json(path)
+    return found is not None and found.get('step') in done
 
 
 def _mean(parts: list[Any]) -> Any:
