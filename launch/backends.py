@@ -1,6 +1,5 @@
 """Where the trials of a sweep run."""
 
-import functools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from etils import epath
 from launch import devices, local, store
 from launch.job import Job
 from launch.sweep import Trial, keep, main_flags
-from recog_jax.errors import listed
+from recog_jax.errors import listed, say
 
 
 def start(backend: str, job: Job, *, dry_run: bool) -> int:
@@ -69,7 +68,7 @@ def train_here(
     slots,
     data_dir=data_dir,
     command=command,
-    say=functools.partial(print, flush=True),
+    say=say,
   )
   print(
     f'{len(outcome.finished)} of {len(trials)} trials have results in {root}, '

@@ -127,7 +127,8 @@ def main() -> None:
   live = sys.stdout.isatty() and not _ONCE.value
   while True:
     rows = workdirs.look(root, found.trials)
-    text = printable(table(found.trials, rows, test=_TEST.value), keep='\n')
+    lines = table(found.trials, rows, test=_TEST.value).split('\n')
+    text = '\n'.join(map(printable, lines))
     print(f'{_CLEAR}{text}' if live else text, flush=True)
     if not terminal.is_read():  # `| head` has seen enough.
       return

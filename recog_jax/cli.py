@@ -255,5 +255,5 @@ def _read_config() -> None:
   given.config = config.load(given.spec)
   given.overrides = config_keys.apply_texts(given.config, given.texts)
   if flags.FLAGS.keys:
-    say(config_keys.listing(given.config))
+    say(*config_keys.listing(given.config).split('\n'))
     sys.exit(0)

@@ -70,27 +70,18 @@ def listed(names: Iterable[str], most: int = 6) -> str:
   return ', '.join(names[:most]) + (f' and {more} more' * (more > 0))
 
 
-def printable(text: object, keep: str = '') -> str:
-  r"""A text for a terminal or a line: what would steer it stands as \x1b.
+def printable(text: object) -> str:
+  r"""A text as one line of a terminal: what would steer it stands as \x1b.
 
   For all that comes from files, folders, other programs and servers: names,
   transcripts, messages.
-
-  Args:
-    text: whatever `str` takes.
-    keep: characters that stay, for example the line breaks of a table.
   """
-
-  def escaped(match: re.Match[str]) -> str:
-    one = match[0]
-    return one if one in keep else ascii(one)[1:-1]
-
-  return _UNPRINTABLE.sub(escaped, str(text))
+  return _UNPRINTABLE.sub(lambda match: ascii(match[0])[1:-1], str(text))
 
 
-def say(text: object) -> None:
-  """Lines for the terminal, of which names may be a part."""
-  print(printable(text, keep='\n'), flush=True)
+def say(*lines: object) -> None:
+  """Lines for the terminal; what they quote cannot break them."""
+  print('\n'.join(map(printable, lines)), flush=True)
 
 
 def warn(text: str) -> None:

@@ -92,7 +92,7 @@ def main() -> None:
   run = planner.sweep if _SWEEP.value == 'batch' else planner.plan
   for name in names:
     for line in run(request, name):
-      say(line)
+      say(*line.split('\n'))
 
 
 if __name__ == '__main__':

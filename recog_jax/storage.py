@@ -204,7 +204,7 @@ def load_json(path: AnyPath) -> dict[str, Any]:
       reason = 'it is no text'
     elif isinstance(error, ValueError):
       reason = str(error)
-    raise UserError(f'{path} is not JSON ({reason}): restore it') from error
+    raise UserError(f'{path} is no JSON ({reason}): restore it') from error
   if not isinstance(found, dict):
     raise UserError(
       f'{path} is no object of JSON, but {type(found).__name__}: restore it'

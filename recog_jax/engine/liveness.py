@@ -94,7 +94,7 @@ class Channel:
         turns.release()
 
     end = time.monotonic() + seconds
-    with serve(host, port, self.count) as server:
+    with serve(host, port) as server:
       server.settimeout(0.1)
       while len(hellos) < self.count - 1:
         if time.monotonic() > end:
@@ -145,7 +145,8 @@ class Channel:
     hello = line.read()
     if hello is None or not {'process', 'proof', 'facts'} <= hello.keys():
       return 'this is a process of recog_jax, and takes its messages alone'
-    if not hmac.compare_digest(hello['proof'].encode(), _proof(nonce).encode()):
+    proof = hello['proof'].encode(errors='replace')
+    if not hmac.compare_digest(proof, _proof(nonce).encode()):
       return f'{RUN_ID} is another one than that of process 0: set it alike'
     process = hello['process']
     if not 0 < process < self.count:

@@ -213,7 +213,7 @@ class Logbook:
   def _to_tensorboard(self, row: Mapping[str, Any]) -> None:
     assert self._writer is not None
     values = [
-      Summary.Value(tag=f'{row["kind"]}/{name}', simple_value=value)
+      Summary.Value(tag=printable(f'{row["kind"]}/{name}'), simple_value=value)
       for name, value in row.items()
       if is_number(value) and name != 'step'
     ]
@@ -247,10 +247,10 @@ class Logbook:
         'same command again, it continues'
       ) from error
 
-  def say(self, text: str) -> None:
-    """One line on the terminal, beside a progress bar too."""
+  def say(self, *lines: str) -> None:
+    """Lines on the terminal, beside a progress bar too."""
     if not self._quiet:
-      tqdm.write(printable(text, keep='\n'), file=sys.stdout)
+      tqdm.write('\n'.join(map(printable, lines)), file=sys.stdout)
       sys.stdout.flush()
 
   # -- progress --------------------------------------------------------------

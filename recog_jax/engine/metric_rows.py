@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TypeGuard
 
 from recog_jax import storage
+from recog_jax.errors import printable
 
 _MOST_STEPS = 2**62  # TensorBoard's files count in 64 bits.
 
@@ -35,7 +36,11 @@ def read(path: storage.AnyPath) -> list[dict[str, Any]]:
   is a number that was not finite.
   """
   return [
-    {k: v for k, v in row.items() if k == 'kind' or is_number(v)}
+    {
+      printable(k): printable(v) if k == 'kind' else v
+      for k, v in row.items()
+      if k == 'kind' or is_number(v)
+    }
     for row in storage.read_rows(path)
     if is_row(row)
   ]

@@ -14,6 +14,8 @@ from recog_jax.errors import UserError, sentence_of
 SILENT_SECONDS = 20.0
 # The first line of a process holds its config, which has some kilobytes.
 _LONGEST_LINE = 1 << 20
+# Connections that may wait to be taken; a stranger's must not hold up ours.
+_WAITING = 1024
 # What a message may hold; another one is none of ours.
 _KINDS = {
   'nonce': str,
@@ -68,6 +70,8 @@ class Line:
   def close(self) -> None:
     with contextlib.suppress(OSError):
       self._socket.shutdown(socket.SHUT_RDWR)
+    # The socket stays open as long as its reader does.
+    self._reader.close()
     self._socket.close()
 
 
@@ -90,10 +94,10 @@ def parse(line: bytes) -> dict[str, Any]:
   return message
 
 
-def serve(host: str, port: int, count: int) -> socket.socket:
+def serve(host: str, port: int) -> socket.socket:
   """Listens where the others look for process 0, and nowhere else."""
   try:
-    return _bound(host, port, count)
+    return _bound(host, port)
   except OSError as error:
     if error.errno == errno.EADDRINUSE:
       raise UserError(
@@ -103,16 +107,16 @@ def serve(host: str, port: int, count: int) -> socket.socket:
     raise UserError(sentence_of(error)) from error
 
 
-def _bound(host: str, port: int, count: int) -> socket.socket:
+def _bound(host: str, port: int) -> socket.socket:
   try:
     places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
   except socket.gaierror:
     places = []
   for family, *_, address in places:
     try:
-      return socket.create_server(address[:2], family=family, backlog=count)
+      return socket.create_server(address[:2], family=family, backlog=_WAITING)
     except OSError as error:
       if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         raise
   # The name is that of a service or a gateway, which passes connections on.
-  return socket.create_server(('', port), backlog=count)
+  return socket.create_server(('', port), backlog=_WAITING)

@@ -77,8 +77,8 @@ def finish(
           ex, found, split, step=step, workdir=workdir, checkpoint='latest'
         )
       numbers[split] = result['metrics'].get(headline)
-      book.say(f'\n{split}: {result["examples"]} examples at step {step}')
-      book.say(table.metrics_table(result['metrics']))
+      book.say('', f'{split}: {result["examples"]} examples at step {step}')
+      book.say(*table.metrics_table(result['metrics']).split('\n'))
   if jax.process_index() == 0:
     book.sync()
     rows = read(workdir / 'metrics.jsonl')
@@ -110,11 +110,13 @@ def finish(
   }
   if jax.process_index() == 0:
     write_json(path(workdir), summary)
-  book.say('\n' + _text(summary, headline, workdir))
+  book.say('', *_lines(summary, headline, workdir))
   return summary
 
 
-def _text(summary: dict[str, Any], headline: str, workdir: AnyPath) -> str:
+def _lines(
+  summary: dict[str, Any], headline: str, workdir: AnyPath
+) -> list[str]:
   total = max(summary['seconds'], 1e-9)
   shares = ', '.join(
     f'{name} {value:.1f} s ({value / total:.0%})'
@@ -128,9 +130,9 @@ def _text(summary: dict[str, Any], headline: str, workdir: AnyPath) -> str:
     for split, value in summary[headline].items()
     if value is not None
   )
-  return (
-    f'{summary["parameters"]:,} parameters, step {summary["step"]}, {results}\n'
-    f'{summary["seconds"]:.1f} s on {summary["devices"]}: {shares}\n'
-    f'{device_idle.verdict(summary["starved_seconds"], training)}\n'
-    f'results, curves.png and checkpoints are in {workdir}'
-  )
+  return [
+    f'{summary["parameters"]:,} parameters, step {summary["step"]}, {results}',
+    f'{summary["seconds"]:.1f} s on {summary["devices"]}: {shares}',
+    device_idle.verdict(summary['starved_seconds'], training),
+    f'results, curves.png and checkpoints are in {workdir}',
+  ]

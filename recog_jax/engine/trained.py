@@ -128,9 +128,9 @@ class Trained:
       name=name,
     )
     say(f'{split}: {result["examples"]} examples at step {step}')
-    say(table.metrics_table(result['metrics']))
+    say(*table.metrics_table(result['metrics']).split('\n'))
     if groups := result['metrics'].get('groups'):
-      say('\n' + table.group_tables(groups))
+      say('', *table.group_tables(groups).split('\n'))
     say(f'written to {self.workdir}/results/{name}.json')
     return result
 

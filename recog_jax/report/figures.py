@@ -173,7 +173,7 @@ def curves(
   columns = min(3, max(1, math.ceil(math.sqrt(len(shown)))))
   height = max(1, math.ceil(len(shown) / columns))
   figure = _figure(5 * columns, 3.2 * height + (0.4 if title else 0))
-  figure.suptitle(title)
+  figure.suptitle(_short(title, 80))
   kinds = dict.fromkeys(kind for panel in lines.values() for kind in panel)
   colors = {kind: f'C{i}' for i, kind in enumerate(kinds)}
   for i, panel in enumerate(shown):
@@ -183,7 +183,7 @@ def curves(
       axes.plot(
         *zip(*points, strict=True), label=kind, color=colors[kind], **few
       )
-    name = panel.replace('_', ' ')
+    name = _short(panel.replace('_', ' '), 60)
     axes.set(title=name, xlabel='step', ylabel=name)
     axes.grid(alpha=0.3)
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))

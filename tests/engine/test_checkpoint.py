@@ -4,6 +4,8 @@ import gc
 import json
 import random
 import shutil
+import subprocess
+import time
 
 import jax
 import jax.numpy as jnp
@@ -247,7 +249,7 @@ def test_a_flipped_bit_never_restores_wrong(two, copy, capsys):
   assert len(files) > 10
   fell_back = 0
   largest = max(files, key=lambda path: path.stat().st_size)
-  for i in range(40):
+  for i in range(90):
     path = largest if i % 2 else files[i // 2 % len(files)]
     data = bytearray(path.read_bytes())
     data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
@@ -348,3 +350,56 @@ def test_meta_data_are_readable_json(copy):
   meta = json.loads(sealed['body'])
   assert meta['forms']['params/kernel'] == 'float32[16, 24]'
   assert meta['version'] == 'test'
+
+
+# -- folders that go away ------------------------------------------------------
+
+
+@pytest.mark.parametrize('how', ['removed', 'moved', 'replaced'])
+def test_a_workdir_that_goes_during_a_run(tmp_path, how):
+  workdir = tmp_path / 'run'
+  points = _save(workdir, [1])
+  if how == 'removed':
+    shutil.rmtree(workdir)
+  else:
+    workdir.rename(tmp_path / 'elsewhere')
+  if how == 'replaced':
+    shutil.copytree(tmp_path / 'elsewhere', workdir)
+  with pytest.raises(UserError, match='was removed or moved during the run'):
+    points.save(2, _state(2), META)
+  points.close()
+  assert workdir.exists() == (how == 'replaced')
+
+
+@pytest.fixture
+def few_files(tmp_path):
+  """A file system with place for some tens of files."""
+  folder = tmp_path / 'disk'
+  folder.mkdir()
+  options = ('-o', 'size=9m,nr_inodes=90')
+  command = ['mount', '-t', 'tmpfs', *options, 'tmpfs', str(folder)]
+  try:
+    subprocess.run(command, check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError) as error:
+    pytest.skip(f'no small file system can be mounted: {error}')
+  yield folder
+  subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@pytest.mark.parametrize('free', [0, 1, 2])
+def test_a_folder_that_cannot_be_made_is_told_at_once(few_files, free):
+  points = _save(few_files, [1])
+  with pytest.raises(OSError, match='No space'):
+    for i in range(90):
+      (few_files / f'{i}').touch()
+  for i in range(free):
+    (few_files / f'{i}').unlink()
+  begin = time.monotonic()
+  with pytest.raises(UserError, match='no inodes.: remove some files') as told:
+    points.save(2, _state(2), META)
+    points.wait()
+  points.close()
+  assert time.monotonic() - begin < 5
+  assert '(No space left on device; ' in str(told.value)
+  assert str(told.value).endswith('(step 1)')
+  assert points.steps() == [1]

@@ -9,6 +9,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from recog_jax.engine.logbook import PHASES, Logbook, read
+from tests.fuzzing import mutations
 
 
 def _events(folder):
@@ -120,14 +121,152 @@ def test_a_weight_of_nothing_has_no_mean(tmp_path):
   assert math.isnan(book.means(close=True)['loss'])
 
 
-@pytest.mark.parametrize(
-  'tail', [b'{"step": 3, "ki', b'\xff\xfe\x00', b'[1, 2]\n', b'{"loss": 1}\n']
+BAD_LINES = (
+  b'{"step": 3, "ki',
+  b'\xff\xfe\x00',
+  b'[1, 2]',
+  b'{"loss": 1}',
+  b'{"step": "3", "kind": "train"}',
+  b'{"step": true, "kind": "train"}',
+  b'{"step": 3, "kind": 5}',
+  b'{"step": -3, "kind": "train"}',
+  b'{"step": 1e3, "kind": "train"}',
+  b'{"step": 99999999999999999999, "kind": "train"}',
+  b'[' * 100_000,
 )
-def test_a_damaged_tail_is_dropped(tmp_path, tail):
+
+
+@pytest.mark.parametrize('line', BAD_LINES)
+def test_a_line_that_is_no_row_is_skipped(tmp_path, line):
   path = tmp_path / 'metrics.jsonl'
-  whole = b'{"step": 1, "kind": "train"}\n{"step": 2, "kind": "val"}\n'
-  path.write_bytes(whole + tail)
+  rows = (b'{"step": 1, "kind": "train"}', line, b'{"step": 2, "kind": "val"}')
+  path.write_bytes(b'\n'.join(rows) + b'\n' + line)
   assert [row['step'] for row in read(path)] == [1, 2]
+
+
+def test_only_numbers_are_read(tmp_path):
+  path = tmp_path / 'metrics.jsonl'
+  huge = '9' * 400
+  path.write_text(
+    f'{{"step": 1, "kind": "val", "a": null, "b": "x", "c": [1], "d": {huge},'
+    ' "e": NaN, "time/seconds": "soon", "f": 0.5}\n'
+  )
+  assert read(path) == [{'step': 1, 'kind': 'val', 'f': 0.5}]
+
+
+def _damage(path, kind):
+  lines = path.read_bytes().splitlines(keepends=True)
+  if kind == 'replaced':
+    lines[1] = b'garbage\n'
+  elif kind == 'inserted':
+    lines.insert(1, b'garbage\n')
+  elif kind == 'cut':
+    lines = [b''.join(lines)[:-40]]
+  elif kind == 'text for a step':
+    lines[1] = lines[1].replace(b'"step": 2', b'"step": "2"')
+  path.write_bytes(b''.join(lines))
+
+
+@pytest.mark.parametrize(
+  ('kind', 'left', 'told'),
+  [
+    ('replaced', [1, 3], '1 lines are no rows, and 1 of the 3 rows'),
+    ('inserted', [1, 2, 3], '1 lines are no rows, and 0 of the 3 rows'),
+    ('cut', [1, 2], '0 lines are no rows, and 1 of the 3 rows'),
+    ('text for a step', [1, 3], '1 lines are no rows, and 1 of the 3 rows'),
+    ('deleted', [], '3 of the 3 rows up to step 3 are lost; the others stay\n'),
+  ],
+)
+def test_a_continued_run_says_what_its_log_has_lost(
+  tmp_path, kind, left, told, capsys
+):
+  path = tmp_path / 'metrics.jsonl'
+  book = Logbook(tmp_path)
+  book.start(0)
+  _fill(book, [1, 2, 3])
+  state = book.state()
+  book.close()
+  if kind == 'deleted':
+    path.unlink()
+  else:
+    _damage(path, kind)
+    damaged = path.read_bytes()
+  for time_ in range(2):
+    book = Logbook(tmp_path)
+    book.start(3, state)
+    _fill(book, [4])
+    assert book.state()['rows'] == len(left) + 1
+    book.close()
+    assert [row['step'] for row in read(path)] == [*left, 4]
+    if not time_:
+      assert told in capsys.readouterr().err
+      state = {**state, 'rows': len(left)}
+  assert capsys.readouterr().err == ''  # It is said once.
+  copies = sorted(p.name for p in tmp_path.glob('metrics.damaged*'))
+  assert copies == ['metrics.damaged.jsonl'] * (kind != 'deleted')
+  if copies:
+    assert (tmp_path / copies[0]).read_bytes() == damaged
+
+
+def test_a_second_copy_does_not_replace_the_first(tmp_path):
+  for garbage in (b'one\n', b'two\n'):
+    book = Logbook(tmp_path)
+    book.start(0)
+    _fill(book, [1])
+    state = book.state()
+    book.close()
+    with (tmp_path / 'metrics.jsonl').open('ab') as file:
+      file.write(garbage)
+    book = Logbook(tmp_path)
+    book.start(1, state)
+    book.close()
+  copies = [p.read_bytes() for p in sorted(tmp_path.glob('metrics.damaged*'))]
+  assert [copy.splitlines()[-1] for copy in copies] == [b'two', b'one']
+
+
+def test_what_is_not_finite_is_null_with_a_note(tmp_path):
+  book = Logbook(tmp_path)
+  book.start(0)
+  book.write(1, 'train', {'loss': 1.0, 'grad_norm': math.inf})
+  state = book.state()
+  book.close()
+  path = tmp_path / 'metrics.jsonl'
+  written = path.read_bytes()
+  row = {'step': 1, 'kind': 'train', 'loss': 1.0, 'grad_norm': None}
+  assert json.loads(written) == {**row, 'notes': ['grad_norm is inf']}
+  assert read(path) == [{'step': 1, 'kind': 'train', 'loss': 1.0}]
+  assert [e[0] for e in _events(tmp_path)] == ['train/loss']
+  book = Logbook(tmp_path)
+  book.start(1, state)
+  book.close()
+  assert path.read_bytes() == written
+
+
+def test_names_do_not_steer_the_terminal(tmp_path, capsys):
+  book = Logbook(tmp_path)
+  book.say('class \x1b[31m\n', 'end')
+  assert capsys.readouterr().out == 'class \\x1b[31m\\n\nend\n'
+
+
+def test_damaged_logs_never_break_a_run(tmp_path):
+  """Metrics rows of strangers: read, drawn and continued."""
+  book = Logbook(tmp_path)
+  book.start(0)
+  _fill(book, [1, 2, 3])
+  book.write(3, 'val', {'accuracy': math.nan, 'loss': 2.0})
+  state = book.state()
+  book.close()
+  path = tmp_path / 'metrics.jsonl'
+  whole = path.read_bytes()
+  for i, damaged in enumerate(mutations(whole, 2000, seed=3)):
+    path.write_bytes(damaged)
+    for row in read(path):
+      assert all(k == 'kind' or math.isfinite(float(v)) for k, v in row.items())
+    if i % 100 == 0:
+      book = Logbook(tmp_path)
+      book.start(3, state)
+      book.close()
+      assert len(read(path)) == book.state()['rows'] <= 4
 
 
 def test_no_file_has_no_rows(tmp_path):

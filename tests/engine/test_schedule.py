@@ -213,3 +213,41 @@ def test_bad_input(change, said):
   config = {'name': 'cosine', 'learning_rate': 0.1, 'total_steps': 10}
   with pytest.raises(UserError, match=said):
     make_schedule(**{**config, **change})
+
+
+def test_a_run_made_longer_goes_on_from_its_last_value():
+  config = {'name': 'cosine', 'learning_rate': 1.0, 'warmup_steps': 2}
+  before = rates(range(10), total_steps=10, **config)
+  longer = rates(range(20), total_steps=20, extends=(10,), **config)
+  np.testing.assert_array_equal(longer[:10], before)
+  last = before[-1]
+  later = rates(
+    range(10), name='cosine', learning_rate=float(last), total_steps=10
+  )
+  np.testing.assert_allclose(longer[10:], later, rtol=1e-6)
+  # And once more; what was stays as it was.
+  again = rates(range(30), total_steps=30, extends=[10, 20], **config)
+  np.testing.assert_array_equal(again[:20], longer)
+  assert again[20] == longer[-1] and again[29] < again[20]
+  assert rates([10], total_steps=20, **config)[0] > 10 * last
+
+
+@pytest.mark.parametrize(
+  'extends', [(0,), (-1,), (20,), (10, 5), (10, 10), ('x',), (1.5,), None]
+)
+def test_numbers_that_no_run_had(extends):
+  with pytest.raises(UserError, match='schedule.extends is'):
+    make_schedule(
+      name='cosine', learning_rate=1.0, total_steps=20, extends=extends
+    )
+
+
+def test_noam_does_not_end_with_the_run():
+  with pytest.raises(UserError, match='leave out extends'):
+    make_schedule(
+      name='noam',
+      learning_rate=1.0,
+      total_steps=20,
+      warmup_steps=5,
+      extends=(10,),
+    )

@@ -19,7 +19,10 @@ def test_an_unknown_benchmark_is_told_with_its_near_matches(capsys):
   'error, sentence',
   [
     (UserError('give a number.'), 'error: give a number.\n'),
-    (FileNotFoundError(2, 'No such file', 'a.csv'), 'error: a.csv: No such'),
+    (
+      FileNotFoundError(2, 'No such file', 'a.csv'),
+      'error: No such file (a.csv): see ',
+    ),
     (OSError('the disk is full'), 'error: the disk is full\n'),
     (OSError(28, 'No space left on device'), 'error: No space left on'),
   ],

@@ -64,7 +64,7 @@ def data_dir() -> Path | None:
 def tell(note: str) -> None:
   """Says what was found, once, also where a config is read again."""
   if note:
-    say(note)
+    say(*note.split('\n'))
 
 
 @contextlib.contextmanager
