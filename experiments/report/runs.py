@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,8 @@ def _read(workdir: epath.Path, text: str, data_dir: str | None) -> Run:
   if (workdir / 'results').exists():
     for path in sorted((workdir / 'results').glob('*.json')):
       found = store.read_json(path)
-      if isinstance(found, dict) and 'metrics' in found:
+      if found and 'metrics' in found:
+        found['metrics'] = _with_nan(found['metrics'])
         results[path.name.removesuffix('.json')] = found
   meta = _last_meta(workdir)
   return Run(
@@ -148,6 +150,15 @@ def _read(workdir: epath.Path, text: str, data_dir: str | None) -> Run:
     data=meta.get('data', {}),
     described=_described(config['data']['source'], data_dir),
   )
+
+
+def _with_nan(value: Any) -> Any:
+  """Numbers that were not finite, which JSON has as null, are NaN again."""
+  if isinstance(value, dict):
+    return {k: _with_nan(v) for k, v in value.items()}
+  if isinstance(value, list):
+    return [_with_nan(v) for v in value]
+  return math.nan if value is None else value
 
 
 def _last_meta(workdir: epath.Path) -> dict[str, Any]:

@@ -40,8 +40,14 @@ def jump(
     planned = last
   if abs(now - planned) <= _NOTABLE * max(now, planned):
     return None
-  return (
+  said = (
     f'the learning rate goes from {last:.3g} to {now:.3g} at step {step}: the '
-    f'run was planned for {before} steps, and has {ex.total_steps} now. With '
-    f'--config.schedule.extends={before} it goes on from the last value.'
+    f'run was planned for {before} steps, and has {ex.total_steps} now.'
   )
+  if step <= before < ex.total_steps:
+    ends = [*settings.schedule.get('extends', ()), before]
+    said += (
+      f' With --config.schedule.extends={",".join(map(str, ends))} it goes on '
+      'from the last value.'
+    )
+  return said

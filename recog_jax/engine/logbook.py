@@ -309,7 +309,11 @@ def _kept(path: AnyPath, count: int, step: int) -> list[dict[str, Any]]:
   lost, bad = count - len(kept), whole - len(found)
   if not count or (lost <= 0 and bad <= 0):
     return kept
-  copied = ''
+  said = []
+  if bad > 0:
+    said.append(f'{bad} lines that are no rows are skipped')
+  if lost > 0:
+    said.append(f'{lost} of the {count} rows up to step {step} are lost')
   if content:
     copy = path.with_name('metrics.damaged.jsonl')
     number = 1
@@ -317,11 +321,8 @@ def _kept(path: AnyPath, count: int, step: int) -> list[dict[str, Any]]:
       number += 1
       copy = path.with_name(f'metrics.damaged-{number}.jsonl')
     write_whole(copy, content)
-    copied = f'; the file as it was is {copy}'
-  warn(
-    f'{path}: {max(bad, 0)} lines are no rows, and {lost} of the {count} rows '
-    f'up to step {step} are lost; the others stay{copied}'
-  )
+    said.append(f'the file as it was is {copy}')
+  warn(f'{path}: {"; ".join(said)}')
   return kept
 
 

@@ -50,6 +50,19 @@ def test_slips_are_told_in_a_sentence(root, tmp_path, args, told):
   assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_two_folders_are_not_one_data_set(root):
+  done = _run(root, 'prepare', '--image_folder=a', '--speech_folder=b')
+  assert done.returncode == 1
+  assert '--image_folder and --speech_folder do not go together' in done.stderr
+
+
+def test_a_workdir_below_a_file(root, tmp_path):
+  (tmp_path / 'file').touch()
+  done = _run(root, 'main', DIGITS, f'--workdir={tmp_path}/file/x')
+  assert done.returncode == 1 and 'Traceback' not in done.stderr
+  assert f'{tmp_path}/file is a file, not a folder' in done.stderr
+
+
 @pytest.mark.smoke
 def test_debug_shows_the_traceback(root):
   done = _run(root, 'main', '--config=configs/nope.py', '--debug')
@@ -71,6 +84,9 @@ def test_another_config_in_the_workdir_is_refused(root, tmp_path):
     ([], 'say which training'),
     (['--workdir=nowhere'], 'nowhere holds no config.json'),
     (['--confg=x'], "unknown flag 'confg'"),
+    (['--workdir=x', '--watch', '--average=2'], 'leave out --checkpoint and'),
+    (['--workdir=x', '--watch', '--checkpoint=latest'], 'leave out --checkp'),
+    (['--workdir=x', '--tag=a/b'], '--tag=a/b: it ends names of files'),
   ],
 )
 def test_evaluate_tells_what_it_needs(root, args, told):

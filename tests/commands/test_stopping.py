@@ -164,11 +164,14 @@ def test_a_second_signal_is_abrupt(tmp_path, number):
 
 
 @pytest.mark.slow
-def test_two_signals_at_once_are_one(tmp_path, cached):
-  """`timeout` signals its child, and then the child's group."""
+def test_a_storm_of_signals_is_one_request(tmp_path, cached):
+  """`timeout` signals its child and then its group, schedulers again and again.
+
+  Until the process is gone: while it saves, and while it ends.
+  """
   run = _start(tmp_path, env=cached)
   assert run.says('step 7 train'), run.text()
-  run.send(TERM)
-  time.sleep(0.05)
-  run.send(TERM)
+  while run.process.poll() is None:
+    run.send(TERM)
+    time.sleep(0.02)
   _assert_stopped(run, tmp_path, TERM)

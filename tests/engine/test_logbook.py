@@ -170,11 +170,19 @@ def _damage(path, kind):
 @pytest.mark.parametrize(
   ('kind', 'left', 'told'),
   [
-    ('replaced', [1, 3], '1 lines are no rows, and 1 of the 3 rows'),
-    ('inserted', [1, 2, 3], '1 lines are no rows, and 0 of the 3 rows'),
-    ('cut', [1, 2], '0 lines are no rows, and 1 of the 3 rows'),
-    ('text for a step', [1, 3], '1 lines are no rows, and 1 of the 3 rows'),
-    ('deleted', [], '3 of the 3 rows up to step 3 are lost; the others stay\n'),
+    ('replaced', [1, 3], '1 lines that are no rows are skipped; 1 of the 3'),
+    (
+      'inserted',
+      [1, 2, 3],
+      '1 lines that are no rows are skipped; the file as',
+    ),
+    (
+      'cut',
+      [1, 2],
+      'metrics.jsonl: 1 of the 3 rows up to step 3 are lost; the',
+    ),
+    ('text for a step', [1, 3], 'no rows are skipped; 1 of the 3 rows up to'),
+    ('deleted', [], 'metrics.jsonl: 3 of the 3 rows up to step 3 are lost\n'),
   ],
 )
 def test_a_continued_run_says_what_its_log_has_lost(

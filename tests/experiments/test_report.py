@@ -1,5 +1,7 @@
 """The report page: what it says, and how a browser shows it."""
 
+import json
+import math
 import re
 import shutil
 
@@ -7,6 +9,7 @@ import pytest
 
 from experiments.report import __main__ as report
 from experiments.report import cards, page, runs
+from recog_jax import storage
 from tests.experiments import browser
 
 
@@ -149,3 +152,52 @@ def test_files_that_are_cut(trained, tmp_path):
   assert 'curves.png cannot be read' in page.build(
     [runs.read(str(copy))], [], 'x'
   )
+
+
+BROKEN = {
+  'config.json': (
+    b'\x86\xff',
+    b'[1]',
+    b'5',
+    b'{}',
+    b'{"data": 5}',
+    b'[' * 99999,
+  ),
+  'summary.json': (b'[1]', b'{"step": "x"}', b'{"accuracy": {"test": "x"}}'),
+  'metrics.jsonl': (b'\xff', b'{"step": "2", "kind": "val"}\n', b'[1]\n'),
+  'results/test-4.json': (
+    b'{"metrics": 5}',
+    b'{"metrics": {}, "step": 4}',
+    b'{"metrics": {"per_class": 5}, "step": 4, "examples": "x"}',
+  ),
+}
+
+
+@pytest.mark.parametrize('name', BROKEN)
+def test_broken_workdirs_end_in_a_sentence(trained, tmp_path, name, capsys):
+  copy, output = tmp_path / 'run', f'--output={tmp_path}/page.html'
+  shutil.copytree(trained[0], copy)
+  (copy / 'checkpoints' / '²').mkdir()
+  assert report.main([str(copy), output]) == 0
+  capsys.readouterr()
+  for content in BROKEN[name]:
+    (copy / name).write_bytes(content)
+    code = report.main([str(copy), output])
+    told = capsys.readouterr().err
+    assert code == (0 if name == 'metrics.jsonl' else told.count('error: '))
+    # Beside others it is left out.
+    assert report.main([str(copy), str(trained[0]), output]) == 0
+    assert '1 trainings' in capsys.readouterr().out or not code
+
+
+def test_what_was_not_finite_is_shown(trained, tmp_path):
+  """AUC of one class, for example."""
+  copy = tmp_path / 'run'
+  shutil.copytree(trained[0], copy)
+  path = copy / 'results' / 'test-4.json'
+  result = json.loads(path.read_text())
+  result['metrics'] |= {'auc': math.nan, 'auc_ci95': [math.nan, math.nan]}
+  result['metrics']['accuracy_ci95'] = [math.nan, math.nan]
+  result['metrics']['per_class']['f1'][0] = math.nan
+  storage.write_json(path, result)
+  assert 'auc is nan' in page.build([runs.read(str(copy))], [], 'x')

@@ -101,3 +101,10 @@ def test_what_is_not_defined_has_no_interval_and_a_note():
       'auc is not defined',
     ]
   )
+
+
+def test_names_cannot_break_the_table():
+  metrics = {'per_class': {'label': ['c\x1b[2J\nat\a'], 'f1': [0.5]}}
+  lines = metrics_table({**metrics, 'notes': ['a\tb']}).split('\n')
+  assert lines[-1] == r'a\x09b'.replace('x09', 't')
+  assert lines[-3].split() == [r'c\x1b[2J\nat\x07', '0.5000']

@@ -186,3 +186,18 @@ def test_phones_are_units_without_characters(tmp_path):
 def test_width_counts_marks_and_wide_letters():
   assert transcripts.display_width('ਇੱਕ') == 2
   assert transcripts.display_width('日本') == 4
+
+
+def test_texts_do_not_steer_the_terminal(tmp_path):
+  rude = 'a \x1b[31m\x07 b'
+  (made,) = transcripts.make_transcripts(
+    [rude], [f'{rude} \ud800'], {'id': ['x\ny'], 'speaker': ['\x1b]0;z']}
+  )
+  for text in (transcripts.as_text(made), transcripts.as_text(made, 20)):
+    assert text.isprintable() or set(text) - {'\n'} == {
+      c for c in text if c.isprintable()
+    }
+    assert r'\x1b[31m\x07' in text and r'x\ny' in text
+  path = tmp_path / 'rows.jsonl'
+  transcripts.write_jsonl(path, [made])
+  assert json.loads(path.read_text())['hypothesis'] == f'{rude} \ud800'
