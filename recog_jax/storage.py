@@ -85,6 +85,7 @@ _FILES = (
   'config.json',
   'plugins.json',
   'init_from.json',
+  'interface.json',
   'metrics.jsonl',
   'summary.json',
   'curves.png',

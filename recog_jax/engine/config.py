@@ -14,7 +14,13 @@ from ml_collections import ConfigDict, config_dict
 
 from recog_jax import plugins
 from recog_jax.errors import UserError
-from recog_jax.storage import AnyPath, load_json, step_folders, write_json
+from recog_jax.storage import (
+  AnyPath,
+  as_json,
+  load_json,
+  step_folders,
+  write_json,
+)
 
 # The keys that say how long a run is.
 _LENGTH = ('total_steps', 'total_epochs', 'stop_step')
@@ -160,6 +166,8 @@ def keep(
   """
   path = workdir / 'config.json'
   new = canonical(config)
+  if lost := differences(new, json.loads(as_json(new))):
+    raise UserError(f'config.{lost[0]}: JSON has no such number, take another')
   if path.exists():
     old = canonical(read_kept(workdir))
     if found := conflicts(old, new):

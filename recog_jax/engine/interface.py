@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
-from recog_jax.storage import AnyPath, write_json
+from recog_jax.storage import AnyPath, load_json, write_json
 
 _FILE = 'interface.json'
 # What names the outputs in their order.
@@ -55,15 +55,14 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
 def read(workdir: AnyPath) -> Interface | None:
   """That of a workdir's run; None of one that keeps none."""
   try:
-    found = json.loads((workdir / _FILE).read_text())
+    return load_json(workdir / _FILE)
   except FileNotFoundError:
     return None
-  except ValueError as error:
+  except UserError as error:
     raise UserError(
-      f'{workdir / _FILE} is damaged ({error}): restore it, or remove it to go '
-      'on without comparing the data with those of training'
+      f'{error}, or remove it to go on without comparing the data with those '
+      'of training'
     ) from error
-  return found if isinstance(found, dict) else None
 
 
 def measured(workdir: AnyPath, config: ConfigDict) -> None:

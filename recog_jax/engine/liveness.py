@@ -29,11 +29,14 @@ _BEAT_SECONDS = 2.0
 _MOST_GREETED = 64
 _GREETING_SECONDS = 5.0
 RUN_ID = 'RECOG_JAX_RUN_ID'
+# What else is the same in all processes of a run, and known to few.
+_TASK_ID = 'SKYPILOT_TASK_ID'
 
 
 def _proof(nonce: str) -> str:
   """Shows to whom chose the nonce that this process knows the run's id."""
-  key = os.environ.get(RUN_ID, '').encode(errors='surrogateescape')
+  key = os.environ.get(RUN_ID) or os.environ.get(_TASK_ID, '')
+  key = key.encode(errors='surrogateescape')
   return hmac.digest(key, nonce.encode(errors='replace'), 'sha256').hex()
 
 

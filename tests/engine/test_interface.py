@@ -95,7 +95,7 @@ def test_other_channels_and_a_damaged_file_are_told(done, tmp_path):
   with pytest.raises(UserError, match='channels: trained with 3'):
     trained.open_workdir(other, data)
   (other / 'interface.json').write_text('{')
-  with pytest.raises(UserError, match='is damaged'):
+  with pytest.raises(UserError, match='is no JSON'):
     trained.open_workdir(other, data)
 
 

@@ -1,6 +1,7 @@
 """The config that a workdir keeps, and what can stand in its place."""
 
 import json
+import math
 import random
 
 import pytest
@@ -39,6 +40,12 @@ def test_a_run_that_was_longer_keeps_its_config(tmp_path):
   _keep(tmp_path, 200, total_steps=200, schedule={'extends': (100,)})
   assert _kept(tmp_path)['total_steps'] == 200
   assert _kept(tmp_path)['schedule']['extends'] == [100]
+
+
+def test_a_number_that_json_has_not(tmp_path):
+  with pytest.raises(UserError, match=r'config.optimizer.clip_norm: inf -> N'):
+    _keep(tmp_path, optimizer={'clip_norm': math.inf})
+  assert not (tmp_path / 'config.json').exists()
 
 
 def test_a_part_that_is_no_object_is_told(tmp_path):
