@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from recog_jax import terminal
-from recog_jax.errors import UserError, sentence_of, tell
+from recog_jax.errors import tell, told
 
 
 def exit_code_of(function: Callable[[], int | None]) -> int:
@@ -11,8 +11,9 @@ def exit_code_of(function: Callable[[], int | None]) -> int:
   terminal.open_streams()
   try:
     return function() or 0
-  except UserError as error:
-    tell(error)
-  except OSError as error:
-    tell(sentence_of(error))
+  except Exception as error:
+    sentence = told(error)
+    if sentence is None:
+      raise
+    tell(sentence)
   return 1

@@ -14,7 +14,7 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict
 
 from recog_jax import backend, terminal
-from recog_jax.errors import UserError, say, sentence_of, tell, unknown_name
+from recog_jax.errors import UserError, say, tell, told, unknown_name
 
 flags.DEFINE_bool('debug', False, 'Show the traceback of an error.')
 
@@ -137,11 +137,12 @@ def run(main: Callable[[], int | None]) -> None:
     app.run(lambda _: _call(main), argv=argv, flags_parser=_parse)
   except KeyboardInterrupt:
     sys.exit(130)
-  except UserError as error:
-    if debug:
+  except Exception as error:
+    sentence = told(error)
+    if debug or sentence is None:
       raise
     logging.flush()
-    tell(error)
+    tell(sentence)
     _end()
 
 
@@ -185,10 +186,6 @@ def _call(main: Callable[[], int | None]) -> None:
     sys.unraisablehook = lambda _: None  # The same of what they clean up.
   try:
     code = main() or 0
-  except OSError as error:
-    raise UserError(sentence_of(error)) from error
-  except UnicodeError as error:
-    raise UserError(f'a name or a file is no UTF-8 text ({error})') from error
   except (MemoryError, RuntimeError, ValueError) as error:
     from recog_jax.engine import memory
 

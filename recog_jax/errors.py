@@ -94,6 +94,17 @@ def tell(error: object) -> None:
   print(f'error: {printable(error)}', file=sys.stderr, flush=True)
 
 
+def told(error: BaseException) -> str | None:
+  """What a user can do about an error; None: it is one of the program's."""
+  if isinstance(error, UserError):
+    return str(error)
+  if isinstance(error, OSError):
+    return sentence_of(error)
+  if isinstance(error, UnicodeError):
+    return f'a name or a file is no UTF-8 text ({error})'
+  return None
+
+
 def sentence_of(error: OSError) -> str:
   """What the system could not do, where, and what to do about it."""
   # Errors of networks say all in their text.

@@ -91,7 +91,7 @@ _FILES = (
   'curves.png',
   '.lock',
 )
-_FOLDERS = ('checkpoints', 'results', 'tensorboard', 'features')
+_FOLDERS = ('checkpoints', 'results', 'tensorboard', 'features', 'profile')
 
 
 def make_workdir(path: AnyPath) -> None:

@@ -2,6 +2,8 @@
 
 import jax
 
+from recog_jax.storage import path_of
+
 # What compiles faster is compiled again: a file costs about as much.
 _SECONDS = 0.5
 
@@ -17,6 +19,8 @@ def enable(folder: str | None) -> None:
     folder: its path; None leaves it to JAX_COMPILATION_CACHE_DIR and jax.
   """
   if folder is not None:
+    # jax would go on without it, in silence.
+    path_of(folder).mkdir(parents=True, exist_ok=True)
     jax.config.update('jax_compilation_cache_dir', folder)
     jax.config.update('jax_persistent_cache_min_compile_time_secs', _SECONDS)
     jax.config.update('jax_persistent_cache_min_entry_size_bytes', 0)

@@ -14,10 +14,12 @@ from jaxlib.version import __version__ as jaxlib_version
 from recog_jax.engine import provenance
 from recog_jax.engine.liveness import Channel
 from recog_jax.engine.stopping import StopRequest
-from recog_jax.errors import UserError, tell
+from recog_jax.errors import UserError, tell, told
 
 # How long processes wait for each other at the start.
 START_SECONDS = 120.0
+# A run takes the next port as well.
+_MOST_PORTS = 65535
 # A collective of a process that died fails somewhat before the channel tells.
 _NOTICE_SECONDS = 10.0
 
@@ -48,8 +50,12 @@ def find(
       'three, the first two alike in every process'
     )
   host, _, port = coordinator.rpartition(':')
-  if not host or not port.isdigit():
-    raise UserError(f'--coordinator={coordinator}: give host:port of process 0')
+  known = port.isdecimal() and 0 < int(port[:6]) < _MOST_PORTS
+  if not host or not known:
+    raise UserError(
+      f'--coordinator={coordinator}: give host:port of process 0, a port below '
+      f'{_MOST_PORTS}'
+    )
   if not 0 <= process < count:
     raise UserError(
       f'--process_id={process} of --num_processes={count}: count from 0'
@@ -153,12 +159,13 @@ def _fail(channel: Channel, error: BaseException) -> None:
   if isinstance(error, SystemExit) and not error.code:
     _leave(channel)
     raise error
-  if not isinstance(error, UserError):
+  sentence = told(error)
+  if sentence is None:
     channel.await_ending(_NOTICE_SECONDS)
     traceback.print_exception(error)
-  channel.fail(str(error) or type(error).__name__)
-  if isinstance(error, UserError):
-    tell(error)
+  channel.fail(sentence or str(error) or type(error).__name__)
+  if sentence is not None:
+    tell(sentence)
   sys.stdout.flush()
   sys.stderr.flush()
   os._exit(1)

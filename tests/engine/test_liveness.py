@@ -126,6 +126,9 @@ def test_an_unreachable_coordinator_is_named():
   [
     (('host:1', None, None), 'go together'),
     (('host', 2, 0), 'give host:port'),
+    (('host:65535', 2, 0), 'a port below 65535'),
+    (('host:0', 2, 0), 'a port below 65535'),
+    (('host:²', 2, 0), 'give host:port'),
     (('host:1', 2, 2), 'count from 0'),
   ],
 )

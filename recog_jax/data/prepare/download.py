@@ -14,7 +14,7 @@ from pathlib import Path
 import tqdm
 from absl import logging
 
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, sentence_of
 
 _BLOCK = 1 << 18
 _TIMEOUT_S = 30
@@ -161,7 +161,7 @@ def _open(part: Path, mode: str):
   try:
     return part.open(mode, buffering=0)
   except OSError as e:
-    raise UserError(f'{part} cannot be written: {e}.') from e
+    raise UserError(f'{part} cannot be written: {sentence_of(e)}.') from e
 
 
 def _append(file, block: bytes):
@@ -170,7 +170,7 @@ def _append(file, block: bytes):
     while block:
       block = block[file.write(block) :]
   except OSError as e:
-    raise UserError(f'{file.name} cannot be written: {e}.') from e
+    raise UserError(f'{file.name} cannot be written: {sentence_of(e)}.') from e
 
 
 def _continues(answer, done: int) -> bool:

@@ -14,7 +14,7 @@ from recog_jax.data.sources.tfds_layout import (
   default_data_dir,
   find,
 )
-from recog_jax.errors import UserError, unknown_name
+from recog_jax.errors import UserError, sentence_of, unknown_name
 
 _CIFAR10_CLASSES = 'airplane automobile bird cat deer dog frog horse ship truck'
 _MNIST_URLS = (
@@ -163,7 +163,7 @@ def prepare_known(
       f'--dataset={dataset} --data_dir={data_dir} --archive=FOLDER`.'
     ) from e
   except OSError as e:
-    raise UserError(f'{target} cannot be written: {e}.') from e
+    raise UserError(f'{target} cannot be written: {sentence_of(e)}.') from e
   return target
 
 

@@ -20,7 +20,7 @@ from absl import logging
 
 from recog_jax.data import cache
 from recog_jax.data.prepare import writer
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, sentence_of
 
 VERSION = '1.0.0'
 # Remains in the finished data set: tells what it was made of.
@@ -154,7 +154,7 @@ def convert(
       (work / _ORIGIN).write_text(json.dumps({'plan': plan}) + '\n')
       writer.publish(work, target)
   except OSError as e:
-    raise UserError(f'{target} cannot be written: {e}.') from e
+    raise UserError(f'{target} cannot be written: {sentence_of(e)}.') from e
   return target
 
 
