@@ -167,7 +167,7 @@ def _last_meta(workdir: epath.Path) -> dict[str, Any]:
   for step in reversed(storage.step_folders(folder)):
     sealed = store.read_json(folder / str(step) / 'meta' / 'metadata')
     with contextlib.suppress(ValueError, TypeError, RecursionError):
-      meta = json.loads((sealed or {}).get('body'))
+      meta = json.loads((sealed or {}).get('body', ''))
       if isinstance(meta, dict):
         return meta
   return {}
