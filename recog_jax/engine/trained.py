@@ -16,7 +16,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Programs
 from recog_jax.errors import UserError, say, warn
 from recog_jax.report import table
-from recog_jax.storage import AnyPath, read_json, refresh
+from recog_jax.storage import AnyPath, make_workdir, read_json, refresh
 
 _POLL_SECONDS = 5.0
 
@@ -115,6 +115,7 @@ class Trained:
         f"the config has no split '{split}': it has "
         f'{", ".join(self.ex.data.splits)}'
       )
+    make_workdir(self.workdir)  # Its errors come before the evaluation.
     step, variables = self.restore(checkpoint, average)
     name = '-'.join(filter(None, (split, str(step), tag)))
     found = evaluation.run(self.ex, self.programs.at(0), variables, split)
