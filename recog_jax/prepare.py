@@ -80,8 +80,8 @@ def _make_data_set(data_dir: Path) -> Path:
     return prepare.prepare_speech(
       root, _LAYOUT.value, name, data_dir, sample_rate=rate, max_bad_share=share
     )
-  files = [Path(file).expanduser() for file in _ARCHIVE.value]
-  return prepare.prepare_named(name, data_dir, files=files, urls=_URL.value)
+  files, urls = [Path(f).expanduser() for f in _ARCHIVE.value], _URL.value
+  return prepare.prepare_named(name, data_dir, files=files, urls=urls)
 
 
 def main() -> None:
@@ -89,7 +89,6 @@ def main() -> None:
     folder = _make_data_set(default_data_dir(flags.FLAGS.data_dir))
     say(f'{_DATASET.value} is in {folder}')
     return
-
   from recog_jax import registry
 
   material = prepare.open_material(
