@@ -265,7 +265,7 @@ class Cutout:
     fill: their grey value, 0 to 255.
   """
 
-  size: Size
+  size: Count
   count: Size = 1
   fill: Annotated[int, Range(0, 255)] = 128
 

@@ -17,7 +17,7 @@ from recog_jax.data.image import colour
 from recog_jax.data.image.affine import warp
 from recog_jax.data.image.base import one_shape
 from recog_jax.data.ops import check
-from recog_jax.ranges import NotNegative, Share, Size
+from recog_jax.ranges import Count, NotNegative, Share
 
 _VALUES = np.arange(256)
 # What lies outside a moved image.
@@ -128,7 +128,7 @@ class RandomAugment:
     increasing: see `Strength`.
   """
 
-  count: Size = 2
+  count: Count = 2
   magnitude: NotNegative = 9.0
   magnitude_std: NotNegative = 0.0
   probability: Share = 1.0

@@ -237,7 +237,7 @@ def test_config_dict_with_lists():
     ({'name': 'random_resized_crop', 'size': 8, 'ratio': (2, 1)}, 'ratio is'),
     ({'name': 'scaling', 'low': 0.0}, 'low'),
     ({'name': 'colour_jitter', 'hue': 0.6}, 'at most 0.5'),
-    ({'name': 'colour_jitter', 'contrast': -1}, '0 or more'),
+    ({'name': 'colour_jitter', 'contrast': -1}, 'at least 0'),
     ({'name': 'horizontal_flip', 'probability': 2}, 'probability'),
     ({'name': 'random_erasing', 'probability': 2}, 'probability'),
     ({'name': 'random_erasing', 'area': (0.2, 1.0)}, 'area is'),
