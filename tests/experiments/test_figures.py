@@ -1,6 +1,7 @@
 """The studies behind the figures, their rows and their pictures."""
 
 import csv
+import json
 import shutil
 
 import pytest
@@ -134,6 +135,8 @@ def test_the_trainings_of_another_config_are_not_drawn(
   entry = studies.entries('wer', 'tiny')[0]
   name = sweep.make_trial(entry.trial).id
   shutil.copytree(trained[1], tmp_path / name)
+  kept = tmp_path / name / 'config.json'
+  kept.write_text(json.dumps({**json.loads(kept.read_text()), 'seed': 7}))
   words = ['wer', '--draw', f'--workdir={tmp_path}', f'--output={tmp_path}/o']
   assert figures.main(words) == 1
   assert 'was trained with another' in capsys.readouterr().err
