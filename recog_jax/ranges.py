@@ -14,7 +14,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, unknown_name
 
 _UNIONS = (typing.Union, types.UnionType)
 _PLAIN = (numbers.Number, str, bytes, Mapping, Sequence, types.NoneType)
@@ -127,8 +127,20 @@ def check(values: Mapping[str, Any], hints: Mapping[str, Any], where: str):
   for key, value in values.items():
     hint = hints.get(key, Any)
     if not fits(value, hint):
+      if isinstance(value, str) and (names := _names(hint)):
+        raise unknown_name(f'value of {where}.{key}', value, names)
       wanted = words(hint) or 'another value'
       raise UserError(f'{where}.{key} is {_short(value)}; give {wanted}.')
+
+
+def _names(hint: Any) -> tuple[str, ...]:
+  """The words that an annotation lists, if it does."""
+  args = typing.get_args(hint)
+  if typing.get_origin(hint) is typing.Literal:
+    return tuple(arg for arg in args if isinstance(arg, str))
+  if typing.get_origin(hint) is Annotated:
+    return sum((b.names for b in _bounds(args) if isinstance(b, Names)), ())
+  return sum(map(_names, args), ())
 
 
 def converted(value: Any, hint: Any) -> Any:

@@ -155,6 +155,9 @@ def keep(
 ) -> None:
   """Writes the config into the workdir, or checks the one that is there.
 
+  A run that has no checkpoint yet binds nothing: it failed, most likely, by
+  what was then mended in the config.
+
   Args:
     workdir: of the run.
     config: of the run.
@@ -168,7 +171,8 @@ def keep(
   new = canonical(config)
   if lost := differences(new, json.loads(as_json(new))):
     raise UserError(f'config.{lost[0]}: JSON has no such number, take another')
-  if path.exists():
+  done = max(step_folders(workdir / 'checkpoints'), default=None)
+  if path.exists() and done is not None:
     old = canonical(read_kept(workdir))
     if found := conflicts(old, new):
       shown = '; '.join(found[:4]) + (' ...' if len(found) > 4 else '')
@@ -177,7 +181,6 @@ def keep(
         '--workdir, or remove that one'
       )
     changed = [d for d in differences(old, new) if d.split(':')[0] in _LENGTH]
-    done = max(step_folders(workdir / 'checkpoints'), default=0)
     if changed and stop_step is not None and stop_step < done:
       raise UserError(
         f'{workdir} has trained {done} steps, and with {changed[0]} the run '

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
-from recog_jax.storage import AnyPath, load_json, write_json
+from recog_jax.storage import AnyPath, load_json, step_folders, write_json
 
 _FILE = 'interface.json'
 # What names the outputs in their order.
@@ -43,7 +43,7 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
     UserError: the run was begun on data that mean something else.
   """
   kept, ours = read(workdir), of(ex)
-  if kept is None:
+  if kept is None or not step_folders(workdir / 'checkpoints'):
     write_json(workdir / _FILE, ours)
   elif other := _differences(kept, ours):
     raise UserError(

@@ -73,6 +73,7 @@ def test_debug_shows_the_traceback(root):
 @pytest.mark.smoke
 def test_another_config_in_the_workdir_is_refused(root, tmp_path):
   (tmp_path / 'config.json').write_text('{"seed": 3}')
+  (tmp_path / 'checkpoints/7').mkdir(parents=True)
   done = _run(root, 'main', DIGITS, f'--workdir={tmp_path}')
   assert done.returncode == 1
   assert 'holds a run of another config' in done.stderr

@@ -42,6 +42,15 @@ def test_a_run_that_was_longer_keeps_its_config(tmp_path):
   assert _kept(tmp_path)['schedule']['extends'] == [100]
 
 
+def test_a_run_without_a_checkpoint_binds_nothing(tmp_path):
+  _keep(tmp_path, seed=1)
+  _keep(tmp_path, seed=2)
+  assert _kept(tmp_path)['seed'] == 2
+  (tmp_path / 'checkpoints' / '3').mkdir(parents=True)
+  with pytest.raises(UserError, match='another config .seed: 2 -> 4'):
+    _keep(tmp_path, seed=4)
+
+
 def test_a_number_that_json_has_not(tmp_path):
   with pytest.raises(UserError, match=r'config.optimizer.clip_norm: inf -> N'):
     _keep(tmp_path, optimizer={'clip_norm': math.inf})
@@ -67,6 +76,7 @@ def test_own_parts_that_are_no_files_are_left(tmp_path):
 def test_damaged_configs_end_in_sentences(tmp_path):
   """2,000 damaged files: each is read, or refused in a sentence."""
   _keep(tmp_path)
+  (tmp_path / 'checkpoints/1').mkdir(parents=True)
   path = tmp_path / 'config.json'
   good = path.read_bytes()
   config = config_lib.load(DIGITS)

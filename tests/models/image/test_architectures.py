@@ -302,14 +302,14 @@ def test_a_head_without_activation_has_negative_logits():
 
 def test_a_bad_option_is_a_plain_error():
   for name, key, value, word in (
-    ('vgg16', 'hidden', 4096, 'tuple'),
+    ('vgg16', 'hidden', 4096, 'a list'),
     ('vgg16', 'dropout', 1.0, 'below 1'),
-    ('squeezenet1_1', 'stem', 'small', 'imagenet, cifar'),
+    ('squeezenet1_1', 'stem', 'small', 'known: cifar, imagenet'),
     ('mobilenet_v2', 'width', 0, 'above 0'),
-    ('mobilenet_v3_large', 'stem', 'x', 'imagenet, cifar'),
+    ('mobilenet_v3_large', 'stem', 'x', 'known: cifar, imagenet'),
     ('googlenet', 'variant', 'v1', 'batch_norm, paper'),
-    ('inception_v3', 'stem', 'x', 'imagenet, cifar'),
-    ('vit_s', 'pool', 'max', 'class_token, mean'),
+    ('inception_v3', 'stem', 'x', 'known: cifar, imagenet'),
+    ('vit_s', 'pool', 'max', 'known: class_token, mean'),
     ('vit_s', 'dim', 6, 'multiple of 4'),
     ('vit_s', 'ffn_multiplier', 0, 'at least 1'),
     ('squeezenet1_0', 'norm_momentum', 1.0, 'below 1'),
