@@ -258,16 +258,16 @@ def test_kernels_start_as_he_by_fan_out():
 def test_a_bad_option_is_a_plain_error():
   for factory, key, value, word in (
     (resnet50, 'activation', 'rellu', 'did you mean relu'),
-    (resnet50, 'stem', 'small', 'imagenet, cifar'),
+    (resnet50, 'stem', 'small', 'known: cifar, imagenet'),
     (resnet50, 'width', 0, 'at least 1'),
     (resnet50, 'dropout', 1.0, 'below 1'),
     (resnet20, 'dropout', -0.1, 'below 1'),
     (resnet20, 'norm_momentum', 2.0, 'below 1'),
-    (lenet, 'pool', 'mean', 'max, average'),
-    (lenet, 'channels', (6,), '2 numbers'),
+    (lenet, 'pool', 'mean', 'known: average, max'),
+    (lenet, 'channels', (6,), 'a list of 2'),
     (mlp, 'hidden', (16, 0), 'at least 1'),
-    (mlp, 'hidden', 16, 'tuple'),
-    (mlp, 'num_outputs', 2.5, 'at least 1'),
+    (mlp, 'hidden', 16, 'a list'),
+    (mlp, 'num_outputs', 2.5, 'a whole number'),
   ):
     with pytest.raises(UserError, match=word):
       factory(**{'num_outputs': 10, key: value})
