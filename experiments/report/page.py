@@ -1,6 +1,7 @@
 """The page: plain HTML and CSS, pictures inside, no script, no network."""
 
 import base64
+import collections
 import html
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from etils import epath
 from experiments.report import cards
 from experiments.report.runs import Run, is_better_low, readable, shown
 from launch import store
-from recog_jax.errors import UserError, warn
+from recog_jax.errors import UserError, listed, warn
 from recog_jax.report import transcripts, transcripts_pages
 
 _PICTURE_WIDTH = 1100
@@ -71,13 +72,15 @@ def _id(run: Run) -> str:
 
 
 def _overview(runs: Sequence[Run]) -> str:
-  """A table a kind of metric, best first."""
-  kinds: dict[str, list[Run]] = {}
+  """A table a kind of metric and of outputs, best first."""
+  kinds: dict[tuple[str, tuple[str, ...]], list[Run]] = {}
   for run in runs:
     name = run.headline[0] if run.headline else 'not ended'
-    kinds.setdefault(f'{run.data_set}: {name}', []).append(run)
+    kind = f'{run.data_set}: {name}', run.outputs
+    kinds.setdefault(kind, []).append(run)
+  alike = collections.Counter(kind for kind, _ in kinds)
   parts = [f'<p>{len(runs)} trainings.</p>']
-  for kind, mine in kinds.items():
+  for (kind, outputs), mine in kinds.items():
     low = is_better_low(kind)
     mine = sorted(
       mine,
@@ -87,6 +90,8 @@ def _overview(runs: Sequence[Run]) -> str:
     )
     rows = [_overview_row(run) for run in mine]
     head = ('run', 'result', '95 %', 'minutes', 'steps', 'parameters', 'model')
+    if alike[kind] > 1:  # Numbers of other classes are not for comparing.
+      kind += f' of {listed(outputs)}'
     parts.append(f'<h2>{_text(kind)}</h2>' + _table(head, rows))
   return '\n'.join(parts)
 

@@ -16,6 +16,8 @@ from recog_jax import storage
 from recog_jax.engine import config as config_lib
 from recog_jax.errors import UserError
 
+# Under what `interface.json` names a model's outputs.
+_OUTPUTS = ('classes', 'numbers', 'tokens')
 # What is not in percent.
 _NO_SHARES = (
   'loss',
@@ -53,6 +55,13 @@ class Run:
   version: str
   data: Mapping[str, Any]
   described: Mapping[str, Any]
+
+  @property
+  def outputs(self) -> tuple[str, ...]:
+    """What the model's outputs are: classes, tokens; () if it is not kept."""
+    kept = storage.read_json(self.workdir / 'interface.json') or {}
+    names = next((kept[k] for k in _OUTPUTS if k in kept), ())
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
   @property
   def is_speech(self) -> bool:

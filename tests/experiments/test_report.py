@@ -143,6 +143,18 @@ def test_folders_of_one_name(trained):
   assert f'id="run-{one.name} (2)"' in made
 
 
+def test_runs_of_other_classes_are_not_in_one_table(trained, tmp_path):
+  copy = tmp_path / 'other'
+  shutil.copytree(trained[0], copy)
+  both = [runs.read(str(trained[0])), runs.read(str(copy))]
+  before = page.build(both, [], 'x').count('<h2>')
+  names = json.dumps({'classes': ['ant', 'bee']})
+  (copy / 'interface.json').write_text(names)
+  made = page.build(both, [], 'x')
+  assert made.count('<h2>') == before + 1
+  assert 'of ant, bee</h2>' in made and 'of 0, 1, 2' in made
+
+
 def test_files_that_are_cut(trained, tmp_path):
   copy = tmp_path / 'run'
   shutil.copytree(trained[1], copy)
