@@ -152,7 +152,7 @@ def test_runs_of_other_classes_are_not_in_one_table(trained, tmp_path):
   (copy / 'interface.json').write_text(names)
   made = page.build(both, [], 'x')
   assert made.count('<h2>') == before + 1
-  assert 'of ant, bee</h2>' in made and 'of 0, 1, 2' in made
+  assert 'of ant, bee</h2>' in made and 'of class_0, class_1' in made
 
 
 def test_files_that_are_cut(trained, tmp_path):
