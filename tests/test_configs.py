@@ -37,7 +37,15 @@ _SLOW = (
   'resnet20_cifar10_vehicles',
   'vgg16_bn_cifar10',
   'conformer_ctc_sentences',
-  'my_speech',  # Trained in tests/data/sources/test_own.py.
+  'resnet18_retina_mnist',
+  'lstm_ctc_librispeech',
+  'lstm_ctc_sentences',
+  'transfer_cifar10_animals',
+  'short_cifar10',
+  'resnet20_cifar10',
+  # Trained in tests/data/sources/test_own.py.
+  'my_speech',
+  'my_images',
 )
 # An image recogniser and a speech recogniser.
 _SMOKE = ('mlp_mnist', 'lstm_ctc_synth')

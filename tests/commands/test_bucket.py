@@ -138,6 +138,7 @@ def test_a_damaged_checkpoint_is_set_aside(tmp_path, server, bucket):
   assert json.loads((folder.parent / 'summary.json').read_text())
 
 
+@pytest.mark.slow  # Trains three times.
 def test_a_sweep(tmp_path, server, bucket):
   sweep = tmp_path / 'two.py'
   sweep.write_text(

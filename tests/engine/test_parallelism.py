@@ -53,6 +53,7 @@ def test_the_table_in_float64_agrees_to_1e_9(root):
   assert max(apart) < 1e-9, run.stdout
 
 
+@pytest.mark.slow
 def test_pmap_without_synchronised_statistics_normalises_by_device(root):
   pmap = {'parallelism': 'pmap'}
   same, a = toys.run_steps(toys.make(root, **pmap), 1)

@@ -193,6 +193,7 @@ def test_my_images_trains_on_a_folder(config_of, tmp_path, capsys):
   assert (tmp_path / 'run' / 'results' / 'test-3.json').exists()
 
 
+@pytest.mark.slow  # As test_regression.py trains.
 def test_my_images_trains_on_a_number(config_of, tmp_path):
   rows = _without(picture_rows(tmp_path, 200), 'kind', 'tags', 'odd', 'high')
   write_csv(tmp_path / 'labels.csv', rows)

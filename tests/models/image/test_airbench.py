@@ -98,7 +98,10 @@ def test_default_widths_have_the_published_size():
   assert count == pytest.approx(1.16e6, rel=0.01)
 
 
-@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize(
+  'dtype',
+  [jnp.float32, pytest.param(jnp.bfloat16, marks=pytest.mark.slow)],
+)
 def test_logits_and_features(dtype):
   module, x, variables = _make(dtype=dtype)
   logits, taps = jax.jit(functools.partial(module.apply, train=False))(

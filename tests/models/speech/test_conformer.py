@@ -138,5 +138,5 @@ def test_bfloat16_gives_float32_logits_near_those_of_float32():
 
 
 def test_a_wrong_norm_is_told_in_a_sentence():
-  with pytest.raises(UserError, match='batch, layer'):
+  with pytest.raises(UserError, match='known: batch, layer'):
     conformer_ctc(**SMALL, norm='group')

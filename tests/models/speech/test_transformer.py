@@ -125,7 +125,7 @@ def test_options_are_keyword_only_with_num_outputs_and_dtype():
   [
     ({'heads': 3}, 'heads divide'),
     ({'heads': 8, 'positions': 'rotary'}, 'even parts'),
-    ({'positions': 'learned'}, 'sinusoidal, relative, rotary'),
+    ({'positions': 'learned'}, 'known: relative, rotary, sinusoidal'),
     ({'intermediate': (1,)}, 'the last are 1 to 0'),
     ({'activation': 'rely'}, 'did you mean relu'),
     ({'dropout': 1.0}, 'dropout'),

@@ -21,11 +21,12 @@ from tests import fuzzing
 from tests.models import torch_writer
 from tests.models.torch_writer import Op, call, name, tensor, value
 
-FILES = Path(__file__).parent / 'torch_files'
+FILES = Path(__file__).parents[1] / 'torch_files'
 FOUR = np.arange(4, dtype='<f4')
 RAW = {'0': FOUR.tobytes()}
 
 
+@pytest.mark.smoke
 @pytest.mark.parametrize('name', ['zip.pth', 'legacy.pth'])
 def test_tensors_of_both_forms_are_read(name):
   state = torch_file.read(FILES / name)
