@@ -3,6 +3,8 @@
 import json
 import math
 import random
+from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -106,3 +108,21 @@ def test_deep_configs(tmp_path):
       assert 'restore' in str(error)
     else:
       assert depth < 2000
+
+
+def test_shipped_configs_are_found_from_any_folder(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  name = 'configs/digits_resnet8.py'
+  here = config_lib.load(f'{name}:tiny')
+  assert here.to_dict() == config_lib.load(DIGITS).to_dict()
+  # An installed package has no checkout around it.
+  place = tmp_path / 'share/recog_jax' / name
+  place.parent.mkdir(parents=True)
+  place.write_text((ROOT / name).read_text())
+  monkeypatch.setattr(config_lib, '__file__', str(tmp_path / 'a/b/config.py'))
+  file = metadata.PackagePath(f'../../../share/recog_jax/{name}')
+  file.dist = SimpleNamespace(locate_file=lambda _: place)
+  monkeypatch.setattr(config_lib.metadata, 'files', lambda _: [file])
+  assert config_lib.load(f'{name}:tiny').to_dict() == here.to_dict()
+  with pytest.raises(UserError, match='no config file'):
+    config_lib.load('configs/nope.py')
