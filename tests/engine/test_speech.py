@@ -97,6 +97,7 @@ def one_device():
   )
 
 
+@pytest.mark.slow
 def test_devices_and_batch_size_do_not_change_what_is_recognised(trained):
   eight = mesh_lib.make_mesh()
   assert eight.size == 8

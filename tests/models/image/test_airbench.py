@@ -54,6 +54,7 @@ def test_epsilon_keeps_faint_directions_faint():
   assert np.isfinite(kernel).all() and np.abs(kernel).max() <= 10.0
 
 
+@pytest.mark.slow
 def test_whitening_comes_from_the_first_batch_and_gets_no_gradient():
   module, x, variables = _make()
   params = variables['params']
