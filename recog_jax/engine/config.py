@@ -123,16 +123,14 @@ def differences(old: Any, new: Any, prefix: str = '') -> list[str]:
 
 def conflicts(old: Any, new: Any) -> list[str]:
   """The differences with which a run cannot go on; see `signatures.Free`."""
+  found = differences(old, new)
+  if not found:  # What follows imports the parts that the config names.
+    return []
   from recog_jax.engine import config_keys
 
-  free = config_keys.free_keys(ConfigDict(new))
-  return [
-    difference
-    for difference in differences(old, new)
-    if not any(
-      (difference + '.').startswith((f'{path}.', f'{path}:')) for path in free
-    )
-  ]
+  paths = config_keys.free_keys(ConfigDict(new))
+  free = tuple(f'{path}{end}' for path in paths for end in '.:')
+  return [difference for difference in found if not difference.startswith(free)]
 
 
 def run_name(spec: str) -> str:
