@@ -13,11 +13,10 @@ from etils import epath
 from launch import store
 from launch.workdirs import ERRORS, summary_metric
 from recog_jax import storage
+from recog_jax.data.base import OUTPUTS
 from recog_jax.engine import config as config_lib
 from recog_jax.errors import UserError
 
-# Under what `interface.json` names a model's outputs.
-_OUTPUTS = ('classes', 'numbers', 'tokens')
 # What is not in percent.
 _NO_SHARES = (
   'loss',
@@ -60,7 +59,7 @@ class Run:
   def outputs(self) -> tuple[str, ...]:
     """What the model's outputs are: classes, tokens; () if it is not kept."""
     kept = storage.read_json(self.workdir / 'interface.json') or {}
-    names = next((kept[k] for k in _OUTPUTS if k in kept), ())
+    names = next((kept[k] for k in OUTPUTS if k in kept), ())
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
   @property

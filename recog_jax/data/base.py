@@ -38,6 +38,8 @@ from typing import Any, Protocol
 import numpy as np
 
 Batch = dict[str, np.ndarray]
+# What names a model's outputs, in their order, in `Data.interface()`.
+OUTPUTS = ('classes', 'numbers', 'tokens')
 # Global rows of a batch -> those that this process loads, int `k`.
 LocalRows = Callable[[int], np.ndarray]
 

@@ -62,8 +62,8 @@ class Decoder:
 
   name: str
   blank_id: int
-  width: Size
-  top_tokens: Size | None
+  width: int
+  top_tokens: int | None
   scorer: fusion.Scorer | None
 
   def __call__(self, logits: jax.Array, lens: jax.Array) -> dict[str, Any]:

@@ -18,19 +18,14 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from recog_jax import registry
+from recog_jax import ranges, registry
 from recog_jax.engine.settings import Settings
 from recog_jax.errors import UserError, unknown_name, warn
 from recog_jax.signatures import REQUIRED, Key, Part, keys_of
 
 _STEP = re.compile(r'\.?([^.\[\]]+)|\[(\d+)\]')
-_TYPE_NAMES = {
-  bool: 'true or false',
-  int: 'a whole number',
-  float: 'a number',
-  tuple: 'a list, such as (1, 2)',
-  dict: "a dict, such as {'key': 1}",
-}
+# The types of which a text may be no value.
+_TYPES = (bool, int, float, tuple, dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,7 +317,7 @@ def _parse(text: str, place: _Place, path: str) -> Any:
     return (text if literal is None else literal,)
   if Any in options:
     return text if literal is None else literal
-  wanted = ' or '.join(_TYPE_NAMES[o] for o in _TYPE_NAMES if o in options)
+  wanted = ' or '.join(ranges.words(o) for o in _TYPES if o in options)
   raise UserError(f"config.{path} takes {wanted}, not '{text}'")
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+from recog_jax.data.base import OUTPUTS
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
 from recog_jax.storage import AnyPath, load_json, step_folders, write_json
 
 _FILE = 'interface.json'
-# What names the outputs in their order.
-_NAMES = ('classes', 'numbers', 'tokens')
 _SHOWN = 12
 
 Interface = dict[str, Any]
@@ -103,7 +102,7 @@ def _differences(kept: Interface, ours: Interface) -> list[str]:
   for key in sorted({*kept, *ours} - skipped):
     if key in kept and key in ours and kept[key] != ours[key]:
       found.append(_difference(key, kept[key], ours[key]))
-    elif key in _NAMES and (key in kept) != (key in ours):
+    elif key in OUTPUTS and (key in kept) != (key in ours):
       there, here = (key if key in x else 'others' for x in (kept, ours))
       found.append(f'trained on {there}, and these are {here}')
   return found
@@ -142,7 +141,7 @@ def fit_head(
   if kept is None:
     return found, notes
   ours = of(ex)
-  for key in _NAMES:
+  for key in OUTPUTS:
     theirs, mine = kept.get(key), ours.get(key)
     if theirs == mine:
       continue
@@ -159,7 +158,7 @@ def fit_head(
       notes.append(
         f'the head is not taken: {_difference(key, theirs or (), mine or ())}'
       )
-  rest = {k: v for k, v in kept.items() if k not in _NAMES}
+  rest = {k: v for k, v in kept.items() if k not in OUTPUTS}
   for other in _differences(rest, {k: v for k, v in ours.items() if k in rest}):
     warn(f'the weights of {workdir} are of other inputs: {other}')
   return found, notes

@@ -157,7 +157,7 @@ def check_keys(
 class Run:
   """The length of a run, to turn durations into steps."""
 
-  total_steps: Size
+  total_steps: int
   steps_per_epoch: float | None
 
   def steps(self, epochs: float, key: str) -> int:

@@ -78,9 +78,8 @@ def begin(
     return state, []
   fresh = _flat({'params': state.params, **state.model_state})
   found, origin = read(spec, ex.module, fresh)
-  own = not spec.path.startswith('hf:') and path_of(spec.path).is_dir()
-  workdir_of = _place(path_of(spec.path))[0] if own else None
-  found, notes = interface.fit_head(found, workdir_of, ex, _of_head)
+  trained = _workdir_of(spec.path)
+  found, notes = interface.fit_head(found, trained, ex, _of_head)
   values, report = match(spec, found, fresh, origin, ex.module)
   placed = {
     name: _like(values[name], leaf) if name in values else leaf
@@ -165,6 +164,13 @@ def _place(path: AnyPath) -> tuple[AnyPath, int | None]:
   if path.parent.name == 'checkpoints' and path.name.isdigit():
     return path.parent.parent, int(path.name)
   return path, None
+
+
+def _workdir_of(name: str) -> AnyPath | None:
+  """The workdir that weights are of; None of another program's file."""
+  if name.startswith('hf:') or path_of(name).is_file():
+    return None
+  return _place(path_of(name))[0]
 
 
 def _read_own(

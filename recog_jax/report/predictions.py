@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +10,27 @@ import numpy as np
 from recog_jax.storage import AnyPath, write_whole
 
 
-def write_jsonl(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
-  """Writes one JSON object a line.
+def write_jsonl(
+  path: AnyPath,
+  lookup: Any,
+  ids: np.ndarray,
+  rows_of: Callable[[Sequence[str]], Iterable[Mapping[str, Any]]],
+) -> None:
+  """Writes one JSON object a line, where pictures have names.
 
   Numbers have six digits, and null stands for what is not finite. Names of
   files that are no text have their bytes as escapes, which JSON can read.
 
   Args:
     path: the file.
-    rows: of each picture its `file`, and what else is known.
+    lookup: may have a method `names`: ids -> paths; else nothing is written.
+    ids: int `k` numbers of examples.
+    rows_of: names of all -> of each its `file`, and what else is known.
   """
-  lines = (json.dumps(_plain(row), ensure_ascii=False) + '\n' for row in rows)
+  if not hasattr(lookup, 'names'):
+    return
+  rows = map(_plain, rows_of(lookup.names(ids)))
+  lines = (json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
   write_whole(path, ''.join(lines).encode(errors='backslashreplace'))
 
 

@@ -162,10 +162,12 @@ class Regression(base.BaseTask):
       records['prediction'],
       self.target_names,
     )
-    if hasattr(lookup, 'names'):
-      names = lookup.names(records['index'])
-      path = directory / f'{prefix}-predictions.jsonl'
-      predictions.write_jsonl(path, self._rows(records, names))
+    predictions.write_jsonl(
+      directory / f'{prefix}-predictions.jsonl',
+      lookup,
+      records['index'],
+      functools.partial(self._rows, records),
+    )
     self._draw_worst(
       records, lookup, directory / f'{prefix}-largest_errors.png'
     )

@@ -6,6 +6,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from recog_jax.data.image.dataset import ImageData
 from recog_jax.data.image.records import Records
 from recog_jax.data.prepare import writer
 
@@ -21,6 +22,12 @@ def png(image: np.ndarray) -> bytes:
 
 def random_images(n: int, shape=(6, 5, 3)) -> np.ndarray:
   return _RNG.integers(0, 256, (n, *shape), dtype=np.uint8)
+
+
+def image_data(source: Any, **splits: str) -> ImageData:
+  return ImageData(
+    source=source, seed=0, splits=splits, batch_size=4, eval_batch_size=4
+  )
 
 
 def write_set(data_dir: Path, image, label, version='1.0.0', shape=None):

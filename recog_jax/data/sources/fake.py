@@ -31,7 +31,7 @@ class Fake:
     shape: tuple[int, int, int],
     num_classes: _Classes,
     sizes: dict[str, int],
-    seed: Seed,
+    seed: int,
   ):
     self.info = records.Info(
       'fake', shape, tuple(f'class_{i}' for i in range(num_classes))

@@ -39,9 +39,9 @@ class FakeSpeech:
   def __init__(
     self,
     sizes: dict[str, int],
-    sample_rate: Size,
+    sample_rate: int,
     words: tuple[str, ...],
-    seed: Seed,
+    seed: int,
   ):
     self.info = records.SpeechInfo('fake_speech', sample_rate)
     self._sizes, self._words, self._seed = sizes, words, seed
@@ -69,9 +69,9 @@ class FakeSpeechRecords:
   def __init__(
     self,
     size: int,
-    sample_rate: Size,
+    sample_rate: int,
     words: tuple[str, ...],
-    seed: Seed,
+    seed: int,
     split: str,
   ):
     self._sample_rate, self._seed = sample_rate, seed

@@ -150,9 +150,9 @@ class PublishedSpeech:
   def __init__(
     self,
     name: str,
-    sample_rate: Size,
+    sample_rate: int,
     merge: Mapping[str, Any],
-    characters_per_token: Positive,
+    characters_per_token: float,
     alphabet: str,
   ):
     self._published = SPEECH[name]

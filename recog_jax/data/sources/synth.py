@@ -45,13 +45,13 @@ class Synth:
     self,
     languages: tuple[str, ...],
     sizes: dict[str, int],
-    sample_rate: Size,
-    num_words: tuple[Size, Size],
+    sample_rate: int,
+    num_words: tuple[int, int],
     voices: tuple[str, ...],
     test_voices: tuple[str, ...],
-    speeds: tuple[Size, Size],
-    pitches: tuple[Count, Count],
-    seed: Seed,
+    speeds: tuple[int, int],
+    pitches: tuple[int, int],
+    seed: int,
   ):
     self.info = records.SpeechInfo('synth', sample_rate)
     self._sizes = sizes

@@ -331,7 +331,7 @@ def _split(
   rows: Rows,
   groups: Sequence[str],
   given: Sequence[str] | None,
-  shares: Mapping[str, NotNegative] | None,
+  shares: Mapping[str, float] | None,
   seed: int,
 ) -> dict[int, str]:
   """The split of each good row.

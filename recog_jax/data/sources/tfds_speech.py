@@ -133,7 +133,7 @@ class Decode:
   dtype: np.dtype
   encoding: str
   stored_rate: int
-  sample_rate: Size
+  sample_rate: int
   text_key: str
   label_texts: tuple[str, ...]
   field_keys: frozenset[str]

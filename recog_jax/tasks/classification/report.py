@@ -1,5 +1,6 @@
 """What an evaluation of image classification says: numbers and pictures."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,12 @@ def report(
       confusion_matrix(records['target'], records['prediction'], v),
       spec.label_names,
     )
-  if hasattr(lookup, 'names'):
-    names = lookup.names(records['index'])
-    rows = _rows(spec, records, names)
-    predictions.write_jsonl(directory / f'{prefix}-predictions.jsonl', rows)
+  predictions.write_jsonl(
+    directory / f'{prefix}-predictions.jsonl',
+    lookup,
+    records['index'],
+    functools.partial(_rows, spec, records),
+  )
   path = directory / f'{prefix}-worst_mistakes.png'
   _draw_worst(spec, records, lookup, path)
   return result

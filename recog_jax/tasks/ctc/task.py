@@ -71,8 +71,8 @@ class Ctc(base.BaseTask):
   features: Any
   hop_s: float
   decoder: Callable[..., Mapping[str, jax.Array]]
-  intermediate_weight: Rate
-  consistency_weight: NotNegative
+  intermediate_weight: float
+  consistency_weight: float
   timestamps: bool
 
   # -- what the engine asks ---------------------------------------------------

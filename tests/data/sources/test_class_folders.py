@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from recog_jax.data.image.dataset import ImageData
 from recog_jax.data.sources.image_folder import image_folder
 from recog_jax.data.sources.pictures import SUFFIXES
 from recog_jax.errors import UserError
-from tests.data.toy_set import png, random_images, take_all
+from tests.data.toy_set import image_data, png, random_images, take_all
 
 
 @pytest.fixture(autouse=True)
@@ -179,12 +178,8 @@ def test_shares_are_not_for_folders_with_splits(tmp_path):
 
 def test_counts_are_told_at_the_start(tmp_path):
   root = _write(tmp_path / 'set', {'cat': 40, 'dog': 20})
-  data = ImageData(
-    source=image_folder(root=root),
-    seed=0,
-    splits={'train': 'train', 'val': 'val', 'test': 'test'},
-    batch_size=4,
-    eval_batch_size=4,
+  data = image_data(
+    image_folder(root=root), train='train', val='val', test='test'
   )
   assert data.describe(tmp_path) == [
     'pictures: train 48, val 6, test 6; 2 classes, in train cat 32, dog 16'
@@ -193,12 +188,8 @@ def test_counts_are_told_at_the_start(tmp_path):
   (tmp_path / 'both').mkdir()
   shutil.copytree(renamed, tmp_path / 'both' / 'train')
   renamed.rename(tmp_path / 'both' / 'valid')
-  data = ImageData(
-    source=image_folder(root=tmp_path / 'both'),
-    seed=0,
-    splits={'train': 'train', 'val': 'val'},
-    batch_size=4,
-    eval_batch_size=4,
+  data = image_data(
+    image_folder(root=tmp_path / 'both'), train='train', val='val'
   )
   assert data.size('val') == 60
 
@@ -208,13 +199,7 @@ def test_reports_find_the_names_of_files(shape, tmp_path):
   """Also of a part of a split, and of pictures that lie decoded in memory."""
   root = _write(tmp_path / 'set', {'cat': 30, 'dog': 30})
   source = image_folder(root=root, shape=shape)
-  data = ImageData(
-    source=source,
-    seed=0,
-    splits={'train': 'train', 'val': 'val[2:5]'},
-    batch_size=4,
-    eval_batch_size=4,
-  )
+  data = image_data(source, train='train', val='val[2:5]')
   lookup, ids = data.lookup('val'), np.array([2, 0])
   names = lookup.names(ids)
   images = lookup(ids)['image']

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 import tensorflow_datasets
 
-from recog_jax.data.image.dataset import ImageData
 from recog_jax.data.prepare import writer
 from recog_jax.data.sources.tfds import tfds
 from recog_jax.data.sources.tfds_layout import MissingDataError
 from recog_jax.errors import UserError
-from tests.data.toy_set import NAMES, png, random_images, take_all, write_set
+from tests.data.toy_set import (
+  NAMES,
+  image_data,
+  png,
+  random_images,
+  take_all,
+  write_set,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +50,7 @@ def test_tfds_is_pixel_exact(tmp_path, shape):
   np.testing.assert_array_equal(batch['image'], image[[4, 19, 4]])
   np.testing.assert_array_equal(batch['label'], label[[4, 19, 4]])
   assert batch['label'].dtype == np.int32
-  data = ImageData(
-    source=source,
-    seed=0,
-    splits={'train': 'train[:10]', 'val': 'train[10:]'},
-    batch_size=4,
-    eval_batch_size=4,
-  )
+  data = image_data(source, train='train[:10]', val='train[10:]')
   names = data.lookup('val').names(np.array([9, 0]))
   assert names == ['train_00019', 'train_00010']  # Its `id`.
 
