@@ -28,12 +28,16 @@ class Given:
     texts: {path: text} of the keys that the command line sets.
     config: the config with them.
     overrides: {path: value}.
+    takes: what words beside flags are; None: there may be none.
+    words: these words.
   """
 
   spec: str | None = None
   texts: Mapping[str, str] = dataclasses.field(default_factory=dict)
   config: ConfigDict | None = None
   overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  takes: str | None = None
+  words: Sequence[str] = ()
 
 
 given = Given()
@@ -115,6 +119,42 @@ def define_compilation_cache() -> None:
     'Folder that keeps compiled programs for later starts (default: '
     'JAX_COMPILATION_CACHE_DIR, else none).',
   )
+
+
+def define_decoder() -> None:
+  """The flags that say how speech is decoded."""
+  flags.DEFINE_string(
+    'decoder', None, "greedy or beam (default: the config's)."
+  )
+  flags.DEFINE_integer('beam_width', None, 'Hypotheses kept.')
+  flags.DEFINE_string('lm', None, 'ARPA file of an n-gram model; for beam.')
+  flags.DEFINE_string(
+    'lm_unit', None, 'What the model is of, word (default) or token.'
+  )
+  flags.DEFINE_float('alpha', None, "Weight of the model's log score.")
+  flags.DEFINE_float('beta', None, 'Bonus of each word or token.')
+
+
+def decoder_keys() -> dict[str, Any]:
+  """The key `decoder` of the task as these flags have it; {} if not given."""
+  values = flags.FLAGS
+  found = {
+    'width': values.beam_width,
+    'lm': values.lm,
+    'lm_unit': values.lm_unit,
+    'alpha': values.alpha,
+    'beta': values.beta,
+  }
+  found = {k: v for k, v in found.items() if v is not None}
+  if values.decoder is None and not found:
+    return {}
+  name = 'beam' if values.decoder is None else values.decoder
+  return {'decoder': {'name': name, **found}}
+
+
+def take_words(what: str) -> None:
+  """Lets a command have words that are no flags, as `given.words`."""
+  given.takes = what
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -206,7 +246,8 @@ def _parse(argv: Sequence[str]) -> list[str]:
     raise
   except Exception as error:
     raise UserError(str(error).strip().splitlines()[-1]) from error
-  if len(rest) > 1:
+  given.words = rest[1:]
+  if given.words and given.takes is None:
     raise UserError(
       f"'{rest[1]}' is not a flag: write it as --name=value; --help lists them"
     )

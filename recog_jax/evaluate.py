@@ -33,19 +33,10 @@ _AVERAGE = flags.DEFINE_integer(
 )
 _LONGEST_TAG = 100
 _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
-_DECODER = flags.DEFINE_string(
-  'decoder', None, "greedy or beam (default: the config's)."
-)
-_BEAM_WIDTH = flags.DEFINE_integer('beam_width', None, 'Hypotheses kept.')
-_LM = flags.DEFINE_string('lm', None, 'ARPA file of an n-gram model; for beam.')
-_LM_UNIT = flags.DEFINE_string(
-  'lm_unit', None, 'What the model is of, word (default) or token.'
-)
-_ALPHA = flags.DEFINE_float('alpha', None, "Weight of the model's log score.")
-_BETA = flags.DEFINE_float('beta', None, 'Bonus of each word or token.')
 _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
+cli.define_decoder()
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()
@@ -53,19 +44,8 @@ cli.define_processes()
 
 def _task_keys() -> dict:
   """Keys of the task that replace those of the config."""
-  given = {
-    'width': _BEAM_WIDTH.value,
-    'lm': _LM.value,
-    'lm_unit': _LM_UNIT.value,
-    'alpha': _ALPHA.value,
-    'beta': _BETA.value,
-  }
-  given = {k: v for k, v in given.items() if v is not None}
   keys: dict = {'timestamps': True} if _TIMESTAMPS.value else {}
-  if _DECODER.value is not None or given:
-    name = 'beam' if _DECODER.value is None else _DECODER.value
-    keys['decoder'] = {'name': name, **given}
-  return keys
+  return {**keys, **cli.decoder_keys()}
 
 
 def main() -> None:

@@ -1,11 +1,20 @@
 """Eight simulated CPU devices for every test; set before jax is imported."""
 
 import os
+import shutil
+import tempfile
 
 os.environ['JAX_PLATFORMS'] = 'cpu'
 _FLAG = '--xla_force_host_platform_device_count'
 if _FLAG not in os.environ.get('XLA_FLAGS', ''):
   os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {_FLAG}=8'
+# What one process has compiled the others of a session need not: the workers,
+# and the commands that tests run. Half of the suite's time was compiling.
+_CACHE = 'JAX_COMPILATION_CACHE_DIR'
+_own_cache = None
+if _CACHE not in os.environ:
+  _own_cache = os.environ[_CACHE] = tempfile.mkdtemp(prefix='recog_jax_')
+  os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.3')
 
 from pathlib import Path  # noqa: E402
 
@@ -25,6 +34,12 @@ def pytest_configure(config):
   """`-m smoke` replaces the `-m 'not slow'` of pyproject.toml: both hold."""
   if config.option.markexpr == 'smoke':
     config.option.markexpr = _SMOKE_ONLY
+
+
+def pytest_unconfigure():
+  """The process that made the folder of compiled programs removes it."""
+  if _own_cache is not None:
+    shutil.rmtree(_own_cache, ignore_errors=True)
 
 
 def pytest_ignore_collect(collection_path, config):

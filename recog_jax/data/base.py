@@ -31,11 +31,14 @@ the host and are found by `index`, see `Data.lookup`.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+
+from recog_jax.answers import Span
 
 Batch = dict[str, np.ndarray]
 # What names a model's outputs, in their order, in `Data.interface()`.
@@ -135,7 +138,8 @@ class Data(Protocol):
 
   The factory may have an attribute `stand_in`: (`config.data`, data set's name)
   -> sentences, which puts published sizes in the place of a source whose files
-  are not here, for `plan`.
+  are not here, for `plan`. And an attribute `reader`: (`config.data`, `Kept`)
+  -> `Reader`, for which a method `kept()` gives what of the data is kept.
 
   Attributes:
     info: what a task needs to know; goes to its factory.
@@ -229,4 +233,66 @@ class Data(Protocol):
     gives the names of their files alone. Speech: `text` (normalised) and
     `fields` (id, speaker, ...), lists of strings.
     """
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+  """What a workdir keeps of its data, so that it opens without them.
+
+  Attributes:
+    facts: JSON.
+    files: contents by name, of what the config names by path.
+  """
+
+  facts: Mapping[str, Any]
+  files: Mapping[str, bytes] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """What a model takes of something that people give it: all, or a part.
+
+  Attributes:
+    data: a picture uint8 `h w c`, or a waveform float32 `n`.
+    span: of a recording, which part this is.
+  """
+
+  data: np.ndarray
+  span: Span = Span()
+
+
+class Reader(Protocol):
+  """Reads what people give a trained model, as evaluation reads its split.
+
+  Instances are used by several threads at once.
+
+  Attributes:
+    info: as `Data.info`, for the task's factory.
+    modality: 'images' or 'speech'.
+    suffixes: of the files that are taken from a folder, lower case.
+  """
+
+  info: Any
+  modality: str
+  suffixes: tuple[str, ...]
+
+  def read(self, thing: Any) -> Iterator[Piece]:
+    """The pieces of a file, an array, or an open file, one after another.
+
+    Raises:
+      UserError: it cannot be read, or is nothing for this model.
+    """
+    ...
+
+  def group(self, piece: Piece) -> Hashable:
+    """Pieces of one group can be in one batch."""
+    ...
+
+  def rows(self, group: Hashable) -> int:
+    """The most pieces of a group that are worth having in one batch."""
+    ...
+
+  def batch(self, pieces: Sequence[Piece], group: Hashable) -> Batch:
+    """The batch of some pieces of one group; without targets."""
     ...

@@ -87,6 +87,8 @@ def check_splits(
       'whole: have the source divide them, with its key shares'
     )
   bounds = {k: split_bounds(v, sizes) for k, v in splits.items()}
+  if 'train' not in bounds:  # Only to be evaluated on.
+    return
   name, first, last = bounds['train']
   for other, (base, start, stop) in bounds.items():
     if other != 'train' and base == name and start < last and first < stop:

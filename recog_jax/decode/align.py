@@ -105,6 +105,27 @@ def _spans(states, inside, target_lens, u: int, score) -> Alignment:
   )
 
 
+def confidence(
+  logits: jax.Array, ids: jax.Array, start: jax.Array, end: jax.Array
+) -> jax.Array:
+  """How sure each aligned token is: its highest probability in its frames.
+
+  Args:
+    logits: `b t v`, logits or log probabilities.
+    ids: int32 `b u`, the tokens.
+    start: int32 `b u`, see `Alignment`.
+    end: int32 `b u`.
+
+  Returns:
+    float32 `b u`, 0 where a token has no frame.
+  """
+  probs = jax.nn.softmax(logits.astype(jnp.float32))
+  frames = jnp.arange(logits.shape[1])[None, :, None]
+  of_token = jnp.take_along_axis(probs, ids[:, None, :], 2)
+  inside = (frames >= start[:, None]) & (frames < end[:, None])
+  return jnp.where(inside, of_token, 0).max(1)
+
+
 def _shift(x: jax.Array, by: int, fill) -> jax.Array:
   """Moves `b n` to the right."""
   return jnp.pad(x, ((0, 0), (by, 0)), constant_values=fill)[:, : x.shape[1]]
@@ -116,7 +137,8 @@ def word_times(
   end: Sequence[int] | np.ndarray,
   *,
   frame_shift: float,
-) -> list[tuple[str, float, float]]:
+  confidence: Sequence[float] | np.ndarray | None = None,
+) -> list[tuple[str, float, float, float]]:
   """Time stamps of the words of one aligned labelling.
 
   A word begins where a token has a space in front (a space of its own, or
@@ -129,10 +151,11 @@ def word_times(
     end: the frame after each token's last.
     frame_shift: seconds from one output frame to the next (hop of the features
       times the model's subsampling).
+    confidence: of each token, in 0..1; None: all are sure.
 
   Returns:
-    Word, begin and end in seconds, in order; nothing where there is no
-    alignment.
+    Word, begin and end in seconds, and the confidence of its least certain
+    token, in order; nothing where there is no alignment.
 
   Raises:
     ValueError: fewer frames than tokens.
@@ -143,16 +166,18 @@ def word_times(
       f'and {len(end)}'
     )
   words, fresh = [], True
-  for token, first, after in zip(tokens, start, end, strict=False):
+  sure = np.ones(len(tokens)) if confidence is None else confidence
+  for token, first, after, c in zip(tokens, start, end, sure, strict=False):
     text = token.replace(SPACE, ' ')
     fresh |= text.startswith(' ')
     text = text.strip(' ')
     if not text or first < 0:
       continue
     if fresh:
-      words.append([text, first * frame_shift, after * frame_shift])
+      words.append([text, first * frame_shift, after * frame_shift, c])
     else:
       words[-1][0] += text
       words[-1][2] = after * frame_shift
+      words[-1][3] = min(words[-1][3], c)
     fresh = False
-  return [(word, float(begin), float(stop)) for word, begin, stop in words]
+  return [(w, float(a), float(b), float(c)) for w, a, b, c in words]

@@ -95,10 +95,7 @@ def build(
   settings = registry.call(Settings, _plain(config), 'the config')
   data = make_data(settings, data_dir)
   task = registry.build('task', settings.task, info=data.info)
-  model = dict(settings.model)
-  if 'dtype' in model:
-    model['dtype'] = _dtype(model['dtype'])
-  module = registry.build('model', model, num_outputs=task.num_outputs)
+  module = make_module(settings.model, task)
   # Of sequences, how many outputs a model has decides what can be trained on.
   data = data.for_model(module)
   mesh = registry.call(
@@ -133,6 +130,14 @@ def make_data(settings: Settings, data_dir: str | None) -> Any:
   return registry.build(
     'data', keys, source=source, seed=settings.seed, data_dir=data_dir
   )
+
+
+def make_module(keys: Any, task: Task) -> nn.Module:
+  """The model of `config.model`, with the outputs of a task."""
+  model = dict(keys)
+  if 'dtype' in model:
+    model['dtype'] = _dtype(model['dtype'])
+  return registry.build('model', model, num_outputs=task.num_outputs)
 
 
 def _dtype(name: str) -> Any:

@@ -12,12 +12,20 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from recog_jax.data.base import OUTPUTS
+from recog_jax.data.base import OUTPUTS, Kept
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
-from recog_jax.storage import AnyPath, load_json, step_folders, write_json
+from recog_jax.storage import (
+  AnyPath,
+  load_json,
+  step_folders,
+  write_json,
+  write_whole,
+)
 
 _FILE = 'interface.json'
+# The folder of the files that are kept.
+_KEPT = 'kept'
 _SHOWN = 12
 
 Interface = dict[str, Any]
@@ -26,12 +34,15 @@ Interface = dict[str, Any]
 def of(ex: Experiment) -> Interface:
   """The interface of an experiment, as JSON has it.
 
-  It is `data.interface()`, and under `measured` what `task.measured()` found in
-  the training data, keys of `config.task`.
+  It is `data.interface()`, under `measured` what `task.measured()` found in the
+  training data, keys of `config.task`, and under `reads` the facts of
+  `data.kept()`, of which no two data sets have to have the same.
   """
   found = getattr(ex.data, 'interface', dict)()
   if measured := getattr(ex.task, 'measured', dict)():
     found = {**found, 'measured': measured}
+  if kept := getattr(ex.data, 'kept', None):
+    found = {**found, 'reads': kept().facts}
   return json.loads(json.dumps(found))
 
 
@@ -44,11 +55,44 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
   kept, ours = read(workdir), of(ex)
   if kept is None or not step_folders(workdir / 'checkpoints'):
     write_json(workdir / _FILE, ours)
+    _keep_files(ex, workdir)
   elif other := _differences(kept, ours):
     raise UserError(
       f'{workdir} was begun on other data ({"; ".join(other)}): give the same '
       '--data_dir and files, or another --workdir'
     )
+  elif 'reads' not in kept:  # Begun by an earlier version.
+    write_json(workdir / _FILE, {**kept, 'reads': ours.get('reads', {})})
+    _keep_files(ex, workdir)
+
+
+def _keep_files(ex: Experiment, workdir: AnyPath) -> None:
+  """Writes what the config names by path, so that the workdir is enough."""
+  kept = getattr(ex.data, 'kept', None)
+  for name, content in (kept().files if kept else {}).items():
+    (workdir / _KEPT).mkdir(parents=True, exist_ok=True)
+    write_whole(workdir / _KEPT / name, content)
+
+
+def kept(workdir: AnyPath) -> Kept:
+  """What a workdir keeps of its data.
+
+  Raises:
+    UserError: nothing: an earlier version wrote it.
+  """
+  found = read(workdir)
+  if found is None:
+    raise UserError(
+      f'{workdir} holds no {_FILE}, which says what the outputs of the model '
+      'are: it was written by an earlier version. Run its training again, '
+      'which ends at once where the data are'
+    )
+  folder = workdir / _KEPT
+  files = {}
+  if folder.is_dir():
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+  facts = {k: v for k, v in found.items() if k != 'reads'}
+  return Kept({**facts, **found.get('reads', {})}, files)
 
 
 def read(workdir: AnyPath) -> Interface | None:
@@ -96,7 +140,7 @@ def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:
 
 def _differences(kept: Interface, ours: Interface) -> list[str]:
   """What differs, in words; only what both know."""
-  found, skipped = [], {'measured'}
+  found, skipped = [], {'measured', 'reads'}
   if kept.get('tokens') != ours.get('tokens'):
     skipped.add('tokenizer')  # Its digest says no more.
   for key in sorted({*kept, *ours} - skipped):

@@ -6,14 +6,15 @@ its loss, its metrics. The engine calls it in this order, and knows no more:
   preprocess -> forward -> loss, train_metrics         a step of training
   preprocess -> forward -> metrics, records            a batch of evaluation
   compute, and at the end report                       a split of evaluation
+  preprocess -> forward -> answer_rows, then answer    a picture or recording
 
-The batch is that of `recog_jax.data.base`. All but `compute` and `report` are
-pure functions that are traced by jax, see the global batch, and must not let a
-row with `valid` False change a result. A task of your own inherits `BaseTask`
-and says what differs: a loss is all that it must have.
+The batch is that of `recog_jax.data.base`. All but `compute`, `report` and
+`answer` are pure functions that are traced by jax, see the global batch, and
+must not let a row with `valid` False change a result. A task of your own
+inherits `BaseTask` and says what differs: a loss is all that it must have.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -23,6 +24,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax import answers
+from recog_jax.answers import Answer, Asked, Span
 from recog_jax.metrics import bootstrap
 
 Batch = Mapping[str, jax.Array]
@@ -179,6 +182,31 @@ class Task(Protocol):
     """
     ...
 
+  def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+    """What the devices give of each row of a batch without targets.
+
+    Returns:
+      Arrays with a leading axis `b`.
+    """
+    ...
+
+  def answer(
+    self,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    spans: Sequence[Span],
+    source: str | None,
+    asked: Asked,
+  ) -> Answer:
+    """What the model says of one thing.
+
+    Args:
+      rows: of `answer_rows`, for each piece of it.
+      spans: where each of them begins and ends.
+      source: its file.
+      asked: what is wanted.
+    """
+    ...
+
 
 class MeanLoss(flax.struct.PyTreeNode):
   """The metric state of a task that has no other: the terms of its loss.
@@ -300,6 +328,22 @@ class BaseTask:
   def records(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     del outputs
     return {'index': batch['index']}
+
+  def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+    del batch
+    return {'outputs': outputs['logits']}
+
+  def answer(
+    self,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    spans: Sequence[Span],
+    source: str | None,
+    asked: Asked,
+  ) -> Answer:
+    """The outputs themselves; their mean over the pieces."""
+    del spans, asked
+    mean = np.mean([row['outputs'] for row in rows], 0)
+    return answers.Outputs(source, tuple(np.ravel(mean).tolist()))
 
   def row_metrics(
     self, records: Records, lookup: Lookup

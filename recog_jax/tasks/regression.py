@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from recog_jax import answers
+from recog_jax.answers import Asked, Span
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics import bootstrap
@@ -76,7 +78,12 @@ class Regression(base.BaseTask):
       UserError: the targets are not of the task's kind.
     """
     del key, train
-    targets, v = batch['targets'], self.num_outputs
+    if 'targets' in batch:
+      self._check_targets(batch['targets'])
+    return {**batch, 'inputs': self.images(batch['inputs'])}
+
+  def _check_targets(self, targets: jax.Array) -> None:
+    v = self.num_outputs
     fits = targets.shape[1:] == (v,) or (v == 1 and targets.ndim == 1)
     if not fits or not jnp.issubdtype(targets.dtype, jnp.floating):
       raise UserError(
@@ -84,7 +91,6 @@ class Regression(base.BaseTask):
         f'({", ".join(self.target_names[:8])}), and the data give '
         f'{targets.dtype} of shape {targets.shape[1:]}'
       )
-    return {**batch, 'inputs': self.images(batch['inputs'])}
 
   def _losses(self, outputs: Outputs, batch: Batch) -> jax.Array:
     """float32 `b`: of each row, the mean over its numbers."""
@@ -105,14 +111,19 @@ class Regression(base.BaseTask):
 
   def records(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     """`index` and `loss` `b`; `prediction` and `target` `b v`, in units."""
-    given = at_least_float32(outputs['logits'])
-    mean, std = (jnp.asarray(x, given.dtype) for x in self.stats())
     return {
       'index': batch['index'],
-      'prediction': given * std + mean,
+      **self.answer_rows(outputs, batch),
       'target': _columns(batch['targets']),
       'loss': self._losses(outputs, batch),
     }
+
+  def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+    """`prediction` `b v`, in the units of the data."""
+    del batch
+    given = at_least_float32(outputs['logits'])
+    mean, std = (jnp.asarray(x, given.dtype) for x in self.stats())
+    return {'prediction': given * std + mean}
 
   # -- on the host ------------------------------------------------------------
 
@@ -125,6 +136,19 @@ class Regression(base.BaseTask):
       **Numbers(records['target'], records['prediction']).compute(),
       **state.compute(self.coefficients),
     }
+
+  def answer(
+    self,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    spans: Sequence[Span],
+    source: str | None,
+    asked: Asked,
+  ) -> answers.Numbers:
+    """The numbers; of several pieces their mean."""
+    del spans, asked
+    mean = np.mean([row['prediction'] for row in rows], 0)
+    pairs = zip(self.target_names, mean.tolist(), strict=True)
+    return answers.Numbers(source, dict(pairs))
 
   def report(
     self, records: Records, lookup: Lookup, directory: Path, prefix: str

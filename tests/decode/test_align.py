@@ -81,9 +81,9 @@ def test_words_last_from_their_first_to_their_last_token(tokens):
   start, end = [0, 2, 4, 5, 7, 9], [1, 4, 5, 7, 8, 11]
   first = 2 if tokens[1] == 'hi' else 0
   times = word_times(tokens, start, end, frame_shift=0.04)
-  assert [word for word, _, _ in times] == ['hi', 'you']
+  assert [word for word, *_ in times] == ['hi', 'you']
   np.testing.assert_allclose(
-    [time[1:] for time in times],
+    [time[1:3] for time in times],
     np.array([[first, 4], [5, 11]]) * 0.04,
   )
 

@@ -10,8 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 
 from recog_jax.data import pipeline
-from recog_jax.data.base import Batch, LocalRows, names_of
+from recog_jax.data.base import Batch, Kept, LocalRows, names_of
 from recog_jax.data.draws import Draws
+from recog_jax.data.image import reader
 from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import EvalOrder, TrainOrder
@@ -96,11 +97,11 @@ class ImageData:
     self._augment = make_augment(augment)
     self._augment_eval = make_augment(augment_eval)
     self._workers = workers
-    self._order = TrainOrder(self.size('train'), batch_size, seed)
-    self.steps_per_epoch = self._order.steps_per_epoch
 
   # What a plan for devices takes where the data set is not here.
   stand_in = staticmethod(published.stand_in_images)
+  # What reads pictures where the data set is not here.
+  reader = staticmethod(reader.make_reader)
 
   def for_model(self, module: Any) -> 'ImageData':
     """The same data for a model; images are the same for all.
@@ -114,6 +115,14 @@ class ImageData:
         'another config.model.name'
       )
     return self
+
+  @functools.cached_property
+  def _order(self) -> TrainOrder:
+    return TrainOrder(self.size('train'), self.batch_size, self._seed)
+
+  @property
+  def steps_per_epoch(self) -> float:
+    return self._order.steps_per_epoch
 
   @property
   def splits(self) -> list[str]:
@@ -180,6 +189,10 @@ class ImageData:
       else {'classes': info.label_names}
     )
     return {'channels': info.shape[-1], **names}
+
+  def kept(self) -> Kept:
+    """What `reader` needs to know; see `base.Data`."""
+    return reader.kept(self.info, self._augment_eval)
 
   def _chosen(self) -> dict[str, Any]:
     """What leaves records out; nothing where all are there."""

@@ -188,7 +188,7 @@ class MakeSpeechBatch:
     if self.deliver == 'waveform':
       width = self.features.hop_len * rows.bucket.frames
       width += self.features.window_len
-      inputs = [_padded(view, width) for view in views]
+      inputs = [padded(view, width) for view in views]
       return _each(inputs, len(draws)), lens.astype(np.int32)
     # Views whose waves are the same have one computation of features.
     computed = [self._frames(view, lens) for view in views]
@@ -210,7 +210,7 @@ class MakeSpeechBatch:
     """Normalised features `b t f` and their lengths `b`."""
     if not len(waves):  # A worker's part of a batch of fewer rows than workers.
       return np.zeros((0, 0, self.features.dim), np.float32), lens
-    found, frame_len = self.features(_padded(waves, int(lens.max())), lens)
+    found, frame_len = self.features(padded(waves, int(lens.max())), lens)
     if self.normaliser is not None:
       mean, std = self.normaliser.mean, self.normaliser.std
       found = global_cmvn(found, frame_len, mean, std)
@@ -229,7 +229,8 @@ def _each(shared: list, views: int) -> list:
   return shared if len(shared) == views else shared * views
 
 
-def _padded(waves: Sequence[np.ndarray], width: int) -> np.ndarray:
+def padded(waves: Sequence[np.ndarray], width: int) -> np.ndarray:
+  """float32 `b width` of waves `n`, with zeros behind."""
   result = np.zeros((len(waves), width), np.float32)
   for row, wave in zip(result, waves, strict=True):
     row[: len(wave)] = wave

@@ -14,6 +14,11 @@ import numpy as np
 from recog_jax.data.speech import containers
 from recog_jax.errors import UserError
 
+# What libsndfile reads, in any case; raw samples have no header and are none.
+SUFFIXES = (
+  *('.wav', '.flac', '.ogg', '.oga', '.opus', '.mp3', '.sph', '.aiff', '.aif'),
+  *('.au', '.snd', '.caf', '.w64', '.rf64', '.voc', '.wave', '.aifc', '.mp2'),
+)
 # libsndfile gives more where there is no length.
 _LONGEST = 1 << 48
 # What is longer is no time in seconds: over 30 years.
@@ -141,12 +146,21 @@ def decode(
     if len(audio) < count:
       end = start + len(audio)
       raise containers.ends_early(path, end, file.frames, rate)
+  return resample(checked(audio, path), rate, sample_rate)
+
+
+def checked(audio: np.ndarray, path: Any) -> np.ndarray:
+  """The audio, if it is in the unit of audio.
+
+  Raises:
+    UserError: it holds NaN, or values far beyond [-1, 1]; `path` is named.
+  """
   peak = np.abs(audio).max()
   if not peak <= _PEAK:  # Also where it is NaN.
     raise UserError(
       f'{path} has samples up to {peak:.4g}, where floats must lie in [-1, 1].'
     )
-  return resample(audio, rate, sample_rate)
+  return audio
 
 
 def _opened(path: str | os.PathLike) -> Any:

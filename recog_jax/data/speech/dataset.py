@@ -12,9 +12,10 @@ import numpy as np
 
 from recog_jax import registry
 from recog_jax.data import pipeline
-from recog_jax.data.base import Batch, LocalRows
+from recog_jax.data.base import Batch, Kept, LocalRows
 from recog_jax.data.sources import published
 from recog_jax.data.speech import augment as audio
+from recog_jax.data.speech import reader
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
 from recog_jax.data.speech.buckets import Bucketing
 from recog_jax.data.speech.items import (
@@ -29,33 +30,16 @@ from recog_jax.data.speech.items import (
   row_counts,
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
-from recog_jax.data.speech.records import SpeechSource
+from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
 from recog_jax.ranges import Positive, Range, Share, Size, Workers
 from recog_jax.signatures import FREE, Part
 from recog_jax.text.normalize import normalize
-from recog_jax.text.tokenizer import Tokenizer, make_tokenizer
+from recog_jax.text.tokenizer import make_tokenizer
 
 _LISTED = 20  # Unknown characters that are listed.
-
-
-@dataclasses.dataclass(frozen=True)
-class SpeechTaskInfo:
-  """What a task needs to know of speech data.
-
-  Attributes:
-    name: the data set's name.
-    tokenizer: between ids and text.
-    features: how features are computed, where the device does it.
-    hop_s: seconds between frames.
-  """
-
-  name: str
-  tokenizer: Tokenizer
-  features: Any
-  hop_s: float
 
 
 class SpeechData:
@@ -173,6 +157,8 @@ class SpeechData:
 
   # What a plan for devices takes where the data set is not here.
   stand_in = staticmethod(published.stand_in_speech)
+  # What reads recordings where the data set is not here.
+  reader = staticmethod(reader.make_reader)
 
   def for_model(self, module: Any) -> 'SpeechData':
     """The same data for a model that gives `module.out_len(frames)` outputs."""
@@ -325,6 +311,10 @@ class SpeechData:
     if (norm := self._normaliser) is not None:
       found['cmvn'] = [norm.mean.tolist(), norm.std.tolist()]
     return found
+
+  def kept(self) -> Kept:
+    """What `reader` needs to know; see `base.Data`."""
+    return reader.kept(self, self._tokenizer)
 
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from recog_jax.data import base
 from recog_jax.data.cache import Mapped
+from recog_jax.text.tokenizer import Tokenizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,23 @@ class SpeechInfo:
   name: str
   sample_rate: int
   grouped: bool = dataclasses.field(default=False, repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeechTaskInfo:
+  """What a task needs to know of speech data.
+
+  Attributes:
+    name: the data set's name.
+    tokenizer: between ids and text.
+    features: how features are computed, where the device does it.
+    hop_s: seconds between frames.
+  """
+
+  name: str
+  tokenizer: Tokenizer
+  features: Any
+  hop_s: float
 
 
 @dataclasses.dataclass(frozen=True)

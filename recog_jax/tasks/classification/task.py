@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax.answers import Asked, Label, Labels, Span
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
@@ -71,7 +72,8 @@ class Classification(base.BaseTask):
     self, batch: Batch, key: jax.Array | None, *, train: bool
   ) -> dict[str, jax.Array]:
     """Normalises, repeats a grey channel; in training mixes and smooths too."""
-    loss_lib.check_batch(self.spec, batch)
+    if 'targets' in batch:
+      loss_lib.check_batch(self.spec, batch)
     batch = {**batch, 'inputs': self.images(batch['inputs'])}
     if train:
       batch |= loss_lib.mixed(self.spec, batch, key)
@@ -170,11 +172,7 @@ class Classification(base.BaseTask):
     }
     if spec.auc:
       rows['logits'] = logits
-    scores = logits
-    if spec.objective == 'softmax':
-      scores = jax.nn.softmax(logits)
-    elif spec.objective == 'sigmoid':
-      scores = jax.nn.sigmoid(logits)
+    scores = self._scores(logits)
     if spec.multi_label:
       return {**rows, 'prediction': logits > 0, 'score': scores}
     top_score, top = jax.lax.top_k(scores, min(MOST_SCORES, self.num_outputs))
@@ -186,6 +184,19 @@ class Classification(base.BaseTask):
       'top': top,
       'top_score': top_score,
     }
+
+  def _scores(self, logits: jax.Array) -> jax.Array:
+    """Probabilities `b v`; with mean squared error the outputs themselves."""
+    if self.spec.objective == 'softmax':
+      return jax.nn.softmax(logits)
+    if self.spec.objective == 'sigmoid':
+      return jax.nn.sigmoid(logits)
+    return logits
+
+  def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+    """`score` float32 `b v`: the probability of each class or label."""
+    del batch
+    return {'score': self._scores(at_least_float32(outputs['logits']))}
 
   # -- on the host ------------------------------------------------------------
 
@@ -201,6 +212,29 @@ class Classification(base.BaseTask):
   ) -> dict[str, Any]:
     """Metrics with intervals, and pictures, see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
+
+  def answer(
+    self,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    spans: Sequence[Span],
+    source: str | None,
+    asked: Asked,
+  ) -> Label | Labels:
+    """The class, or the labels; of several pieces by the mean of scores."""
+    del spans
+    score = np.mean([row['score'] for row in rows], 0)
+    order = np.argsort(-score, kind='stable')
+    names = self.spec.label_names
+    ranked = [(names[i], float(score[i])) for i in order]
+    top = tuple(ranked[: asked.top])
+    least = asked.threshold
+    if self.spec.multi_label:
+      least = 0.5 if least is None else least
+      return Labels(source, tuple(k for k, p in ranked if p >= least), top)
+    label, best = ranked[0]
+    if least is not None and best < least:
+      label = None
+    return Label(source, label, best, top)
 
 
 def make_classification(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.answers import Span, Transcript, Word
 from recog_jax.decode.align import word_times
 from recog_jax.metrics import wer
 from recog_jax.report import transcripts, transcripts_pages
@@ -73,16 +74,58 @@ def _word_rows(
   spec: Spec, records: Mapping[str, np.ndarray], ids: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
   """For each utterance its `id` and `words`: [word, start, end] in seconds."""
+  for i, name in enumerate(ids):
+    row = {key: records[key][i] for key in _ALIGNED}
+    words = [[w, round(a, 3), round(b, 3)] for w, a, b, _ in _words(spec, row)]
+    yield {'id': name, 'words': words}
+
+
+_ALIGNED = ('ids', 'num', 'start', 'end', 'frame_s')
+
+
+def _words(spec: Spec, row: Mapping[str, np.ndarray]) -> list[tuple]:
+  """(word, begin, end, confidence) of one aligned row, in seconds."""
   tokens = spec.tokenizer.tokens
   if spec.unit == 'phone':  # Each one is a word of its own.
     tokens = [f'\u2581{t}' for t in tokens]
-  for i, name in enumerate(ids):
-    num = int(records['num'][i])
-    words = word_times(
-      [tokens[t] for t in records['ids'][i][:num]],
-      records['start'][i][:num],
-      records['end'][i][:num],
-      frame_shift=float(records['frame_s'][i]),
-    )
-    words = [[w, round(a, 3), round(b, 3)] for w, a, b in words]
-    yield {'id': name, 'words': words}
+  num = int(row['num'])
+  return word_times(
+    [tokens[t] for t in row['ids'][:num]],
+    row['start'][:num],
+    row['end'][:num],
+    frame_shift=float(row['frame_s']),
+    confidence=row.get('confidence'),
+  )
+
+
+def transcript(
+  spec: Spec,
+  rows: Sequence[Mapping[str, np.ndarray]],
+  spans: Sequence[Span],
+  source: str | None,
+) -> Transcript:
+  """What is said in a recording.
+
+  Args:
+    spec: of the task.
+    rows: of each part of it, see `Ctc.answer_rows`.
+    spans: of each part.
+    source: the file.
+  """
+  words, parts = [], []
+  for row, span in zip(rows, spans, strict=True):
+    for word, begin, end, sure in _words(spec, row):
+      words.append(Word(word, span.begin + begin, span.begin + end, sure))
+    ids = [int(i) for i in row['ids'][: int(row['num'])]]
+    text = spec.tokenizer.decode(ids).strip()
+    if text:
+      parts.append((span.begin, span.end, text))
+  sure = float(np.mean([word.confidence for word in words])) if words else 0.0
+  return Transcript(
+    source,
+    ' '.join(text for _, _, text in parts),
+    tuple(words),
+    sure,
+    max((span.end for span in spans), default=0.0),
+    tuple(parts),
+  )

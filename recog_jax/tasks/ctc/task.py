@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,9 +10,11 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from recog_jax import registry
-from recog_jax.decode.align import align
+from recog_jax.answers import Asked, Span, Transcript
+from recog_jax.decode.align import align, confidence
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.errors import UserError
 from recog_jax.ranges import NotNegative, Rate
@@ -203,26 +205,36 @@ class Ctc(base.BaseTask):
       decoder's. With timestamps `start` and `end` `b u`, encoder frames of
       each token, and `frame_s` `b`, how long one of them is.
     """
-    logits, out_len = outputs['logits'], outputs['out_len']
-    found = self.decoder(logits, out_len)
-    rows = {
-      'index': batch['index'],
-      'ids': found['ids'],
-      'num': found['num'],
-      'score': found['score'],
-    }
+    rows = self._decoded(outputs)
     if self.timestamps:
-      aligned = align(
-        logits, out_len, found['ids'], found['num'], blank_id=BLANK_ID
-      )
-      # Frames out for frames in, of the padded batch: what subsampling does.
-      factor = batch['inputs'].shape[1] / logits.shape[1]
-      rows |= {
-        'start': aligned.start,
-        'end': aligned.end,
-        'frame_s': jnp.full(out_len.shape, self.hop_s * round(factor)),
-      }
-    return rows
+      rows |= self._aligned(outputs, batch, rows)
+      del rows['confidence']
+    return {'index': batch['index'], **rows}
+
+  def _decoded(self, outputs: Outputs) -> dict[str, jax.Array]:
+    found = self.decoder(outputs['logits'], outputs['out_len'])
+    return {name: found[name] for name in ('ids', 'num', 'score')}
+
+  def _aligned(
+    self, outputs: Outputs, batch: Batch, rows: Mapping[str, jax.Array]
+  ) -> dict[str, jax.Array]:
+    """`start`, `end` and `confidence` of each token, and `frame_s`."""
+    logits, out_len = outputs['logits'], outputs['out_len']
+    ids = rows['ids']
+    found = align(logits, out_len, ids, rows['num'], blank_id=BLANK_ID)
+    # Frames out for frames in, of the padded batch: what subsampling does.
+    factor = batch['inputs'].shape[1] / logits.shape[1]
+    return {
+      'start': found.start,
+      'end': found.end,
+      'confidence': confidence(logits, ids, found.start, found.end),
+      'frame_s': jnp.full(out_len.shape, self.hop_s * round(factor)),
+    }
+
+  def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
+    """As `records` with timestamps, and `confidence` float32 `b u`."""
+    rows = self._decoded(outputs)
+    return {**rows, **self._aligned(outputs, batch, rows)}
 
   # -- on the host ------------------------------------------------------------
 
@@ -241,6 +253,17 @@ class Ctc(base.BaseTask):
   ) -> dict[str, Any]:
     """Error rates with intervals, and transcripts; see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
+
+  def answer(
+    self,
+    rows: Sequence[Mapping[str, np.ndarray]],
+    spans: Sequence[Span],
+    source: str | None,
+    asked: Asked,
+  ) -> Transcript:
+    """What is said, in all parts of a recording."""
+    del asked
+    return report.transcript(self.spec, rows, spans, source)
 
 
 _FOLDS = {'timit39': 39, 'timit48': 48}

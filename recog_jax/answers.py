@@ -1,0 +1,191 @@
+"""What a trained model says of one picture or recording: small plain objects.
+
+A leaf: tasks make them, commands and Python programs read them.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+  """What is wanted of an answer.
+
+  Attributes:
+    top: classes that are listed, the most probable first.
+    threshold: a class with a lower probability is no answer (`label` is None);
+      of several labels, those that have it are given. None: the highest class,
+      or all labels above 0.5.
+  """
+
+  top: int = 5
+  threshold: float | None = None
+
+
+class Span(NamedTuple):
+  """Which part of a recording a model was given at once.
+
+  Attributes:
+    begin: in seconds.
+    end: in seconds.
+    lead: seconds at its begin that the part before has as well.
+    tail: seconds at its end that the part after has as well.
+  """
+
+  begin: float = 0.0
+  end: float = 0.0
+  lead: float = 0.0
+  tail: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+  """What is common to all.
+
+  Attributes:
+    source: the file; None where it was none.
+  """
+
+  source: str | None
+
+  def as_json(self) -> dict[str, Any]:
+    """Plain values by name, with `file` first where there is one."""
+    found = _plain(self)
+    source = found.pop('source')
+    return found if source is None else {'file': source, **found}
+
+
+@dataclasses.dataclass(frozen=True)
+class Label(Answer):
+  """One class of a picture or recording.
+
+  Attributes:
+    label: the class; None where no class is probable enough.
+    probability: of the most probable class, in 0..1.
+    top: (class, probability), the most probable first.
+  """
+
+  label: str | None
+  probability: float
+  top: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Labels(Answer):
+  """Any number of labels.
+
+  Attributes:
+    labels: those that are probable enough, the most probable first.
+    top: (label, probability), the most probable first.
+  """
+
+  labels: tuple[str, ...]
+  top: tuple[tuple[str, float], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Numbers(Answer):
+  """Numbers in the units of the training data.
+
+  Attributes:
+    values: by name.
+  """
+
+  values: dict[str, float]
+
+
+class Word(NamedTuple):
+  """A word of a recording.
+
+  Attributes:
+    word: as it is written.
+    begin: in seconds from the start of the recording.
+    end: in seconds.
+    confidence: in 0..1, the least certain of its tokens.
+  """
+
+  word: str
+  begin: float
+  end: float
+  confidence: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcript(Answer):
+  """What is said in a recording.
+
+  Attributes:
+    text: all of it.
+    words: in order.
+    confidence: in 0..1, the mean of the words'; 0 where there is none.
+    seconds: length of the recording.
+    parts: (begin, end, text) of the parts that it was cut into at silences.
+  """
+
+  text: str
+  words: tuple[Word, ...]
+  confidence: float
+  seconds: float
+  parts: tuple[tuple[float, float, str], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs(Answer):
+  """What a model gives whose task says no more of it.
+
+  Attributes:
+    outputs: numbers, in the order of the model's outputs.
+  """
+
+  outputs: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Failed(Answer):
+  """What could not be read.
+
+  Attributes:
+    reason: one sentence.
+  """
+
+  reason: str
+
+
+KINDS: dict[str, type[Answer]] = {
+  kind.__name__: kind
+  for kind in (Label, Labels, Numbers, Transcript, Outputs, Failed)
+}
+
+
+def to_record(answer: Answer) -> dict[str, Any]:
+  """JSON from which `of_record` makes the answer again."""
+  return {'kind': type(answer).__name__, **_plain(answer)}
+
+
+def of_record(record: dict[str, Any]) -> Answer:
+  """An answer that was written as JSON.
+
+  Raises:
+    KeyError, TypeError: it is none.
+  """
+  fields = dict(record)
+  kind = KINDS[fields.pop('kind')]
+  if kind is Transcript:
+    fields['words'] = tuple(Word(**word) for word in fields['words'])
+  lists = {k: v for k, v in fields.items() if isinstance(v, list)}
+  for name, values in lists.items():
+    fields[name] = tuple(
+      tuple(value) if isinstance(value, list) else value for value in values
+    )
+  return kind(**fields)
+
+
+def _plain(value: Any) -> Any:
+  if dataclasses.is_dataclass(value):
+    fields = dataclasses.fields(value)
+    return {field.name: _plain(getattr(value, field.name)) for field in fields}
+  if isinstance(value, Word):
+    return value._asdict()
+  if isinstance(value, tuple | list):
+    return [_plain(each) for each in value]
+  return value

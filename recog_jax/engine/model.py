@@ -1,0 +1,244 @@
+"""A trained model, opened from what its training left behind, without data."""
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.traverse_util
+import jax
+import numpy as np
+from absl import logging
+
+from recog_jax import registry
+from recog_jax.answers import Answer, Asked, Failed
+from recog_jax.data.base import OUTPUTS, Reader
+from recog_jax.engine import config as config_lib
+from recog_jax.engine import experiment, interface, prediction
+from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.errors import UserError, warn
+from recog_jax.storage import AnyPath, check_access, path_of, step_folders
+from recog_jax.tasks.base import Outputs, Task
+
+# (variables, batch as the reader makes it) -> what the model gives; see `Task`.
+Forward = Callable[[Any, Mapping[str, Any]], Outputs]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Model:
+  """A model with its weights, and with what its inputs and outputs mean.
+
+  Attributes:
+    reader: makes batches of files and arrays.
+    task: makes answers of what the model gives.
+    forward: the model; what it gives is on the device.
+    variables: its weights: 'params' and other collections.
+    module: the Linen module; None of an exported model.
+    labels: classes, numbers or tokens, in the order of the outputs.
+    config: that it was trained with.
+    step: of the checkpoint.
+    origin: where it was found.
+  """
+
+  reader: Reader
+  task: Task
+  forward: Forward
+  variables: Any
+  module: nn.Module | None
+  labels: tuple[str, ...]
+  config: Mapping[str, Any]
+  step: int
+  origin: str
+
+  def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
+    """What the model gives of a batch.
+
+    Args:
+      batch: of pictures `inputs` uint8 `b h w c`; of speech `inputs` float32
+        `b t f` and `input_len` int32 `b`.
+
+    Returns:
+      float32 `b v`; of speech `b t v`.
+    """
+    return np.asarray(self._outputs(self.variables, dict(batch)))
+
+  def predict(
+    self,
+    things: Iterable[Any],
+    *,
+    top: int = 5,
+    threshold: float | None = None,
+    strict: bool = True,
+  ) -> list[Answer]:
+    """Answers for files or arrays.
+
+    Args:
+      things: paths, open files, or arrays: of pictures uint8 `h w c`, of speech
+        (float `n` in -1..1, its rate in Hz).
+      top: classes that are listed.
+      threshold: below it a class is no answer.
+      strict: what cannot be read is an error; else its answer is `Failed`.
+
+    Returns:
+      One for each, see `recog_jax.answers`.
+
+    Raises:
+      UserError: a file that cannot be read, where `strict`.
+    """
+    if isinstance(things, str | bytes | np.ndarray):
+      raise UserError('give a list of files or arrays, also for one of them')
+    found = []
+    for answer in self.answers(things, Asked(top, threshold)):
+      if strict and isinstance(answer, Failed):
+        raise UserError(answer.reason)
+      found.append(answer)
+    return found
+
+  def answers(self, things: Iterable[Any], asked: Asked) -> Iterator[Answer]:
+    """The answers, one after another; what cannot be read is `Failed`."""
+    yield from prediction.run(self, things, asked)
+
+  def rows(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
+    """`Task.answer_rows` of a batch, on the device."""
+    return self._rows(self.variables, dict(batch))
+
+  @functools.cached_property
+  def _rows(self) -> Callable[[Any, Any], Mapping[str, jax.Array]]:
+    def rows(variables: Any, batch: Any) -> Mapping[str, jax.Array]:
+      outputs, batch = self.forward(variables, batch)
+      return self.task.answer_rows(outputs, batch)
+
+    return jax.jit(rows) if self.module is not None else rows
+
+  @functools.cached_property
+  def _outputs(self) -> Callable[[Any, Any], jax.Array]:
+    def outputs(variables: Any, batch: Any) -> jax.Array:
+      return self.forward(variables, batch)[0]['logits']
+
+    return jax.jit(outputs) if self.module is not None else outputs
+
+
+def load(
+  place: str | AnyPath,
+  *,
+  checkpoint: str = 'best',
+  task: Mapping[str, Any] | None = None,
+) -> Model:
+  """Opens a workdir; neither its data nor its training are needed.
+
+  Args:
+    place: a workdir, also gs:// or s3://.
+    checkpoint: 'best' (the latest where none was evaluated), 'latest' or a
+      step.
+    task: keys of the task that replace the config's, for example `decoder`.
+
+  Raises:
+    UserError: there is no such thing, or no checkpoint in it.
+  """
+  workdir = path_of(str(place))
+  check_access(workdir)
+  if not workdir.is_dir():
+    raise UserError(f'{workdir} is no folder: give the workdir of a training')
+  config = config_lib.read_kept(workdir)
+  kept = interface.kept(workdir)
+  interface.measured(workdir, config)
+  keys = {**dict(config.task), **(task or {})}
+  try:
+    make = registry.lookup('data', config.data.name).reader
+  except AttributeError:
+    raise UserError(
+      f"data '{config.data.name}' do not say how new inputs are read: give "
+      'their class an attribute `reader`, see recog_jax.data.base'
+    ) from None
+  try:
+    reader = make(config.data.to_dict(), kept)
+  except UserError as error:
+    raise UserError(f'{workdir}: {error}') from error
+  built = registry.build('task', keys, info=reader.info)
+  module = experiment.make_module(config.model, built)
+  step, variables = restore(workdir, checkpoint, built.higher_is_better)
+
+  def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:
+    batch = built.preprocess(batch, None, train=False)
+    outputs, _ = built.forward(module, variables, batch, rngs={}, train=False)
+    return outputs, batch
+
+  return Model(
+    reader=reader,
+    task=built,
+    forward=forward,
+    variables=variables,
+    module=module,
+    labels=next(
+      (tuple(kept.facts[k]) for k in OUTPUTS if kept.facts.get(k)), ()
+    ),
+    config=config_lib.canonical(config),
+    step=step,
+    origin=str(workdir),
+  )
+
+
+def restore(
+  workdir: AnyPath, checkpoint: str, higher_is_better: bool
+) -> tuple[int, Any]:
+  """The step and the variables of a checkpoint, on the first device.
+
+  Raises:
+    UserError: no such checkpoint, or it is damaged.
+  """
+  if not step_folders(workdir / 'checkpoints'):
+    raise UserError(f'{workdir} holds no checkpoint yet: train it first')
+  with quiet():
+    points = Checkpoints(
+      workdir, higher_is_better=higher_is_better, read_only=True
+    )
+  try:
+    steps = points.steps()
+    if checkpoint == 'latest':
+      return _newest(points, workdir)
+    step = points.best_step() if checkpoint == 'best' else None
+    if step is None and checkpoint == 'best':
+      return _newest(points, workdir)
+    if step is None and checkpoint not in map(str, steps):
+      raise UserError(
+        f"there is no checkpoint '{checkpoint}' in {workdir}: take latest, "
+        f'best or one of {steps}'
+      )
+    step = int(checkpoint) if step is None else step
+    try:
+      return step, _tree(points.variables(step))
+    except ValueError as error:
+      raise UserError(
+        f'checkpoint {step} of {workdir} is damaged ({error}): take another '
+        f'with --checkpoint, there are {[s for s in steps if s != step]}'
+      ) from error
+  finally:
+    points.close()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+  """Without Orbax's warnings that a folder is opened for reading only."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(min(before, logging.ERROR))
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
+
+
+def _newest(points: Checkpoints, workdir: AnyPath) -> tuple[int, Any]:
+  """The newest that is whole; damaged ones are named."""
+  for step in points.steps()[::-1]:
+    try:
+      return step, _tree(points.variables(step))
+    except ValueError as error:
+      warn(f'checkpoint {step} of {workdir} is damaged ({error})')
+  raise UserError(f'every checkpoint of {workdir} is damaged: restore a copy')
+
+
+def _tree(flat: Mapping[str, np.ndarray]) -> Any:
+  tree = flax.traverse_util.unflatten_dict(flat, sep='/')
+  return jax.tree.map(jax.device_put, tree)

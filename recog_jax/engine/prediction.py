@@ -1,0 +1,192 @@
+"""Answers for many things: read ahead in threads, computed in batches.
+
+Things come and go in one order, and what is held at any time is bounded: some
+things that are read ahead, and some batches of pieces.
+"""
+
+import collections
+import dataclasses
+import itertools
+import os
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from recog_jax.answers import Answer, Asked, Failed, Span
+from recog_jax.data.base import Piece, Reader
+from recog_jax.errors import UserError
+from recog_jax.tasks.base import Task
+
+# Pieces of one thing that are read before it is its turn.
+_AHEAD = 8
+# Batches whose pieces wait for others of their group at most.
+_WAITING = 8
+# Batches that the device has got before the first is looked at.
+_IN_FLIGHT = 2
+
+
+class Model(Protocol):
+  """What is asked here; see `engine.model`."""
+
+  @property
+  def reader(self) -> Reader: ...
+
+  @property
+  def task(self) -> Task: ...
+
+  def rows(
+    self, batch: Mapping[str, np.ndarray]
+  ) -> Mapping[str, jax.Array]: ...
+
+
+@dataclasses.dataclass
+class _Thing:
+  """What is known by now of one thing.
+
+  Attributes:
+    source: its file.
+    spans: of its pieces.
+    rows: of each piece, None until it is computed.
+    whole: all its pieces are read.
+    reason: why it cannot be read.
+  """
+
+  source: str | None
+  spans: list[Span] = dataclasses.field(default_factory=list)
+  rows: list[Mapping[str, np.ndarray] | None] = dataclasses.field(
+    default_factory=list
+  )
+  whole: bool = False
+  reason: str | None = None
+
+  @property
+  def done(self) -> bool:
+    return self.whole and None not in self.rows
+
+
+def run(model: Model, things: Iterable[Any], asked: Asked) -> Iterator[Answer]:
+  """The answer of each thing, in order; what cannot be read is `Failed`.
+
+  Args:
+    model: a trained one.
+    things: see `Reader.read`.
+    asked: what is wanted.
+  """
+  queue: collections.deque[_Thing] = collections.deque()
+  batches = _Batches(model)
+  for thing, piece in _pieces(model.reader, things):
+    if not queue or queue[-1] is not thing:
+      queue.append(thing)
+    if piece is not None:
+      batches.add(thing, piece)
+    while queue and queue[0].done:
+      yield _answer(model.task, queue.popleft(), asked)
+  batches.flush()
+  for thing in queue:
+    yield _answer(model.task, thing, asked)
+
+
+def _answer(task: Task, thing: _Thing, asked: Asked) -> Answer:
+  if thing.reason is not None:
+    return Failed(thing.source, thing.reason)
+  rows = [row for row in thing.rows if row is not None]
+  return task.answer(rows, thing.spans, thing.source, asked)
+
+
+class _Batches:
+  """Pieces of one group in one batch; batches in flight."""
+
+  def __init__(self, model: Model):
+    self._model = model
+    self._open: dict[Hashable, list[tuple[_Thing, int, Piece]]] = {}
+    self._flying: collections.deque[Any] = collections.deque()
+
+  def add(self, thing: _Thing, piece: Piece) -> None:
+    reader = self._model.reader
+    group = reader.group(piece)
+    waiting = self._open.setdefault(group, [])
+    waiting.append((thing, len(thing.rows), piece))
+    thing.spans.append(piece.span)
+    thing.rows.append(None)
+    if len(waiting) == reader.rows(group):
+      self._start(group)
+    elif sum(len(w) / reader.rows(g) for g, w in self._open.items()) > _WAITING:
+      self.flush()
+
+  def flush(self) -> None:
+    """Computes all that waits."""
+    for group in list(self._open):
+      self._start(group)
+    while self._flying:
+      self._land()
+
+  def _start(self, group: Hashable) -> None:
+    members = self._open.pop(group)
+    most = self._model.reader.rows(group)
+    # Few numbers of rows, so that few programs are compiled.
+    rows = min(most, 1 << (len(members) - 1).bit_length())
+    pieces = [piece for _, _, piece in members]
+    pieces += [pieces[0]] * (rows - len(pieces))
+    found = self._model.rows(self._model.reader.batch(pieces, group))
+    self._flying.append(([(t, k) for t, k, _ in members], found))
+    if len(self._flying) > _IN_FLIGHT:
+      self._land()
+
+  def _land(self) -> None:
+    members, found = self._flying.popleft()
+    found = {k: np.asarray(v) for k, v in jax.device_get(found).items()}
+    for i, (thing, place) in enumerate(members):
+      thing.rows[place] = {k: v[i] for k, v in found.items()}
+
+
+def _pieces(
+  reader: Reader, things: Iterable[Any]
+) -> Iterator[tuple[_Thing, Piece | None]]:
+  """Each piece of each thing, in order; None for a thing without one."""
+  workers = max(2, os.cpu_count() or 1)
+  read = _reading(reader)
+  with ThreadPoolExecutor(workers) as pool:
+    futures: collections.deque[Future] = collections.deque()
+    coming = iter(things)
+    try:
+      while True:
+        for thing in itertools.islice(coming, 2 * workers - len(futures)):
+          futures.append(pool.submit(read, thing))
+        if not futures:
+          return
+        thing, first, rest = futures.popleft().result()
+        try:
+          for piece in itertools.chain(first, rest):
+            yield thing, piece
+        except UserError as error:  # In what was not read ahead.
+          thing.reason = str(error)
+        thing.whole = True
+        yield thing, None
+    finally:
+      for future in futures:
+        future.cancel()
+
+
+def _reading(
+  reader: Reader,
+) -> Callable[[Any], tuple[_Thing, list[Piece], Iterator[Piece]]]:
+  def read(thing: Any) -> tuple[_Thing, list[Piece], Iterator[Piece]]:
+    found = _Thing(_name(thing))
+    pieces = reader.read(thing)
+    try:
+      return found, list(itertools.islice(pieces, _AHEAD)), pieces
+    except UserError as error:
+      found.reason = str(error)
+      return found, [], iter(())
+
+  return read
+
+
+def _name(thing: Any) -> str | None:
+  if isinstance(thing, str | os.PathLike):
+    return os.fspath(thing)
+  name = getattr(thing, 'name', None)
+  return name if isinstance(name, str) else None

@@ -1,0 +1,81 @@
+"""Asks a trained model about pictures or recordings.
+
+Examples:
+  python -m recog_jax.predict --workdir=runs/digits_resnet8 photos/
+  python -m recog_jax.predict --workdir=runs/my_images --top=3 \\
+      --threshold=0.8 --format=csv --output=answers.csv photos/ new.jpg
+  find /archive -name '*.png' | python -m recog_jax.predict \\
+      --workdir=runs/my_images --format=jsonl --output=answers.jsonl --resume -
+
+Speech, with another decoder than the config's:
+  python -m recog_jax.predict --workdir=runs/my_speech meeting.mp3
+  python -m recog_jax.predict --workdir=runs/my_speech --decoder=beam \\
+      --lm=words.arpa --format=srt --output=subtitles/ recordings/
+
+Files, folders (with the folders in them), patterns, or - for a list of files on
+standard input. Neither the training data nor its config are needed. Of pictures
+answers are a table, jsonl, csv or html; of speech text, jsonl, csv, srt, vtt,
+ctm or trn. The exit code is 1 if a file could not be read.
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from recog_jax import cli
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
+_CHECKPOINT = flags.DEFINE_string(
+  'checkpoint',
+  'best',
+  'best (the latest if none was evaluated), latest, or a step.',
+)
+_FORMAT = flags.DEFINE_string(
+  'format', None, 'Of the answers (default: table, of speech text).'
+)
+_OUTPUT = flags.DEFINE_string(
+  'output',
+  None,
+  'File for the answers, written whole or not at all; a folder '
+  'for subtitles of several recordings (default: standard output).',
+)
+_RESUME = flags.DEFINE_bool(
+  'resume', False, 'Go on with the --output of a call that was ended.'
+)
+_TOP = flags.DEFINE_integer('top', 5, 'Classes that are listed.')
+_THRESHOLD = flags.DEFINE_float(
+  'threshold', None, 'Give no class whose probability is lower.'
+)
+cli.define_decoder()
+cli.define_compilation_cache()
+cli.take_words('PATH')
+
+
+def main() -> int:
+  from recog_jax.answers import Asked
+  from recog_jax.engine import answering, compilation_cache, model, things
+  from recog_jax.errors import UserError
+
+  if not _WORKDIR.value:
+    raise UserError('say which training: --workdir=runs/digits_resnet8')
+  if _TOP.value < 1:
+    raise UserError(f'--top={_TOP.value}: take 1 or more')
+  if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
+    raise UserError(f'--threshold={_THRESHOLD.value} is not in 0..1')
+  compilation_cache.enable(flags.FLAGS.compilation_cache)
+  opened = model.load(
+    _WORKDIR.value, checkpoint=_CHECKPOINT.value, task=cli.decoder_keys()
+  )
+  paths = things.find(cli.given.words, opened.reader.suffixes)
+  return answering.run(
+    opened,
+    paths,
+    Asked(_TOP.value, _THRESHOLD.value),
+    kind=_FORMAT.value or next(iter(answering.formats(opened))),
+    output=Path(_OUTPUT.value) if _OUTPUT.value else None,
+    resume=_RESUME.value,
+  )
+
+
+if __name__ == '__main__':
+  cli.run(main)
