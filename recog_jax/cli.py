@@ -30,6 +30,8 @@ class Given:
     overrides: {path: value}.
     takes: what words beside flags are; None: there may be none.
     words: these words.
+    replaces: how those keys of a workdir's config begin that can be replaced;
+      None: it is taken as it is.
   """
 
   spec: str | None = None
@@ -38,6 +40,7 @@ class Given:
   overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   takes: str | None = None
   words: Sequence[str] = ()
+  replaces: str | None = None
 
 
 given = Given()
@@ -155,6 +158,11 @@ def decoder_keys() -> dict[str, Any]:
 def take_words(what: str) -> None:
   """Lets a command have words that are no flags, as `given.words`."""
   given.takes = what
+
+
+def take_keys(start: str) -> None:
+  """Lets a command that reads a workdir replace keys that begin so."""
+  given.replaces = start
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -277,11 +285,17 @@ def _split_config(argv: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 def _read_config() -> None:
   """The config of `--config`, with the keys that the command line sets."""
   if 'config' not in flags.FLAGS:
-    if given.texts:
-      raise UserError(
-        f"--config.{next(iter(given.texts))}: this command takes the workdir's "
-        'config as it is; --help lists what can be set'
-      )
+    for key in given.texts:
+      if given.replaces is None:
+        raise UserError(
+          f"--config.{key}: this command takes the workdir's config as it is; "
+          '--help lists what can be set'
+        )
+      if not key.startswith(given.replaces):
+        raise UserError(
+          f'--config.{key}: of the workdir only keys below '
+          f'config.{given.replaces}* can be replaced here'
+        )
     return
   given.spec = flags.FLAGS['config'].value
   if given.spec is None:

@@ -6,6 +6,11 @@ Examples:
   python -m recog_jax.evaluate --workdir=runs/resnet50_cifar10 --split=val \\
       --data_dir=/data/tfds --watch
 
+Other data with the same classes or letters, of which no other split is needed:
+  python -m recog_jax.evaluate --workdir=runs/my_images --split=test \\
+      --config.data.source.name=image_folder \\
+      --config.data.source.root=/data/hospital2
+
 Speech, with another decoder than the config's:
   python -m recog_jax.evaluate --workdir=runs/lstm_ctc_librispeech \\
       --average=5 --decoder=beam --beam_width=16 --lm=words.arpa \\
@@ -24,7 +29,9 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', 'latest', 'latest, best, or a step.'
 )
-_SPLIT = flags.DEFINE_string('split', 'test', 'train, val or test.')
+_SPLIT = flags.DEFINE_string(
+  'split', 'test', 'train, val or test; or one of the data set itself.'
+)
 _WATCH = flags.DEFINE_bool(
   'watch', False, 'Evaluate each new checkpoint until the training has ended.'
 )
@@ -37,6 +44,7 @@ _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
 cli.define_decoder()
+cli.take_keys('data.')
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()
@@ -71,7 +79,11 @@ def main() -> None:
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   with cli.joined({'flags': cli.command_flags()}):
     trained = trained_lib.open_workdir(
-      workdir, flags.FLAGS.data_dir, _task_keys()
+      workdir,
+      flags.FLAGS.data_dir,
+      _task_keys(),
+      split=_SPLIT.value,
+      keys=cli.given.texts,
     )
     if _WATCH.value:
       trained.watch(_SPLIT.value, _TAG.value)

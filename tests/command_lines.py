@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ('recog_jax', 'configs', 'experiments', 'launch')
 # Commands that are called by their last name once they are known.
-SHORT = ('main', 'evaluate', 'plan', 'prepare')
+SHORT = ('main', 'evaluate', 'predict', 'plan', 'prepare')
 _CALL = re.compile(
   r'(?:python3? -m |`(?=(?:' + '|'.join(SHORT) + r') --))'
   r'((?:recog_jax|launch|experiments|tests)[\w.]*|' + '|'.join(SHORT) + r')\b'
@@ -110,6 +110,7 @@ def problem(line):
   if not rest:  # The program is named, no more.
     return None
   before = set(flags.FLAGS)
+  cli.given.takes = None
   _, rest = cli._split_config(rest)
   argv = [str(file), *map(_plain, rest)]
   try:
@@ -118,7 +119,8 @@ def problem(line):
       importlib.import_module(module)
       flags.FLAGS.unparse_flags()
       left = flags.FLAGS(argv)[1:]
-      return f'what is {left[0]}?' if left else None
+      unknown = left and cli.given.takes is None
+      return f'what is {left[0]}?' if unknown else None
     sys.argv = argv
     main = importlib.import_module(module).main
     empty = inspect.Parameter.empty

@@ -196,6 +196,15 @@ class InARow:
     return waves
 
 
+def check_has_classes(info: Info) -> None:
+  """Raises a UserError for data of numbers, where classes are chosen."""
+  if info.target_names:
+    raise UserError(
+      'config.data.classes and per_class need classes, and the targets of '
+      f'{info.name} are numbers: leave them out'
+    )
+
+
 def choose(
   records: Records,
   info: Info,
@@ -217,11 +226,7 @@ def choose(
   """
   if classes is None and per_class is None:
     return records
-  if info.target_names:
-    raise UserError(
-      'config.data.classes and per_class need classes, and the targets of '
-      f'{info.name} are numbers: leave them out'
-    )
+  check_has_classes(info)
   names = info.label_names if classes is None else tuple(classes)
   new_label = np.full(len(info.label_names), -1, np.int32)
   for number, name in enumerate(names):

@@ -10,7 +10,7 @@ import numpy as np
 
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
-from recog_jax.engine.programs import Program
+from recog_jax.engine.programs import Evaluator, Program
 from recog_jax.engine.stopping import StopRequest
 from recog_jax.storage import AnyPath, write_json
 
@@ -32,7 +32,7 @@ class Evaluated:
 
 def run(
   ex: Experiment,
-  program: Program,
+  program: Program | Evaluator,
   variables: Any,
   split: str,
   stop: StopRequest | None = None,

@@ -78,6 +78,7 @@ def build(
   data_dir: str | None = None,
   *,
   train_batch: bool = True,
+  only: str | None = None,
   devices: Sequence[jax.Device] | None = None,  # pyright: ignore
 ) -> Experiment:
   """Builds everything that a config names; no array is computed yet.
@@ -87,12 +88,19 @@ def build(
     data_dir: where data sets are looked for.
     train_batch: the training batch must divide over the devices here; False
       where nothing is trained.
+    only: a split to be evaluated; the data need no other, and where the config
+      has none of this name, it is the data set's own.
     devices: of the mesh; by default all there are.
 
   Raises:
     UserError: an unknown name or key, or data that are not there.
   """
   settings = registry.call(Settings, _plain(config), 'the config')
+  if only is not None:
+    splits = {only: settings.data.get('splits', {}).get(only, only)}
+    settings = dataclasses.replace(
+      settings, data={**settings.data, 'splits': splits}
+    )
   data = make_data(settings, data_dir)
   task = registry.build('task', settings.task, info=data.info)
   module = make_module(settings.model, task)
@@ -101,6 +109,8 @@ def build(
   mesh = registry.call(
     mesh_lib.make_mesh, settings.mesh, 'config.mesh', devices=devices
   )
+  if only is not None:
+    return Experiment(settings, data, task, module, mesh)
   if train_batch:
     for size in data.batch_sizes:
       mesh_lib.check_batch(mesh, size, 'config.data.batch_size')

@@ -18,7 +18,8 @@ from recog_jax.data.base import OUTPUTS, Reader
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import experiment, interface, prediction
 from recog_jax.engine.checkpoint import Checkpoints
-from recog_jax.errors import UserError, warn
+from recog_jax.engine.trained import newest
+from recog_jax.errors import UserError
 from recog_jax.storage import AnyPath, check_access, path_of, step_folders
 from recog_jax.tasks.base import Outputs, Task
 
@@ -196,11 +197,10 @@ def restore(
     )
   try:
     steps = points.steps()
-    if checkpoint == 'latest':
-      return _newest(points, workdir)
     step = points.best_step() if checkpoint == 'best' else None
-    if step is None and checkpoint == 'best':
-      return _newest(points, workdir)
+    if checkpoint == 'latest' or (step is None and checkpoint == 'best'):
+      step, found = newest(points, workdir)
+      return step, _tree(found)
     if step is None and checkpoint not in map(str, steps):
       raise UserError(
         f"there is no checkpoint '{checkpoint}' in {workdir}: take latest, "
@@ -227,16 +227,6 @@ def quiet() -> Iterator[None]:
     yield
   finally:
     logging.set_verbosity(before)
-
-
-def _newest(points: Checkpoints, workdir: AnyPath) -> tuple[int, Any]:
-  """The newest that is whole; damaged ones are named."""
-  for step in points.steps()[::-1]:
-    try:
-      return step, _tree(points.variables(step))
-    except ValueError as error:
-      warn(f'checkpoint {step} of {workdir} is damaged ({error})')
-  raise UserError(f'every checkpoint of {workdir} is damaged: restore a copy')
 
 
 def _tree(flat: Mapping[str, np.ndarray]) -> Any:

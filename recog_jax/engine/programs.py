@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from recog_jax import registry, tracing
 from recog_jax.engine import memory, rng, sharding, step
@@ -16,6 +17,7 @@ from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing
 from recog_jax.engine.optimizer import make_optimizer, map_state
 from recog_jax.engine.parallelism import make_view
+from recog_jax.errors import UserError, listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +43,87 @@ class Program:
   parameters: int
   frozen: int
   enter: Callable[[step.TrainState], step.TrainState]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluator:
+  """What evaluation alone needs of a `Program`; nothing of a training.
+
+  Attributes:
+    eval_step: see `Program`.
+    merge: see `Program`.
+    place: {path: array} of a checkpoint -> variables, sharded.
+  """
+
+  eval_step: Callable[..., Any]
+  merge: Callable[..., Any]
+  place: Callable[[Mapping[str, np.ndarray]], Any]
+
+
+def evaluator(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Evaluator:
+  """The compiled side of an evaluation.
+
+  Args:
+    ex: the experiment, which may have no data to train on.
+    batch: shapes and dtypes of a local batch.
+  """
+  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
+  root = rng.root(ex.settings.seed)
+  params, state = jax.eval_shape(
+    step.make_variables(ex.task, ex.module, root), spec
+  )
+  memory.check_size(params, 'the model')
+  specs = sharding.tree_specs(ex.mesh, ex.settings.sharding_rules, params)
+  everywhere: Any = mesh_lib.replicated(ex.mesh)
+  shardings = {
+    'params': sharding.tree_shardings(ex.mesh, specs),
+    **jax.tree.map(lambda _: everywhere, state),
+  }
+  wanted = flatten_dict({'params': params, **state}, sep='/')
+  places = flatten_dict(shardings, sep='/')
+
+  def place(found: Mapping[str, np.ndarray]) -> Any:
+    problems = [
+      f'{path} is {found[path].shape} there and {leaf.shape} here'
+      if path in found
+      else f'{path} is missing'
+      for path, leaf in wanted.items()
+      if path not in found or found[path].shape != leaf.shape
+    ]
+    if problems:
+      raise UserError(
+        f'the checkpoint is not of the model of its config: {listed(problems)}'
+      )
+    put = {k: jax.device_put(found[k], places[k]) for k in wanted}
+    return unflatten_dict(put, sep='/')
+
+  return Evaluator(*_eval_step(ex), place)
+
+
+def _eval_step(ex: Experiment) -> tuple[Any, Any]:
+  """`Program.eval_step` and `merge`."""
+  eval_step = _jit(
+    ex,
+    step.make_eval_step(ex.task, ex.module),
+    out_shardings=(
+      mesh_lib.replicated(ex.mesh),
+      mesh_lib.batch_sharding(ex.mesh),
+    ),
+  )
+  return eval_step, jax.jit(lambda a, b: a.merge(b))
+
+
+def _jit(ex: Experiment, function: Callable[..., Any], **options: Any) -> Any:
+  """`jax.jit` for the mesh's devices, which need not be here."""
+  platform = mesh_lib.platform_of(ex.mesh)
+
+  @functools.wraps(function)
+  def traced(*args: Any) -> Any:
+    memory.note(function, args)
+    with tracing.target_backend(platform):
+      return function(*args)
+
+  return jax.jit(traced, **options)
 
 
 class Programs:
@@ -80,27 +163,8 @@ class Programs:
       steps_per_epoch=ex.data.steps_per_epoch,
     )
     # Evaluation is the same in every phase.
-    self._eval_step = self._jit(
-      step.make_eval_step(ex.task, ex.module),
-      out_shardings=(
-        mesh_lib.replicated(ex.mesh),
-        mesh_lib.batch_sharding(ex.mesh),
-      ),
-    )
-    self._merge = jax.jit(lambda a, b: a.merge(b))
+    self._eval_step, self._merge = _eval_step(ex)
     self._made: dict[int, Program] = {}
-
-  def _jit(self, function: Callable[..., Any], **options: Any) -> Any:
-    """`jax.jit` for the mesh's devices, which need not be here."""
-    platform = mesh_lib.platform_of(self._ex.mesh)
-
-    @functools.wraps(function)
-    def traced(*args: Any) -> Any:
-      memory.note(function, args)
-      with tracing.target_backend(platform):
-        return function(*args)
-
-    return jax.jit(traced, **options)
 
   def at(self, step: int) -> Program:
     """The program of the step that is run after `step` others."""
@@ -159,10 +223,11 @@ class Programs:
         abstract,
         shardings,
       ),
-      init=self._jit(
-        init, out_shardings=shardings, compiler_options=_quick_compile(mesh)
+      init=_jit(
+        ex, init, out_shardings=shardings, compiler_options=_quick_compile(mesh)
       ),
-      train_step=self._jit(
+      train_step=_jit(
+        ex,
         train_step,
         donate_argnums=0,
         out_shardings=(shardings, mesh_lib.replicated(mesh)),

@@ -52,7 +52,8 @@ def _of_word(word: str, suffixes: tuple[str, ...]) -> list[str]:
   if path.is_dir():
     return _of_folder(path, suffixes)
   if not path.exists() and glob.has_magic(word):
-    matches = sorted(glob.glob(word, recursive=True))
+    # pathlib's own takes no pattern that is absolute.
+    matches = sorted(glob.glob(word, recursive=True))  # noqa: PTH207
     if not matches:
       raise UserError(f"there is no file like '{word}'")
     # What a pattern names beside files is no more than a folder would give.

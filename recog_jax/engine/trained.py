@@ -2,18 +2,18 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import evaluation, experiment, interface
+from recog_jax.engine import config_keys, evaluation, experiment, interface
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
-from recog_jax.engine.programs import Programs
+from recog_jax.engine.programs import Evaluator
+from recog_jax.engine.programs import evaluator as make_evaluator
 from recog_jax.errors import UserError, say, warn
 from recog_jax.report import table
 from recog_jax.storage import AnyPath, make_workdir, read_json, refresh
@@ -26,7 +26,7 @@ class Trained:
   """An experiment with its checkpoints; nothing in them is changed."""
 
   ex: experiment.Experiment
-  programs: Programs
+  evaluator: Evaluator
   checkpoints: Checkpoints
   workdir: AnyPath
 
@@ -45,16 +45,18 @@ class Trained:
     """
     if average > 1:
       steps = self._steps_of(checkpoint, average)
-      parts = [self.restore(str(step))[1] for step in steps]
-      return max(steps), _mean(parts)
+      parts = [self._read(step) for step in steps]
+      return max(steps), self.evaluator.place(_mean(parts))
     if checkpoint == 'latest':
-      found = self.checkpoints.load_latest(self.programs.abstract)
-      if found is None:
-        raise UserError(f'{self.workdir} holds no checkpoint yet')
-      return found[1]['step'], found[0].evaluated()
-    step = self._step_of(checkpoint)
+      step, found = newest(self.checkpoints, self.workdir)
+    else:
+      step = self._step_of(checkpoint)
+      found = self._read(step)
+    return step, self.evaluator.place(found)
+
+  def _read(self, step: int) -> dict[str, np.ndarray]:
     try:
-      state, _ = self.checkpoints.load(step, self.programs.abstract)
+      return self.checkpoints.variables(step)
     except ValueError as error:
       others = [s for s in self.checkpoints.steps() if s != step]
       if len(others) == len(self.checkpoints.steps()):
@@ -63,7 +65,6 @@ class Trained:
         f'checkpoint {step} of {self.workdir} is damaged ({error}): take '
         f'another with --checkpoint, there are {others}'
       ) from error
-    return step, state.evaluated()
 
   def _steps_of(self, checkpoint: str, count: int) -> list[int]:
     steps = self.checkpoints.steps()
@@ -118,7 +119,7 @@ class Trained:
     make_workdir(self.workdir)  # Its errors come before the evaluation.
     step, variables = self.restore(checkpoint, average)
     name = '-'.join(filter(None, (split, str(step), tag)))
-    found = evaluation.run(self.ex, self.programs.at(0), variables, split)
+    found = evaluation.run(self.ex, self.evaluator, variables, split)
     result = evaluation.report(
       self.ex,
       found,
@@ -164,22 +165,49 @@ class Trained:
     return found is not None and found.get('step') in done
 
 
-def _mean(parts: list[Any]) -> Any:
-  """The mean of each floating leaf; of the others, that of the last part."""
+def _mean(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+  """The mean of each floating array; of the others, that of the last part."""
 
-  def leaf(*xs: Any) -> Any:
+  def leaf(*xs: np.ndarray) -> np.ndarray:
     if not jnp.issubdtype(xs[0].dtype, jnp.floating):
       return xs[-1]
-    mean = np.mean([np.asarray(x, np.float64) for x in xs], 0)
-    return jax.device_put(mean.astype(xs[0].dtype), xs[0].sharding)
+    return np.mean([np.asarray(x, np.float64) for x in xs], 0).astype(
+      xs[0].dtype
+    )
 
-  return jax.tree.map(leaf, *parts)
+  return {k: leaf(*(part[k] for part in parts)) for k in parts[-1]}
+
+
+def newest(
+  checkpoints: Checkpoints, workdir: AnyPath
+) -> tuple[int, dict[str, np.ndarray]]:
+  """The newest checkpoint that is whole: its step, {path: array}.
+
+  Raises:
+    UserError: there is none.
+  """
+  steps = checkpoints.steps()
+  for step in steps[::-1]:
+    try:
+      return step, checkpoints.variables(step)
+    except ValueError as error:
+      if step in checkpoints.steps():
+        warn(f'checkpoint {step} of {workdir} is damaged ({error})')
+  if steps:
+    raise UserError(
+      f'every checkpoint of {workdir} is damaged: restore the folder from a '
+      'copy'
+    )
+  raise UserError(f'{workdir} holds no checkpoint yet')
 
 
 def open_workdir(
   workdir: AnyPath,
   data_dir: str | None,
   task: Mapping[str, Any] | None = None,
+  *,
+  split: str | None = None,
+  keys: Mapping[str, str] | None = None,
 ) -> Trained:
   """Builds what a workdir's config names.
 
@@ -187,6 +215,9 @@ def open_workdir(
     workdir: of a training.
     data_dir: where data sets are looked for on this machine.
     task: keys of the task that replace the config's.
+    split: the data need this one alone; see `experiment.build`.
+    keys: {path: text} of further keys of the config that are replaced, such as
+      `data.source.root`.
 
   Raises:
     UserError: not a workdir, or data that are not there, or other ones than
@@ -196,15 +227,24 @@ def open_workdir(
   interface.measured(workdir, config)
   for key, value in (task or {}).items():
     config['task'][key] = value
-  ex = experiment.build(config, data_dir, train_batch=False)
+  if keys:
+    config_keys.apply_texts(config, keys)
+    given = {key.split('.')[1] for key in keys if key.startswith('data.')}
+    if split and 'source' in given and 'splits' not in given:
+      # How the config cuts its own data says nothing of others.
+      with config.unlocked():
+        config.data.splits = {split: split}
+  options: Any = {'train_batch': False, 'only': split}
+  ex = experiment.build(config, data_dir, **options)
   if (classes := interface.order(workdir, ex)) is not None:
     with config.unlocked(), config.ignore_type():
       config.data.classes = classes
-    ex = experiment.build(config, data_dir, train_batch=False)
+    ex = experiment.build(config, data_dir, **options)
   rows = mesh_lib.rows_of(ex.mesh)
-  with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
-    programs = Programs(ex, next(batches))
+  first = split or ex.data.splits[-1]
+  with ex.data.evaluation(first, rows, ex.eval_batch_size) as batches:
+    evaluator = make_evaluator(ex, next(batches))
   checkpoints = Checkpoints(
     workdir, higher_is_better=ex.task.higher_is_better, read_only=True
   )
-  return Trained(ex, programs, checkpoints, workdir)
+  return Trained(ex, evaluator, checkpoints, workdir)

@@ -1,6 +1,7 @@
 """Data that mean something else than those of training."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +69,11 @@ def kept(workdir, tmp_path, **changes):
 
 def test_the_workdir_says_what_outputs_are(done):
   found = json.loads((done[1] / 'interface.json').read_text())
-  assert found == {'channels': 1, 'classes': list(LABELS)}
+  assert found == {
+    'channels': 1,
+    'classes': list(LABELS),
+    'reads': {'name': 'data', 'shape': [8, 8, 1], 'input': [8, 8, 1]},
+  }
 
 
 def test_evaluation_refuses_other_classes(done, tmp_path):
@@ -87,6 +92,45 @@ def test_equal_classes_are_matched_by_name(done, tmp_path):
   grey = np.array([image[0, 0, 0] // 80 for image in taken['image']])
   assert np.array_equal(taken['label'], np.array([1, 2, 0])[grey])
   assert found.report('test', 'latest')['examples'] == 12
+
+
+def test_a_split_needs_no_other_one(done, tmp_path):
+  data = folder(tmp_path / 'data')
+  for split in ('train', 'val'):
+    shutil.rmtree(data / split)
+  opened = trained.open_workdir(done[1], data, split='test')
+  assert opened.report('test', 'latest')['examples'] == 12
+  with pytest.raises(UserError, match="has no split 'val': it has test"):
+    trained.open_workdir(done[1], data, split='val')
+
+
+def test_a_set_s_own_split_can_be_named(done, tmp_path):
+  data = folder(tmp_path / 'data')
+  (data / 'test').rename(data / 'hospital')
+  opened = trained.open_workdir(done[1], data, split='hospital')
+  assert opened.report('hospital', 'best')['split'] == 'hospital'
+
+
+def test_another_kind_of_source_is_read(done, tmp_path):
+  data = folder(tmp_path / 'data')
+  rows = [
+    f'{path},{path.parent.name},test' for path in data.glob('test/*/*.png')
+  ]
+  (tmp_path / 'rows.csv').write_text('\n'.join(['file,label,part', *rows]))
+  keys = {
+    'data.source.name': 'table',
+    'data.source.file': str(tmp_path / 'rows.csv'),
+    'data.source.path_column': 'file',
+    'data.source.label_column': 'label',
+    'data.source.split_column': 'part',
+  }
+  opened = trained.open_workdir(done[1], None, split='test', keys=keys)
+  same = trained.open_workdir(done[1], data, split='test')
+  reports = [x.report('test', 'latest', tag='x') for x in (opened, same)]
+  assert reports[0]['examples'] == 12
+  assert reports[0]['metrics']['loss'] == pytest.approx(
+    reports[1]['metrics']['loss'], rel=1e-6
+  )
 
 
 def test_other_channels_and_a_damaged_file_are_told(done, tmp_path):

@@ -20,6 +20,7 @@ from recog_jax.data.image.records import Records, Source
 from recog_jax.data.sources import published
 from recog_jax.data.splits import (
   Subset,
+  check_has_classes,
   check_splits,
   choose,
   chosen_info,
@@ -85,6 +86,8 @@ class ImageData:
       target_stats=self._target_stats,
     )
     self._classes, self._per_class = classes, dict(per_class or {})
+    if classes is not None or per_class:
+      check_has_classes(source.info)
     self._records = functools.cache(self._make_records)
     self.batch_size = batch_size
     self.batch_sizes = (batch_size,)
