@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
   from recog_jax.engine.model import Model
+  from recog_jax.engine.session import Session
 
-__all__ = ['load']
+__all__ = ['experiment', 'load']
 
 
 def load(place: Any, **options: Any) -> 'Model':
@@ -23,3 +24,13 @@ def load(place: Any, **options: Any) -> 'Model':
   from recog_jax.engine import model
 
   return model.load(place, **options)
+
+
+def experiment(spec: str, **options: Any) -> 'Session':
+  """The experiment of a config; see `recog_jax.engine.session.open_config`."""
+  from recog_jax import backend
+
+  backend.configure()
+  from recog_jax.engine import session
+
+  return session.open_config(spec, **options)

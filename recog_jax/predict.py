@@ -12,6 +12,10 @@ Speech, with another decoder than the config's:
   python -m recog_jax.predict --workdir=runs/my_speech --decoder=beam \\
       --lm=words.arpa --format=srt --output=subtitles/ recordings/
 
+With the weights of another program, which nothing was trained from:
+  python -m recog_jax.predict --config=configs/resnet50_imagenet.py \\
+      --config.init_from.path=resnet50.pth photos/
+
 Files, folders (with the folders in them), patterns, or - for a list of files on
 standard input. Neither the training data nor its config are needed. Of pictures
 answers are a table, jsonl, csv or html; of speech text, jsonl, csv, srt, vtt,
@@ -46,6 +50,8 @@ _TOP = flags.DEFINE_integer('top', 5, 'Classes that are listed.')
 _THRESHOLD = flags.DEFINE_float(
   'threshold', None, 'Give no class whose probability is lower.'
 )
+cli.define_config()
+cli.define_data_dir()
 cli.define_decoder()
 cli.define_compilation_cache()
 cli.take_words('PATH')
@@ -54,18 +60,29 @@ cli.take_words('PATH')
 def main() -> int:
   from recog_jax.answers import Asked
   from recog_jax.engine import answering, compilation_cache, model, things
-  from recog_jax.errors import UserError
+  from recog_jax.errors import UserError, warn
+  from recog_jax.planning import stand_in
 
-  if not _WORKDIR.value:
-    raise UserError('say which training: --workdir=runs/digits_resnet8')
+  config = cli.given.config
+  if bool(_WORKDIR.value) == (config is not None):
+    raise UserError(
+      'say which training, --workdir=runs/digits_resnet8, or give a --config '
+      'with its config.init_from.path'
+    )
   if _TOP.value < 1:
     raise UserError(f'--top={_TOP.value}: take 1 or more')
   if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
     raise UserError(f'--threshold={_THRESHOLD.value} is not in 0..1')
   compilation_cache.enable(flags.FLAGS.compilation_cache)
-  opened = model.load(
-    _WORKDIR.value, checkpoint=_CHECKPOINT.value, task=cli.decoder_keys()
-  )
+  if config is not None:
+    config, notes = stand_in.stand_in(config, flags.FLAGS.data_dir)
+    for note in notes:
+      warn(note)
+    opened = model.of_config(config, flags.FLAGS.data_dir)
+  else:
+    opened = model.load(
+      _WORKDIR.value, checkpoint=_CHECKPOINT.value, task=cli.decoder_keys()
+    )
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(
     opened,

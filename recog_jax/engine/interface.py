@@ -91,8 +91,13 @@ def kept(workdir: AnyPath) -> Kept:
   files = {}
   if folder.is_dir():
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-  facts = {k: v for k, v in found.items() if k != 'reads'}
-  return Kept({**facts, **found.get('reads', {})}, files)
+  return Kept(facts(found), files)
+
+
+def facts(found: Interface) -> dict[str, Any]:
+  """What `Kept.facts` are of an interface."""
+  rest = {k: v for k, v in found.items() if k != 'reads'}
+  return {**rest, **found.get('reads', {})}
 
 
 def read(workdir: AnyPath) -> Interface | None:

@@ -11,20 +11,24 @@ import flax.traverse_util
 import jax
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 
 from recog_jax import registry
 from recog_jax.answers import Answer, Asked, Failed
-from recog_jax.data.base import OUTPUTS, Reader
+from recog_jax.data.base import OUTPUTS, Kept, Reader
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import experiment, interface, prediction
+from recog_jax.engine import experiment, interface, prediction, transfer
+from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.programs import shapes_of
 from recog_jax.engine.trained import newest
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, check_access, path_of, step_folders
 from recog_jax.tasks.base import Outputs, Task
 
-# (variables, batch as the reader makes it) -> what the model gives; see `Task`.
-Forward = Callable[[Any, Mapping[str, Any]], Outputs]
+# (variables, batch as the reader makes it) -> what the model gives, and the
+# batch as the task has it; see `Task`.
+Forward = Callable[[Any, Mapping[str, Any]], tuple[Outputs, Mapping[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -145,7 +149,62 @@ def load(
   config = config_lib.read_kept(workdir)
   kept = interface.kept(workdir)
   interface.measured(workdir, config)
-  keys = {**dict(config.task), **(task or {})}
+  for key, value in (task or {}).items():
+    config.task[key] = value
+  try:
+    built = _built(config, kept)
+  except UserError as error:
+    raise UserError(f'{workdir}: {error}') from error
+  step, variables = restore(workdir, checkpoint, built.task.higher_is_better)
+  return dataclasses.replace(
+    built, variables=variables, step=step, origin=str(workdir)
+  )
+
+
+def of_experiment(
+  ex: experiment.Experiment, config: ConfigDict, variables: Any, step: int
+) -> Model:
+  """A model that is not kept anywhere.
+
+  Args:
+    ex: built from the config.
+    config: of the experiment.
+    variables: as `TrainState.evaluated` gives them.
+    step: at which.
+
+  Raises:
+    UserError: data that do not say how new inputs are read.
+  """
+  files = ex.data.kept().files if hasattr(ex.data, 'kept') else {}
+  kept = Kept(interface.facts(interface.of(ex)), files)
+  built = _built(config, kept)
+  variables = jax.tree.map(jax.device_put, variables)
+  return dataclasses.replace(built, variables=variables, step=step)
+
+
+def of_config(config: ConfigDict, data_dir: str | None) -> Model:
+  """A model with the weights of `config.init_from`; nothing is trained.
+
+  Args:
+    config: of a config file.
+    data_dir: where its data set is looked for, of which nothing is read but
+      what it is.
+
+  Raises:
+    UserError: weights that cannot be read, or are of another architecture.
+  """
+  ex = experiment.build(config, data_dir, train_batch=False)
+  rows = mesh_lib.rows_of(ex.mesh)
+  with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
+    batch = next(batches)
+  variables, notes = transfer.weights(ex, shapes_of(ex, batch))
+  for note in notes:
+    warn(note)
+  return of_experiment(ex, config, variables, 0)
+
+
+def _built(config: ConfigDict, kept: Kept) -> Model:
+  """The model without weights."""
   try:
     make = registry.lookup('data', config.data.name).reader
   except AttributeError:
@@ -153,31 +212,26 @@ def load(
       f"data '{config.data.name}' do not say how new inputs are read: give "
       'their class an attribute `reader`, see recog_jax.data.base'
     ) from None
-  try:
-    reader = make(config.data.to_dict(), kept)
-  except UserError as error:
-    raise UserError(f'{workdir}: {error}') from error
-  built = registry.build('task', keys, info=reader.info)
-  module = experiment.make_module(config.model, built)
-  step, variables = restore(workdir, checkpoint, built.higher_is_better)
+  reader = make(config.data.to_dict(), kept)
+  task = registry.build('task', config.task.to_dict(), info=reader.info)
+  module = experiment.make_module(config.model, task)
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:
-    batch = built.preprocess(batch, None, train=False)
-    outputs, _ = built.forward(module, variables, batch, rngs={}, train=False)
+    batch = task.preprocess(batch, None, train=False)
+    outputs, _ = task.forward(module, variables, batch, rngs={}, train=False)
     return outputs, batch
 
+  facts = kept.facts
   return Model(
     reader=reader,
-    task=built,
+    task=task,
     forward=forward,
-    variables=variables,
+    variables=None,
     module=module,
-    labels=next(
-      (tuple(kept.facts[k]) for k in OUTPUTS if kept.facts.get(k)), ()
-    ),
+    labels=next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ()),
     config=config_lib.canonical(config),
-    step=step,
-    origin=str(workdir),
+    step=0,
+    origin='',
   )
 
 

@@ -60,6 +60,14 @@ class Evaluator:
   place: Callable[[Mapping[str, np.ndarray]], Any]
 
 
+def shapes_of(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Any:
+  """Shapes and dtypes of an experiment's variables, for a local batch."""
+  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
+  make = step.make_variables(ex.task, ex.module, rng.root(ex.settings.seed))
+  params, state = jax.eval_shape(make, spec)
+  return {'params': params, **state}
+
+
 def evaluator(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Evaluator:
   """The compiled side of an evaluation.
 
@@ -67,19 +75,20 @@ def evaluator(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Evaluator:
     ex: the experiment, which may have no data to train on.
     batch: shapes and dtypes of a local batch.
   """
-  spec = {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()}
-  root = rng.root(ex.settings.seed)
-  params, state = jax.eval_shape(
-    step.make_variables(ex.task, ex.module, root), spec
-  )
+  variables = shapes_of(ex, batch)
+  params = variables['params']
   memory.check_size(params, 'the model')
   specs = sharding.tree_specs(ex.mesh, ex.settings.sharding_rules, params)
   everywhere: Any = mesh_lib.replicated(ex.mesh)
   shardings = {
     'params': sharding.tree_shardings(ex.mesh, specs),
-    **jax.tree.map(lambda _: everywhere, state),
+    **{
+      name: jax.tree.map(lambda _: everywhere, tree)
+      for name, tree in variables.items()
+      if name != 'params'
+    },
   }
-  wanted = flatten_dict({'params': params, **state}, sep='/')
+  wanted = flatten_dict(variables, sep='/')
   places = flatten_dict(shardings, sep='/')
 
   def place(found: Mapping[str, np.ndarray]) -> Any:

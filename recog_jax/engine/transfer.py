@@ -70,17 +70,10 @@ def begin(
   Raises:
     UserError: weights that cannot be read, or are of another architecture.
   """
-  if not ex.settings.init_from:
-    return state, []
-  keys = ex.settings.init_from
-  spec = registry.call(InitFrom, keys, 'config.init_from')
-  if spec.path is None:
+  if not ex.settings.init_from or not ex.settings.init_from.get('path'):
     return state, []
   fresh = _flat({'params': state.params, **state.model_state})
-  found, origin = read(spec, ex.module, fresh)
-  trained = _workdir_of(spec.path)
-  found, notes = interface.fit_head(found, trained, ex, _of_head)
-  values, report = match(spec, found, fresh, origin, ex.module)
+  values, report, notes = _weights(ex, fresh)
   placed = {
     name: _like(values[name], leaf) if name in values else leaf
     for name, leaf in fresh.items()
@@ -97,7 +90,47 @@ def begin(
   )
   if jax.process_index() == 0:
     write_json(workdir / _REPORT, report)
-  return state, [*_told(report, origin), *notes]
+  return state, notes
+
+
+def weights(ex: Experiment, shapes: Any) -> tuple[Any, list[str]]:
+  """The variables that `config.init_from` names, none of them fresh.
+
+  Args:
+    ex: the experiment.
+    shapes: of its variables.
+
+  Returns:
+    The variables, and what to tell the user of them.
+
+  Raises:
+    UserError: no weights are named, or they are not all of the model's.
+  """
+  if not (ex.settings.init_from or {}).get('path'):
+    raise UserError(
+      'say which weights: --workdir of a training, or config.init_from.path'
+    )
+  fresh = _flat(shapes)
+  values, report, notes = _weights(ex, fresh)
+  if report['new']:
+    raise UserError(
+      f'the weights have nothing for {listed(report["new"])}: a model that is '
+      'not trained further needs all of its own'
+    )
+  tree = {k: np.asarray(values[k], leaf.dtype) for k, leaf in fresh.items()}
+  return flax.traverse_util.unflatten_dict(tree, sep='/'), notes
+
+
+def _weights(
+  ex: Experiment, fresh: Mapping[str, Any]
+) -> tuple[dict[str, np.ndarray], dict[str, list[str]], list[str]]:
+  """What is taken, the report, and what to tell the user."""
+  spec = registry.call(InitFrom, ex.settings.init_from, 'config.init_from')
+  found, origin = read(spec, ex.module, fresh)
+  trained = _workdir_of(str(spec.path))
+  found, notes = interface.fit_head(found, trained, ex, _of_head)
+  values, report = match(spec, found, fresh, origin, ex.module)
+  return values, report, [*_told(report, origin), *notes]
 
 
 def _flat(tree: Any) -> dict[str, Any]:

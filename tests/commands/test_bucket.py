@@ -11,6 +11,8 @@ import socket
 import threading
 import time
 
+import cv2
+import numpy as np
 import pytest
 from etils import epath
 
@@ -117,6 +119,17 @@ def test_training_continues_and_is_evaluated(tmp_path, server, bucket):
     module='recog_jax.evaluate',
   )
   assert 'again.json' in text
+  picture = np.zeros((8, 8), np.uint8)
+  cv2.imwrite(str(tmp_path / 'a.png'), picture)
+  text = _run(
+    tmp_path,
+    server,
+    'predict',
+    f'--workdir={there}',
+    str(tmp_path / 'a.png'),
+    module='recog_jax.predict',
+  )
+  assert '1 files in' in text
   again = _run(tmp_path, server, 'c', *words)
   assert 'training ended' in again
 

@@ -7,6 +7,7 @@ there are, how long utterances are. Images are grey and utterances silent.
 import dataclasses
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -201,20 +202,34 @@ class _SilentRecords:
     return [np.zeros(samples[i], np.float32) for i in ids]
 
 
-def published(*, dataset: str, data_dir: Any = None) -> PublishedImages:
+def published(
+  *, dataset: str, names: str | None = None, data_dir: Any = None
+) -> PublishedImages:
   """A data set of `IMAGES` by its published sizes.
 
   Args:
     dataset: its name.
+    names: file with the names of its classes, one a line, in the order of their
+      numbers; without it they are class_0 and so on.
     data_dir: unused; every source takes it.
 
   Raises:
-    UserError: an unknown name.
+    UserError: an unknown name, or another number of names.
   """
   del data_dir
   if dataset not in IMAGES:
     raise unknown_name('published data set', dataset, IMAGES)
-  return PublishedImages(dataset)
+  found = PublishedImages(dataset)
+  if names is not None:
+    lines = Path(names).expanduser().read_text('utf-8').splitlines()
+    labels = tuple(line.strip() for line in lines if line.strip())
+    if len(labels) != len(found.info.label_names):
+      raise UserError(
+        f'{names} has {len(labels)} names, and {dataset} has '
+        f'{len(found.info.label_names)} classes: give one line for each'
+      )
+    found.info = dataclasses.replace(found.info, label_names=labels)
+  return found
 
 
 def published_speech(

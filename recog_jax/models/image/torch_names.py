@@ -49,6 +49,8 @@ def _conv_norm(names: Names, conv: str, norm: str, ours: str) -> None:
 def _resnet(module: ResNet, keys) -> Layout:
   del keys
   names = {'conv1': 'stem_conv', 'bn1': 'stem_norm', 'fc': 'head'}
+  if module.stem == 'cifar':  # As the programs for CIFAR-10 call it.
+    names['linear'] = 'head'
   for stage, count in enumerate(module.blocks, 1):
     for index in range(count):
       theirs = f'layer{stage}.{index}'
