@@ -1,4 +1,4 @@
-"""What the README and the notebook show of the Python side, run as it stands."""
+"""What README and notebook show of the Python side, run as it stands."""
 
 import contextlib
 import io
