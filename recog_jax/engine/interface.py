@@ -68,10 +68,15 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
 
 def _keep_files(ex: Experiment, workdir: AnyPath) -> None:
   """Writes what the config names by path, so that the workdir is enough."""
-  kept = getattr(ex.data, 'kept', None)
-  for name, content in (kept().files if kept else {}).items():
+  for name, content in files_of(ex).items():
     (workdir / _KEPT).mkdir(parents=True, exist_ok=True)
     write_whole(workdir / _KEPT / name, content)
+
+
+def files_of(ex: Experiment) -> Mapping[str, bytes]:
+  """What `data.kept()` has of files; {} of data without it."""
+  kept = getattr(ex.data, 'kept', None)
+  return kept().files if kept else {}
 
 
 def kept(workdir: AnyPath) -> Kept:

@@ -175,8 +175,7 @@ def of_experiment(
   Raises:
     UserError: data that do not say how new inputs are read.
   """
-  files = ex.data.kept().files if hasattr(ex.data, 'kept') else {}
-  kept = Kept(interface.facts(interface.of(ex)), files)
+  kept = Kept(interface.facts(interface.of(ex)), interface.files_of(ex))
   built = _built(config, kept)
   variables = jax.tree.map(jax.device_put, variables)
   return dataclasses.replace(built, variables=variables, step=step)

@@ -88,8 +88,8 @@ def evaluator(ex: Experiment, batch: Mapping[str, np.ndarray]) -> Evaluator:
       if name != 'params'
     },
   }
-  wanted = flatten_dict(variables, sep='/')
-  places = flatten_dict(shardings, sep='/')
+  wanted: dict[str, Any] = flatten_dict(variables, sep='/')
+  places: dict[str, Any] = flatten_dict(shardings, sep='/')
 
   def place(found: Mapping[str, np.ndarray]) -> Any:
     problems = [

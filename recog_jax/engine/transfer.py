@@ -125,7 +125,8 @@ def _weights(
   ex: Experiment, fresh: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]], list[str]]:
   """What is taken, the report, and what to tell the user."""
-  spec = registry.call(InitFrom, ex.settings.init_from, 'config.init_from')
+  keys = ex.settings.init_from or {}
+  spec = registry.call(InitFrom, keys, 'config.init_from')
   found, origin = read(spec, ex.module, fresh)
   trained = _workdir_of(str(spec.path))
   found, notes = interface.fit_head(found, trained, ex, _of_head)
