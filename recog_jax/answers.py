@@ -30,12 +30,14 @@ class Span(NamedTuple):
     end: in seconds.
     lead: seconds at its begin that the part before has as well.
     tail: seconds at its end that the part after has as well.
+    total: seconds of the whole recording.
   """
 
   begin: float = 0.0
   end: float = 0.0
   lead: float = 0.0
   tail: float = 0.0
+  total: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

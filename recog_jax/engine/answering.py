@@ -67,6 +67,12 @@ def run(
     )
   if kind == 'html' and output is None:
     raise UserError('--format=html needs --output, a file for the page')
+  if output is not None and output.is_dir() != each and output.exists():
+    what = 'a folder' if output.is_dir() else 'a file'
+    raise UserError(
+      f'--output={output} is {what}: answers go into '
+      f'{"a folder" if each else "one file"} here'
+    )
   if resume and output is None:
     raise UserError('--resume goes on with an --output: name it')
   begin = time.perf_counter()

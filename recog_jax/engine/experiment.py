@@ -95,7 +95,8 @@ def build(
   Raises:
     UserError: an unknown name or key, or data that are not there.
   """
-  settings = registry.call(Settings, _plain(config), 'the config')
+  keys = _plain(config)
+  settings = registry.call(Settings, keys, 'the config', where='config')
   if only is not None:
     splits = {only: settings.data.get('splits', {}).get(only, only)}
     settings = dataclasses.replace(

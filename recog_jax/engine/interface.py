@@ -31,17 +31,21 @@ _SHOWN = 12
 Interface = dict[str, Any]
 
 
-def of(ex: Experiment) -> Interface:
+def of(ex: Experiment, *, reads: bool = False) -> Interface:
   """The interface of an experiment, as JSON has it.
 
-  It is `data.interface()`, under `measured` what `task.measured()` found in the
-  training data, keys of `config.task`, and under `reads` the facts of
-  `data.kept()`, of which no two data sets have to have the same.
+  It is `data.interface()`, and under `measured` what `task.measured()` found in
+  the training data, keys of `config.task`.
+
+  Args:
+    ex: the experiment.
+    reads: with the facts of `data.kept()`, which no two data sets have to have
+      in common, and which are of the training data as well.
   """
   found = getattr(ex.data, 'interface', dict)()
   if measured := getattr(ex.task, 'measured', dict)():
     found = {**found, 'measured': measured}
-  if kept := getattr(ex.data, 'kept', None):
+  if reads and (kept := getattr(ex.data, 'kept', None)):
     found = {**found, 'reads': kept().facts}
   return json.loads(json.dumps(found))
 
@@ -52,7 +56,7 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
   Raises:
     UserError: the run was begun on data that mean something else.
   """
-  kept, ours = read(workdir), of(ex)
+  kept, ours = read(workdir), of(ex, reads=True)
   if kept is None or not step_folders(workdir / 'checkpoints'):
     write_json(workdir / _FILE, ours)
     _keep_files(ex, workdir)

@@ -175,7 +175,9 @@ def of_experiment(
   Raises:
     UserError: data that do not say how new inputs are read.
   """
-  kept = Kept(interface.facts(interface.of(ex)), interface.files_of(ex))
+  kept = Kept(
+    interface.facts(interface.of(ex, reads=True)), interface.files_of(ex)
+  )
   built = _built(config, kept)
   variables = jax.tree.map(jax.device_put, variables)
   return dataclasses.replace(built, variables=variables, step=step)

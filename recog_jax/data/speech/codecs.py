@@ -7,6 +7,7 @@ are cached and prepared ones stored: the same bits wherever they come from.
 import dataclasses
 import math
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,10 @@ class AudioInfo:
   frames: int
   rate: int
   channels: int
+
+  @property
+  def seconds(self) -> float:
+    return self.frames / self.rate
 
 
 def read_info(path: str | os.PathLike) -> AudioInfo:
@@ -113,7 +118,11 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
     import soxr
 
     audio = soxr.resample(audio, from_rate, to_rate)
-  # Resampling overshoots: also limits to what 16 bits hold.
+  return _on_steps(audio)
+
+
+def _on_steps(audio: np.ndarray) -> np.ndarray:
+  """On the steps of 16 bits, and limited to them: resampling overshoots."""
   steps = np.clip(np.rint(audio * np.float32(2.0**15)), -(2**15), 2**15 - 1)
   return steps.astype(np.float32) * np.float32(2.0**-15)
 
@@ -147,6 +156,38 @@ def decode(
       end = start + len(audio)
       raise containers.ends_early(path, end, file.frames, rate)
   return resample(checked(audio, path), rate, sample_rate)
+
+
+def blocks(
+  path: str | os.PathLike, sample_rate: int, seconds: float = 10.0
+) -> Iterator[np.ndarray]:
+  """A file's audio as `decode` gives it, in blocks: for what is hours long.
+
+  Args:
+    path: the file.
+    sample_rate: wanted, in Hz.
+    seconds: of a block.
+
+  Raises:
+    UserError: as `decode`; where the file is damaged, after the blocks before.
+  """
+  with _opened(path) as file:
+    rate, frames = file.samplerate, file.frames
+    stream = None
+    if rate != sample_rate:
+      import soxr
+
+      stream = soxr.ResampleStream(rate, sample_rate, 1, 'float32')
+    done, size = 0, max(1, round(seconds * rate))
+    while done < frames:
+      audio = _read(path, file, 0, min(size, frames - done))
+      done += len(audio)
+      if not len(audio):
+        raise containers.ends_early(path, done, frames, rate)
+      checked(audio, path)
+      if stream is not None:
+        audio = stream.resample_chunk(audio, last=done >= frames)
+      yield _on_steps(audio)
 
 
 def checked(audio: np.ndarray, path: Any) -> np.ndarray:

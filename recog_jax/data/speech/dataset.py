@@ -316,6 +316,10 @@ class SpeechData:
     """What `reader` needs to know; see `base.Data`."""
     return reader.kept(self, self._tokenizer)
 
+  def longest_s(self) -> float:
+    """Seconds of the longest batch of training."""
+    return max(b.frames for b in self._order.buckets) * self._features.hop_s
+
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""
     order, opened = self._order, self._opened('train')

@@ -1,7 +1,10 @@
 """Reads recordings that people give a trained model; see `data.base.Reader`."""
 
+import contextlib
 import dataclasses
 import math
+import os
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,7 +13,7 @@ import numpy as np
 from recog_jax import registry
 from recog_jax.answers import Span
 from recog_jax.data.base import Batch, Kept, Piece
-from recog_jax.data.speech import codecs
+from recog_jax.data.speech import codecs, pauses
 from recog_jax.data.speech.batch import Normaliser, padded
 from recog_jax.data.speech.items import USUAL_S
 from recog_jax.data.speech.records import SpeechTaskInfo
@@ -24,11 +27,20 @@ MODEL = 'tokenizer.model'
 # Frames of a batch's widths: each is at most so much more than the one before.
 _GROWTH = 1.25
 _FIRST = 64
+# Of audio in a batch: what waits in memory is a few of these.
+_BATCH_S = 240.0
+# That windows have in common, of long ones.
+_OVERLAP_S = 2.0
+# Where the workdir does not say how long utterances of training are.
+_LONGEST_S = 15.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SpeechReader:
   """Recordings as evaluation hears them.
+
+  What is no longer than the longest utterance of training is one piece; longer
+  recordings are decoded in blocks and cut where nobody speaks.
 
   Attributes:
     info: of the data that the model was trained on.
@@ -37,6 +49,7 @@ class SpeechReader:
     deliver: `features` or `waveform`.
     multiple: of frames, to which batches are padded.
     most_rows: of a batch.
+    longest_s: of a piece.
   """
 
   info: SpeechTaskInfo
@@ -45,49 +58,103 @@ class SpeechReader:
   deliver: str
   multiple: int
   most_rows: int
+  longest_s: float
 
   modality: ClassVar[str] = 'speech'
   suffixes: ClassVar[tuple[str, ...]] = codecs.SUFFIXES
 
   def read(self, thing: Any) -> Iterator[Piece]:
-    """The pieces of a path, an open file, or (float `n [c]`, its rate)."""
-    if isinstance(thing, tuple):
+    """The pieces of a path, bytes, an open file, or (float `n [c]`, rate)."""
+    if isinstance(thing, tuple) and len(thing) == 2:
       wave = _waveform(*thing, self.sample_rate)
-    else:
-      wave = codecs.decode(thing, self.sample_rate)
-    yield Piece(wave, Span(0.0, len(wave) / self.sample_rate))
+      yield from self._pieces(len(wave) / self.sample_rate, iter([wave]))
+      return
+    if not isinstance(thing, str | os.PathLike):
+      with _as_file(thing) as (path, name):
+        try:
+          yield from self.read(path)
+        except UserError as error:
+          raise UserError(str(error).replace(path, name)) from error
+      return
+    seconds = codecs.read_info(thing).seconds
+    blocks = codecs.blocks(thing, self.sample_rate)
+    if seconds <= self.longest_s:
+      blocks = iter([codecs.decode(thing, self.sample_rate)])
+    yield from self._pieces(seconds, blocks)
 
-  def group(self, piece: Piece) -> int:
-    """Frames of the batch that a piece is in."""
+  def _pieces(
+    self, seconds: float, blocks: Iterator[np.ndarray]
+  ) -> Iterator[Piece]:
+    if seconds <= self.longest_s:
+      whole = Span(0.0, seconds, total=seconds)
+      yield from (Piece(wave, whole) for wave in blocks)
+      return
+    how = pauses.Cutting(
+      self.sample_rate,
+      self.longest_s,
+      overlap_s=min(_OVERLAP_S, self.longest_s / 4),
+    )
+    found = False
+    for wave, span in pauses.cut(blocks, how):
+      found = True
+      yield Piece(wave, span._replace(total=seconds))
+    if not found:  # Nobody speaks: a second of that is heard all the same.
+      wave = np.zeros(self.sample_rate, np.float32)
+      yield Piece(wave, Span(0.0, seconds, total=seconds))
+
+  def group(self, piece: Piece) -> tuple[int, bool]:
+    """Frames of the batch that a piece is in, and whether it is a window."""
     frames = int(self.info.features.num_frames(len(piece.data)))
     width = _FIRST
     while width < frames:
       width = math.ceil(width * _GROWTH)
-    return -(-width // self.multiple) * self.multiple
+    width = -(-width // self.multiple) * self.multiple
+    return width, bool(piece.span.lead or piece.span.tail)
 
-  def rows(self, group: int) -> int:
-    fit = int(self.most_rows * USUAL_S / self.info.hop_s / group)
-    return max(1, min(self.most_rows, fit))
+  def rows(self, group: tuple[int, bool]) -> int:
+    most = min(self.most_rows * USUAL_S, _BATCH_S) / self.info.hop_s
+    return max(1, min(self.most_rows, int(most / group[0])))
 
-  def batch(self, pieces: Sequence[Piece], group: int) -> Batch:
+  def batch(self, pieces: Sequence[Piece], group: tuple[int, bool]) -> Batch:
     n, features = len(pieces), self.info.features
+    frames, window = group
     lens = np.array([len(piece.data) for piece in pieces], np.int64)
     waves = [piece.data for piece in pieces]
     if self.deliver == 'waveform':
-      width = features.hop_len * group + features.window_len
+      width = features.hop_len * frames + features.window_len
       inputs = padded(waves, width)
     else:
       found, lens = features(padded(waves, int(lens.max())), lens)
       if (norm := self.normaliser) is not None:
         found = global_cmvn(found, lens, norm.mean, norm.std)
-      inputs = np.zeros((n, group, found.shape[2]), np.float32)
+      inputs = np.zeros((n, frames, found.shape[2]), np.float32)
       inputs[:, : found.shape[1]] = found
-    return {
+    found = {
       'inputs': inputs,
       'input_len': np.asarray(lens, np.int32),
       'index': np.arange(n, dtype=np.int32),
       'valid': np.ones(n, bool),
     }
+    # Of a window the task keeps what it joins with that of the next one.
+    return {**found, 'window': np.ones(n, bool)} if window else found
+
+
+@contextlib.contextmanager
+def _as_file(thing: Any) -> Iterator[tuple[str, str]]:
+  """A path of what is no file on this machine, and what to call it."""
+  name = 'the recording'
+  if hasattr(thing, 'read'):
+    name = str(getattr(thing, 'name', name))
+    thing = thing.read()
+  if not isinstance(thing, bytes | bytearray | memoryview):
+    raise UserError(
+      'a recording is a path, an open binary file, or (waveform, rate), not '
+      f'{type(thing).__name__}'
+    )
+  with tempfile.NamedTemporaryFile(suffix='.audio') as file:
+    file.write(thing)
+    file.flush()
+    yield file.name, name
 
 
 def _waveform(wave: Any, rate: Any, wanted: int) -> np.ndarray:
@@ -129,7 +196,7 @@ def kept(data: Any, tokenizer: Any) -> Kept:
   files = {}
   if isinstance(tokenizer, SentencePiece):
     files[MODEL] = tokenizer.model
-  return Kept({'name': data.info.name}, files)
+  return Kept({'name': data.info.name, 'longest_s': data.longest_s()}, files)
 
 
 def make_reader(keys: Mapping[str, Any], kept: Kept) -> SpeechReader:
@@ -170,4 +237,5 @@ def make_reader(keys: Mapping[str, Any], kept: Kept) -> SpeechReader:
     deliver=keys.get('deliver') or 'features',
     multiple=int(keys['buckets'].get('frames_multiple') or 8),
     most_rows=int(keys['eval_batch_size']),
+    longest_s=float(facts.get('longest_s') or _LONGEST_S),
   )

@@ -126,6 +126,6 @@ def transcript(
     ' '.join(text for _, _, text in parts),
     tuple(words),
     sure,
-    max((span.end for span in spans), default=0.0),
+    max((span.total for span in spans), default=0.0),
     tuple(parts),
   )

@@ -21,7 +21,7 @@ from recog_jax.ranges import NotNegative, Rate
 from recog_jax.signatures import FREE, Part
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
-from recog_jax.tasks.ctc import report, scores
+from recog_jax.tasks.ctc import report, scores, windows
 from recog_jax.tasks.ctc.loss import (
   consistency,
   ctc_losses,
@@ -222,19 +222,33 @@ class Ctc(base.BaseTask):
     logits, out_len = outputs['logits'], outputs['out_len']
     ids = rows['ids']
     found = align(logits, out_len, ids, rows['num'], blank_id=BLANK_ID)
-    # Frames out for frames in, of the padded batch: what subsampling does.
-    factor = batch['inputs'].shape[1] / logits.shape[1]
     return {
       'start': found.start,
       'end': found.end,
       'confidence': confidence(logits, ids, found.start, found.end),
-      'frame_s': jnp.full(out_len.shape, self.hop_s * round(factor)),
+      'frame_s': self._frame_s(outputs, batch),
     }
 
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
-    """As `records` with timestamps, and `confidence` float32 `b u`."""
-    rows = self._decoded(outputs)
-    return {**rows, **self._aligned(outputs, batch, rows)}
+    """As `records` with timestamps, and `confidence` float32 `b u`.
+
+    Of windows, which overlap, what is to be joined: `log_probs` float16
+    `b t v`, `frames` int32 `b` of them, and `frame_s`.
+    """
+    if 'window' not in batch:
+      rows = self._decoded(outputs)
+      return {**rows, **self._aligned(outputs, batch, rows)}
+    logits = outputs['logits'].astype(jnp.float32)
+    return {
+      'log_probs': jax.nn.log_softmax(logits).astype(jnp.float16),
+      'frames': outputs['out_len'],
+      'frame_s': self._frame_s(outputs, batch),
+    }
+
+  def _frame_s(self, outputs: Outputs, batch: Batch) -> jax.Array:
+    # Frames out for frames in, of the padded batch: what subsampling does.
+    factor = batch['inputs'].shape[1] / outputs['logits'].shape[1]
+    return jnp.full(outputs['out_len'].shape, self.hop_s * round(factor))
 
   # -- on the host ------------------------------------------------------------
 
@@ -263,7 +277,21 @@ class Ctc(base.BaseTask):
   ) -> Transcript:
     """What is said, in all parts of a recording."""
     del asked
+    rows, spans = windows.joined(rows, spans, self._decode_joined)
     return report.transcript(self.spec, rows, spans, source)
+
+  @functools.cached_property
+  def _decode_joined(self) -> Callable[..., Mapping[str, jax.Array]]:
+    """(log probabilities `1 t v`, frames `1`) -> a row as of other pieces."""
+
+    @jax.jit
+    def decode(log_probs: jax.Array, frames: jax.Array) -> Any:
+      outputs = {'logits': log_probs, 'out_len': frames}
+      rows = self._decoded(outputs)
+      batch = {'inputs': log_probs}  # The frame's length is known already.
+      return {**rows, **self._aligned(outputs, batch, rows)}
+
+    return decode
 
 
 _FOLDS = {'timit39': 39, 'timit48': 48}
