@@ -34,12 +34,22 @@ ALLOWED = {
     'tasks',
     'report',
     'data',
+    'compress',
     'errors',
     'storage',
     'tracing',
     *LEAVES,
     *NAMES,
     *SAID,
+  },
+  # What makes models lighter: pure functions of weights and programs.
+  'compress': {
+    'compress',
+    'errors',
+    'ranges',
+    'signatures',
+    'storage',
+    'tracing',
   },
   'planning': {
     'planning',
@@ -78,8 +88,11 @@ ALLOWED = {
   **{leaf: {leaf, 'ranges'} for leaf in LEAVES},
 }
 # Declarations that a part may import all the same: what a source says of its
-# records, a task is made from.
-DECLARED = {'tasks': 'recog_jax.data.image.records'}
+# records, a task is made from; and parameters are picked by their path.
+DECLARED = {
+  'tasks': 'recog_jax.data.image.records',
+  'compress': 'recog_jax.engine.paths',
+}
 # Where no module imports itself, however long the way.
 ONE_WAY = {'recog_jax', 'experiments', 'launch'}
 # What starts jax, or is built on it.

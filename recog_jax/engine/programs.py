@@ -11,6 +11,7 @@ import optax
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from recog_jax import registry, tracing
+from recog_jax.compress import pruning
 from recog_jax.engine import memory, rng, sharding, step
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
@@ -186,6 +187,26 @@ class Programs:
     """What a checkpoint of that step looks like: as the step before left it."""
     return self.at(max(0, step - 1)).abstract
 
+  def _pruning(self, frozen: Any) -> pruning.Pruning | None:
+    """What `config.prune` removes of what is trained."""
+    settings = self._ex.settings
+    if settings.prune is None:
+      return None
+    plan = registry.call(
+      pruning.make_pruning,
+      settings.prune,
+      'config.prune',
+      params=self._params,
+      total_steps=self._ex.total_steps,
+    )
+    trained = jax.tree.map(lambda t, f: t and not f, plan.targets, frozen)
+    if not any(jax.tree.leaves(trained)):
+      raise UserError(
+        'config.prune: all its targets are frozen by config.freeze, and '
+        'nothing can be removed: change one of the two'
+      )
+    return plan._replace(targets=trained)
+
   def _make(self, start: int) -> Program:
     """The program of the phase of `config.freeze` that begins at `start`."""
     ex, params = self._ex, self._params
@@ -204,6 +225,9 @@ class Programs:
       freezing=self._freezing,
       start=start,
     )
+    plan = self._pruning(frozen)
+    if plan is not None:
+      tx = pruning.prune(tx, plan)
     init = step.make_init(
       self._variables, tx, ema=settings.ema_decay is not None
     )
@@ -218,6 +242,7 @@ class Programs:
       accumulate_steps=settings.accumulate_steps,
       ema_decay=settings.ema_decay,
       frozen=frozen if any(still) else None,
+      prune=plan,
       view=self._view,
     )
 

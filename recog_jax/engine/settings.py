@@ -30,6 +30,8 @@ class Settings:
     accumulate_steps: parts that a batch is run in, one after another.
     ema_decay: of the average of weights that evaluation uses; None: none.
     freeze: what is not trained, and until when; see `make_freezing`.
+    prune: keys of `make_pruning`: weights that become zero on the way; {} takes
+      the defaults.
     init_from: keys of `transfer.InitFrom`: where weights come from.
     probe: keys of `probe.Probe`: a linear classifier on fixed features is
       fitted instead of a training; {} takes the defaults.
@@ -64,6 +66,13 @@ class Settings:
   accumulate_steps: Size = 1
   ema_decay: Rate | None = None
   freeze: Any = ()
+  prune: Annotated[
+    Mapping[str, Any] | None,
+    Part(
+      factory='recog_jax.compress.pruning:make_pruning',
+      given=('params', 'total_steps'),
+    ),
+  ] = None
   init_from: Annotated[
     Mapping[str, Any] | None,
     Part(factory='recog_jax.engine.transfer:InitFrom'),

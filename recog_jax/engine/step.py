@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recog_jax.compress import pruning
 from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
 from recog_jax.engine.parallelism import View
@@ -114,6 +115,7 @@ def make_train_step(
   accumulate_steps: int = 1,
   ema_decay: float | None = None,
   frozen: Any = None,
+  prune: pruning.Pruning | None = None,
   view: View,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
   """The train step: a pure function, to be jitted once with its state donated.
@@ -130,12 +132,13 @@ def make_train_step(
     ema_decay: of the average of params and model_state; None for no average.
     frozen: a tree of bools like the parameters, True for those that stay as
       they are; see `recog_jax.engine.freezing`. None freezes nothing.
+    prune: what `tx` removes, for the log and for averages.
     view: what the step sees of the batch; see `recog_jax.engine.parallelism`.
 
   Returns:
     (state, batch) -> (state, scalars): `terms` are those of the loss and of
-    `train_metrics` as (sum, weight), beside them `total`, `grad_norm` and
-    `learning_rate`.
+    `train_metrics` as (sum, weight), beside them `total`, `grad_norm`,
+    `learning_rate` and, where weights are removed, `sparsity`.
   """
 
   hold = contextlib.nullcontext
@@ -225,12 +228,18 @@ def make_train_step(
     if ema_decay is not None:
       new = {'params': params, 'model_state': model_state}
       ema = ema_update(ema, new, state.step, ema_decay)
+      if prune is not None:
+        averaged = pruning.applied(opt_state, ema['params'])
+        ema = {**ema, 'params': averaged}
     scalars = {
       'terms': terms,
       'total': total,
       'grad_norm': optax.global_norm(grads),
       'learning_rate': schedule(state.step),
     }
+    if prune is not None:
+      zeros, total = pruning.zeros_of(prune, opt_state)
+      scalars['sparsity'] = zeros / total
     state = TrainState(state.step + 1, params, model_state, opt_state, ema)
     return state, scalars
 

@@ -160,6 +160,8 @@ def train(
         values = book.means(close=at % log_every == 0)
         values['grad_norm'] = float(scalars['grad_norm'])
         values['learning_rate'] = float(scalars['learning_rate'])
+        if 'sparsity' in scalars:
+          values['sparsity'] = float(scalars['sparsity'])
         values['time/examples_per_second'] = clock.since_last_log(at)
         values['time/seconds'] = round(book.total_seconds(), 3)
         book.write(at, 'train', values)

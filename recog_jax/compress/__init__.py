@@ -1,0 +1,1 @@
+"""Lighter models: pruning, int8; see README.md beside this file."""
