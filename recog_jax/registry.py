@@ -63,6 +63,7 @@ TABLES: dict[str, dict[str, str]] = {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
     'regression': 'recog_jax.tasks.regression:make_regression',
     'ctc': 'recog_jax.tasks.ctc.task:make_ctc',
+    'distill': 'recog_jax.engine.distill:make_distill',
   },
   'data': {
     'images': 'recog_jax.data.image.dataset:ImageData',

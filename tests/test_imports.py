@@ -38,6 +38,7 @@ ALLOWED = {
     'errors',
     'storage',
     'tracing',
+    'precision',
     *LEAVES,
     *NAMES,
     *SAID,

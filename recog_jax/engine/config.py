@@ -207,6 +207,14 @@ def read_kept(workdir: AnyPath) -> ConfigDict:
     raise UserError(f'{path} is no config ({error}): restore it') from error
 
 
+def own_task(config: ConfigDict) -> ConfigDict:
+  """The keys of the task itself, where another one is around it."""
+  keys = config.task
+  while isinstance(keys.get('task'), ConfigDict):
+    keys = keys.task
+  return keys
+
+
 def kept_keys(workdir: AnyPath) -> dict[str, Any]:
   """The keys of the config that a workdir's run was started with.
 

@@ -9,7 +9,7 @@ method for CTC acoustic models", ICASSP 2018).
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import jax
@@ -28,6 +28,48 @@ _WHERE = 'config.task.teacher'
 # What a task does to its inputs before the model, by name: teacher and student
 # see the same batch.
 _INPUTS = ('images', 'features')
+_TERM = 'distill'
+
+
+class _Shares(dict[str, float]):
+  """Factors of terms: the teacher's, and the others times what is left."""
+
+  def __init__(self, own: Mapping[str, float], weight: float, t: float):
+    left = {name: factor * (1 - weight) for name, factor in own.items()}
+    super().__init__({**left, _TERM: weight * t**2})
+    self._left = 1 - weight
+
+  def get(self, key: str, default: Any = None) -> Any:
+    if key in self or default is None:
+      return super().get(key, default)
+    return default * self._left
+
+
+def divergence(
+  goal: jax.Array, own: jax.Array, temperature: float, kind: str
+) -> jax.Array:
+  """How far outputs are from those of a teacher, which get no gradient.
+
+  Args:
+    goal: `... v`, the teacher's logits.
+    own: `... v`, the student's.
+    temperature: both are divided by it.
+    kind: 'softmax'; 'sigmoid', the mean over v labels; 'mse'.
+
+  Returns:
+    `...`, float32, in nats; of 'mse' the mean of the squares.
+  """
+  goal = jax.lax.stop_gradient(at_least_float32(goal)) / temperature
+  own = at_least_float32(own) / temperature
+  if kind == 'mse':
+    return jnp.square(goal - own).mean(-1)
+  if kind == 'sigmoid':
+    share = jax.nn.sigmoid(goal)
+    on = jax.nn.log_sigmoid(goal) - jax.nn.log_sigmoid(own)
+    off = jax.nn.log_sigmoid(-goal) - jax.nn.log_sigmoid(-own)
+    return (share * on + (1 - share) * off).mean(-1)
+  goal, own = jax.nn.log_softmax(goal), jax.nn.log_softmax(own)
+  return (jnp.exp(goal) * (goal - own)).sum(-1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +86,7 @@ class Distill:
     temperature: T.
     weight: of the teacher's term; the student's own have one minus this.
     outputs: names of the student's outputs.
+    kind: of `divergence`.
     opened: the teacher, once it was needed.
   """
 
@@ -53,6 +96,7 @@ class Distill:
   temperature: float
   weight: float
   outputs: tuple[str, ...]
+  kind: str
   opened: model_lib.Model | None = None
 
   def __getattr__(self, name: str) -> Any:
@@ -62,10 +106,15 @@ class Distill:
 
   @property
   def coefficients(self) -> Mapping[str, float]:
-    return self.task.coefficients
+    if self.opened is None:
+      return self.task.coefficients
+    return _Shares(self.task.coefficients, self.weight, self.temperature)
 
-  def for_training(self) -> 'Distill':
+  def for_training(self, data: Mapping[str, Any]) -> 'Distill':
     """The same with its teacher opened.
+
+    Args:
+      data: the keys of `config.data`, whose features must be the teacher's.
 
     Raises:
       UserError: no teacher there, or one of other outputs or other inputs.
@@ -84,13 +133,20 @@ class Distill:
           f'{_WHERE}={self.teacher} takes other inputs than the student: '
           f'{theirs} there and {ours} here; give both the same'
         )
+    for name in ('features', 'sample_rate'):
+      theirs, ours = opened.config['data'].get(name), data.get(name)
+      if theirs != ours:
+        raise UserError(
+          f'{_WHERE}={self.teacher} was trained with config.data.{name}='
+          f'{theirs}, and the student has {ours}; give both the same'
+        )
     # Of the host: an array of one device fits no step on several.
     variables = jax.tree.map(np.asarray, opened.variables)
     opened = dataclasses.replace(opened, variables=variables)
     return dataclasses.replace(self, opened=opened)
 
   def loss(self, outputs: Outputs, batch: Batch) -> Terms:
-    """The student's terms, each by its share, and `distill`.
+    """The student's terms and `distill`.
 
     That is the divergence of the student's softened outputs from the teacher's,
     in nats: Kullback and Leibler's, which differs from the cross-entropy by
@@ -99,18 +155,7 @@ class Distill:
     terms = self.task.loss(outputs, batch)
     if self.opened is None:
       return terms
-    factors = self.task.coefficients
-    scaled = {
-      name: (total * (1 - self.weight), weight)
-      for name, (total, weight) in terms.items()
-    }
-    assert 'distill' not in factors
-    apart, weight = self._apart(outputs, batch)
-    scaled['distill'] = (self.weight * self.temperature**2 * apart, weight)
-    return scaled
-
-  def metrics(self, outputs: Outputs, batch: Batch) -> Any:
-    return self.task.metrics(outputs, batch)
+    return {**terms, _TERM: self._apart(outputs, batch)}
 
   def _apart(
     self, outputs: Outputs, batch: Batch
@@ -134,8 +179,7 @@ class Distill:
         f'student gives {own.shape[1]}: give both models the same '
         'config.model.subsample'
       )
-    apart = divergence(jax.lax.stop_gradient(goal), own, self._kind)
-    apart = apart / self.temperature**2 if self._kind == 'mse' else apart
+    apart = divergence(goal, own, self.temperature, self.kind)
     counted = inputs['valid']
     if 'out_len' in outputs:
       frames = jnp.arange(own.shape[1]) < outputs['out_len'][:, None]
@@ -143,4 +187,59 @@ class Distill:
     return (
       jnp.where(counted, apart, 0).sum(),
       counted.sum(dtype=jnp.float32),
+    )
+
+
+def make_distill(
+  *,
+  info: Any,
+  task: Annotated[Mapping[str, Any], Part('task')],
+  teacher: str,
+  checkpoint: str = 'best',
+  temperature: Positive = 2.0,
+  weight: Share = 0.5,
+) -> Distill:
+  """The task of a config.
+
+  Args:
+    info: of the data.
+    task: name and keys of the student's own task.
+    teacher: a workdir; only training needs it.
+    checkpoint: of the teacher: 'best', 'latest' or a step.
+    temperature: softens both outputs: logits are divided by it.
+    weight: of the teacher's term in the loss; 1 learns from it alone.
+
+  Raises:
+    UserError: a task that has no logits to learn.
+  """
+  inner = registry.build('task', task, info=info)
+  spec = getattr(inner, 'spec', None)
+  if hasattr(spec, 'tokenizer'):
+    outputs, kind = tuple(spec.tokenizer.tokens), 'softmax'
+  elif hasattr(spec, 'label_names'):
+    outputs, kind = tuple(spec.label_names), spec.objective
+  else:
+    raise UserError(
+      f"config.task.task '{task.get('name')}': a teacher is learnt from in "
+      'classification and ctc'
+    )
+  return Distill(
+    task=inner,
+    teacher=teacher,
+    checkpoint=str(checkpoint),
+    temperature=float(temperature),
+    weight=float(weight),
+    outputs=outputs,
+    kind=kind,
+  )
+
+
+def _check_outputs(
+  teacher: str, theirs: Sequence[str], ours: Sequence[str]
+) -> None:
+  if tuple(theirs) != tuple(ours):
+    raise UserError(
+      f'{_WHERE}={teacher} tells apart {len(theirs)} classes or tokens '
+      f'({listed(theirs)}), and the student {len(ours)} ({listed(ours)}): they '
+      'must be the same in the same order'
     )

@@ -121,6 +121,8 @@ def build(
         f'config.data.batch_size={size} does not divide into '
         f'accumulate_steps={settings.accumulate_steps} parts'
       )
+  if train_batch and (ready := getattr(task, 'for_training', None)):
+    task = ready(settings.data)
   ex = Experiment(settings, data, task, module, mesh)
   # Read now, so that their errors do not come after a compilation.
   _ = ex.total_steps, ex.evaluation, ex.checkpoint

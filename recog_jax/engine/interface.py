@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from recog_jax.data.base import OUTPUTS, Kept
+from recog_jax.engine.config import own_task
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
 from recog_jax.storage import (
@@ -125,9 +126,10 @@ def read(workdir: AnyPath) -> Interface | None:
 def measured(workdir: AnyPath, config: ConfigDict) -> None:
   """Puts what the training data gave where the config says nothing."""
   for key, value in ((read(workdir) or {}).get('measured') or {}).items():
-    if config.task.get(key) is None:
+    task = own_task(config)
+    if task.get(key) is None:
       with config.unlocked(), config.ignore_type():
-        config.task[key] = tuple(value)
+        task[key] = tuple(value)
 
 
 def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:

@@ -150,7 +150,7 @@ def load(
   kept = interface.kept(workdir)
   interface.measured(workdir, config)
   for key, value in (task or {}).items():
-    config.task[key] = value
+    config_lib.own_task(config)[key] = value
   try:
     built = _built(config, kept)
   except UserError as error:

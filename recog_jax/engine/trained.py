@@ -226,7 +226,7 @@ def open_workdir(
   config = config_lib.read_kept(workdir)
   interface.measured(workdir, config)
   for key, value in (task or {}).items():
-    config['task'][key] = value
+    config_lib.own_task(config)[key] = value
   if keys:
     config_keys.apply_texts(config, keys)
     given = {key.split('.')[1] for key in keys if key.startswith('data.')}
