@@ -86,8 +86,6 @@ class ImageData:
       target_stats=self._target_stats,
     )
     self._classes, self._per_class = classes, dict(per_class or {})
-    if classes is not None or per_class:
-      check_has_classes(source.info)
     self._records = functools.cache(self._make_records)
     self.batch_size = batch_size
     self.batch_sizes = (batch_size,)
@@ -100,6 +98,10 @@ class ImageData:
     self._augment = make_augment(augment)
     self._augment_eval = make_augment(augment_eval)
     self._workers = workers
+    if classes is not None or per_class:
+      # Their errors now; without a choice sizes are known.
+      check_has_classes(source.info)
+      self.size('train' if 'train' in self._splits else next(iter(self.splits)))
 
   # What a plan for devices takes where the data set is not here.
   stand_in = staticmethod(published.stand_in_images)
