@@ -17,7 +17,7 @@ import numpy as np
 
 from recog_jax.answers import Answer, Asked, Failed, Span
 from recog_jax.data.base import Piece, Reader
-from recog_jax.errors import UserError
+from recog_jax.errors import told
 from recog_jax.tasks.base import Task
 
 # Pieces of one thing that are read before it is its turn.
@@ -161,8 +161,8 @@ def _pieces(
         try:
           for piece in itertools.chain(first, rest):
             yield thing, piece
-        except UserError as error:  # In what was not read ahead.
-          thing.reason = str(error)
+        except Exception as error:  # In what was not read ahead.
+          thing.reason = _reason(thing, error)
         thing.whole = True
         yield thing, None
     finally:
@@ -178,11 +178,18 @@ def _reading(
     pieces = reader.read(thing)
     try:
       return found, list(itertools.islice(pieces, _AHEAD)), pieces
-    except UserError as error:
-      found.reason = str(error)
+    except Exception as error:  # Decoders of people's files raise anything.
+      found.reason = _reason(found, error)
       return found, [], iter(())
 
   return read
+
+
+def _reason(thing: _Thing, error: Exception) -> str:
+  if (sentence := told(error)) is not None:
+    return sentence
+  what = f'{type(error).__name__}: {error}'
+  return f'{thing.source or "it"} cannot be read: {what}'
 
 
 def _name(thing: Any) -> str | None:

@@ -105,18 +105,16 @@ def _csv_row(answer: Answer, columns: list[str]) -> list[str]:
 
 
 def _cells(answer: Answer) -> dict[str, str]:
-  if isinstance(answer, Label):
-    found = {
-      'label': answer.label or '',
-      'probability': f'{answer.probability:.6g}',
-    }
+  if isinstance(answer, Label | Labels):
+    found = {}
+    if isinstance(answer, Label):
+      found['label'] = answer.label or ''
+      found['probability'] = f'{answer.probability:.6g}'
+    else:
+      found['labels'] = '|'.join(answer.labels)
     for i, (name, p) in enumerate(answer.top, 1):
       found |= {f'top{i}': name, f'probability{i}': f'{p:.6g}'}
     return found
-  if isinstance(answer, Labels):
-    return {'labels': '|'.join(answer.labels)} | {
-      f'p({name})': f'{p:.6g}' for name, p in sorted(answer.top)
-    }
   if isinstance(answer, Numbers):
     return {name: f'{value:.9g}' for name, value in answer.values.items()}
   if isinstance(answer, Outputs):

@@ -3,6 +3,7 @@
 import base64
 import html
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ def page(
 
 def _figure(answer: Answer, image: np.ndarray | None) -> str:
   name = html.escape(answer.source or '')
+  short = html.escape(Path(answer.source or '').name)
   bars = ''
   if isinstance(answer, Label | Labels):
     bars = ''.join(
@@ -51,7 +53,7 @@ def _figure(answer: Answer, image: np.ndarray | None) -> str:
     thumbnail = f'<img alt="" src="data:image/jpeg;base64,{_small(image)}">'
   return (
     f'<figure>{thumbnail}<figcaption><b>{html.escape(said(answer))}</b>'
-    f'<table>{bars}</table><small title="{name}">{name}</small></figcaption>'
+    f'<table>{bars}</table><small title="{name}">{short}</small></figcaption>'
     '</figure>'
   )
 
@@ -85,7 +87,7 @@ td {{ overflow-wrap: anywhere }}
 .n {{ text-align: right; font-variant-numeric: tabular-nums }}
 meter {{ width: 5rem }}
 small {{ color: #777; display: block; overflow: hidden; white-space: nowrap;
-  text-overflow: ellipsis; direction: rtl; text-align: left }}
+  text-overflow: ellipsis }}
 </style>
 <h1>{title}</h1>
 <p>{count}</p>

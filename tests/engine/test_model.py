@@ -94,6 +94,25 @@ def test_what_cannot_be_read_is_told(model, tmp_path):
   assert [isinstance(a, Failed) for a in answers] == [True] * 3 + [False]
 
 
+def test_pictures_of_one_unstated_size(tmp_path):
+  """The size that pictures happen to have is kept, too."""
+  data = folder(tmp_path / 'data')
+  config = config_of()
+  config.data.source = {'name': 'image_folder', 'channels': 1}
+  run(data, tmp_path / 'run', config)
+  model = recog_jax.load(tmp_path / 'run')
+  assert model.reader.shape == (8, 8, 1)
+  assert model.predict([np.zeros((30, 40), np.uint8)])[0].label in LABELS
+
+
+def test_a_decoder_that_breaks_ends_nothing(model, monkeypatch):
+  monkeypatch.setattr(
+    'recog_jax.data.image.reader._content', lambda thing: 1 // 0
+  )
+  failed, fine = model.predict([b'x', greys()[0]], strict=False)
+  assert 'ZeroDivisionError' in failed.reason and isinstance(fine, Label)
+
+
 def test_one_path_is_no_list(model):
   with pytest.raises(UserError, match='give a list'):
     model.predict('photo.png')

@@ -197,7 +197,13 @@ class ImageData:
 
   def kept(self) -> Kept:
     """What `reader` needs to know; see `base.Data`."""
-    return reader.kept(self.info, self._augment_eval)
+    split = next(iter(self._splits))
+    return reader.kept(
+      self.info,
+      self._augment_eval,
+      # Where nothing says their size, all pictures have that of the first.
+      lambda: self.lookup(split)(np.zeros(1, np.int64))['image'][0].shape,
+    )
 
   def _chosen(self) -> dict[str, Any]:
     """What leaves records out; nothing where all are there."""

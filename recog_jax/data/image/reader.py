@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import math
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ from recog_jax.errors import UserError
 _ALSO = ('.tga', '.ico', '.pcx', '.xbm', '.icns', '.dds', '.psd', '.apng')
 # Pixels of a picture that is decoded; a camera of today has 100 million.
 MOST_PIXELS = 1 << 28
+# Of a batch.
+_BATCH_BYTES = 1 << 28
 _TOO_MANY = (
   f'it has more than {MOST_PIXELS / 1e6:.0f} million pixels: make it smaller'
 )
@@ -68,9 +71,8 @@ class ImageReader:
   def group(self, piece: Piece) -> tuple[int, ...]:
     return piece.data.shape
 
-  def rows(self, group: Any) -> int:
-    del group
-    return self.most_rows
+  def rows(self, group: tuple[int, ...]) -> int:
+    return max(1, min(self.most_rows, _BATCH_BYTES // math.prod(group)))
 
   def batch(self, pieces: Sequence[Piece], group: Any) -> Batch:
     del group
@@ -213,15 +215,18 @@ def _in_channels(image: np.ndarray, channels: int) -> np.ndarray:
 # -- what is kept of the data --------------------------------------------------
 
 
-def kept(info: Info, augment: Chain) -> Kept:
-  """What `make_reader` needs to know of the data."""
-  return Kept(
-    {
-      'name': info.name,
-      'shape': info.shape,
-      'input': input_shape(info, augment),
-    }
-  )
+def kept(
+  info: Info, augment: Chain, first: Callable[[], tuple[int, ...]]
+) -> Kept:
+  """What `make_reader` needs to know of the data.
+
+  Args:
+    info: of the data.
+    augment: the ops of evaluation.
+    first: gives the shape of some picture behind these.
+  """
+  shape = input_shape(info, augment) or first()
+  return Kept({'name': info.name, 'shape': info.shape, 'input': shape})
 
 
 def input_shape(info: Info, augment: Chain) -> tuple[int, int, int] | None:

@@ -20,7 +20,7 @@ CROP = [{'name': 'resize_center_crop', 'size': 32}]
 
 def make(shape=(None, None, 3), ops=(), eval_batch_size=8):
   info = Info('toys', shape, ('a', 'b'))
-  kept = reader_lib.kept(info, make_augment(ops))
+  kept = reader_lib.kept(info, make_augment(ops), lambda: None)
   facts = {**kept.facts, 'classes': info.label_names}
   keys = {'augment_eval': ops, 'eval_batch_size': eval_batch_size}
   return reader_lib.make_reader(keys, Kept(facts))
