@@ -213,7 +213,7 @@ def make_distill(
     UserError: a task that has no logits to learn.
   """
   inner = registry.build('task', task, info=info)
-  spec = getattr(inner, 'spec', None)
+  spec: Any = getattr(inner, 'spec', None)
   if hasattr(spec, 'tokenizer'):
     outputs, kind = tuple(spec.tokenizer.tokens), 'softmax'
   elif hasattr(spec, 'label_names'):
