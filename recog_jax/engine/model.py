@@ -213,8 +213,9 @@ def _built(config: ConfigDict, kept: Kept) -> Model:
       f"data '{config.data.name}' do not say how new inputs are read: give "
       'their class an attribute `reader`, see recog_jax.data.base'
     ) from None
-  reader = make(config.data.to_dict(), kept)
-  task = registry.build('task', config.task.to_dict(), info=reader.info)
+  keys = config.to_dict()
+  reader = make(keys['data'], kept)
+  task = registry.build('task', keys['task'], info=reader.info)
   module = experiment.make_module(config.model, task)
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:

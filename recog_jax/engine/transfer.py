@@ -70,7 +70,7 @@ def begin(
   Raises:
     UserError: weights that cannot be read, or are of another architecture.
   """
-  if not ex.settings.init_from or not ex.settings.init_from.get('path'):
+  if not ex.settings.init_from or _spec(ex).path is None:
     return state, []
   fresh = _flat({'params': state.params, **state.model_state})
   values, report, notes = _weights(ex, fresh)
@@ -106,7 +106,7 @@ def weights(ex: Experiment, shapes: Any) -> tuple[Any, list[str]]:
   Raises:
     UserError: no weights are named, or they are not all of the model's.
   """
-  if not (ex.settings.init_from or {}).get('path'):
+  if _spec(ex).path is None:
     raise UserError(
       'say which weights: --workdir of a training, or config.init_from.path'
     )
@@ -121,12 +121,16 @@ def weights(ex: Experiment, shapes: Any) -> tuple[Any, list[str]]:
   return flax.traverse_util.unflatten_dict(tree, sep='/'), notes
 
 
+def _spec(ex: Experiment) -> InitFrom:
+  keys = ex.settings.init_from or {}
+  return registry.call(InitFrom, keys, 'config.init_from')
+
+
 def _weights(
   ex: Experiment, fresh: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], dict[str, list[str]], list[str]]:
   """What is taken, the report, and what to tell the user."""
-  keys = ex.settings.init_from or {}
-  spec = registry.call(InitFrom, keys, 'config.init_from')
+  spec = _spec(ex)
   found, origin = read(spec, ex.module, fresh)
   trained = _workdir_of(str(spec.path))
   found, notes = interface.fit_head(found, trained, ex, _of_head)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from recog_jax import answers, predict  # noqa: F401 the command's flags
+from recog_jax import answers
 from recog_jax.answers import Asked, Failed, Label
 from recog_jax.engine import answering, things
 from recog_jax.engine import model as model_lib
@@ -292,14 +292,7 @@ def test_the_command(workdir, pictures, tmp_path):
     (['--workdir=W', '--threshold=2', 'a.png'], 'not in 0..1'),
   ],
 )
-def test_slips_are_told(monkeypatch, words, match):
-  from absl import flags
-
-  from recog_jax import cli
-
-  monkeypatch.setattr(cli.given, 'config', None)
-  flags.FLAGS.unparse_flags()
-  left = flags.FLAGS(['predict', *words])
-  cli.given.words = left[1:]
-  with pytest.raises(UserError, match=match):
-    predict.main()
+def test_slips_are_told(words, match):
+  done = command(*words)
+  assert done.returncode == 1 and match in done.stderr
+  assert len(done.stderr.splitlines()) == 1
