@@ -71,9 +71,13 @@ def check_training(model):
   step = jax.jit(jax.value_and_grad(loss, has_aux=True))
   narrow = step(variables['params'], frames(), jnp.array(LENGTHS))
   wide = step(variables['params'], *padded())
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=5e-4), narrow, wide
-  )
+
+  def close(a, b):
+    # Sums of terms that cancel: rounding is in units of the largest.
+    most = max(float(np.abs(a).max()), 1.0)
+    np.testing.assert_allclose(a, b, atol=max(5e-4, 3e-5 * most))
+
+  jax.tree.map(close, narrow, wide)
   return narrow[0][1]
 
 
