@@ -244,4 +244,4 @@ def test_hours_are_not_held(model, monkeypatch):
     sum(made) - piece.span.end for piece in model.reader.read('long.wav')
   ]
   assert len(made) == 60 and len(backlog) > 60
-  assert max(backlog) < 2 * model.reader.longest_s + 10
+  assert max(backlog) < 2 * model.reader.cutting.longest_s + 10

@@ -148,7 +148,7 @@ class MakeSpeechBatch:
       Draws(self.seed, rows.epoch, rows.index, progress, view)
       for view in range(self.views)
     ]
-    inputs, lens = self._inputs(self._waves(rows), rows, draws)
+    inputs, lens = self._inputs(self.waves(rows), rows, draws)
     targets, target_len = self._targets(rows)
     return {
       **dict(zip(('inputs', 'second_view'), inputs, strict=False)),
@@ -159,7 +159,7 @@ class MakeSpeechBatch:
       'valid': rows.valid,
     }
 
-  def _waves(self, rows: Rows) -> list[np.ndarray]:
+  def waves(self, rows: Rows) -> list[np.ndarray]:
     """float32 `n` of each item: its parts in a row, at its speed."""
     parts = rows.items.parts
     there = parts >= 0

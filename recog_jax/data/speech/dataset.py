@@ -316,6 +316,16 @@ class SpeechData:
     """What `reader` needs to know; see `base.Data`."""
     return reader.kept(self, self._tokenizer)
 
+  def training_waves(self, most: int = 64) -> list[np.ndarray]:
+    """Waveforms of the first utterances that training sees, float32 `n`."""
+    make = self._make('train', self._order, self.batch_sizes, np.arange)
+    waves: list[np.ndarray] = []
+    for step in range(most):
+      waves += make.waves(self._order.rows(step, np.arange))
+      if len(waves) >= most:
+        break
+    return waves[:most]
+
   def longest_s(self) -> float:
     """Seconds of the longest batch of training."""
     return max(b.frames for b in self._order.buckets) * self._features.hop_s

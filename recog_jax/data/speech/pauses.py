@@ -7,7 +7,7 @@ does not decide what is recognised: of what might be speech nothing is dropped.
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -25,6 +25,8 @@ _STILL_DB, _AUDIBLE_DB = 8.0, -50.0
 _FLOOR, _LOUD = 0.02, 0.95
 # Speech is heard so long before and after what is over the threshold.
 _HANGOVER_S = 0.08
+# What is between words, and not within them; beyond these it is no habit.
+_LEAST_PAUSE_S, _MOST_PAUSE_S, _MOST_MARGIN_S = 0.12, 1.0, 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Cutting:
     longest_s: of a piece.
     pause_s: a silence of that length is a cut; of a piece that would be too
       long, a shorter one.
-    margin_s: of silence that is left on both sides of a piece.
+    margin_s: between what is loud and the ends of a piece.
     overlap_s: that windows have in common, where nobody pauses.
     most_windows: that are joined; then a piece ends where it is quietest.
   """
@@ -44,7 +46,7 @@ class Cutting:
   rate: int
   longest_s: float = 15.0
   pause_s: float = 0.3
-  margin_s: float = 0.15
+  margin_s: float = 0.23
   overlap_s: float = 2.0
   most_windows: int = 16
 
@@ -52,6 +54,11 @@ class Cutting:
   def frame(self) -> int:
     """Samples of a frame."""
     return max(1, round(FRAME_S * self.rate))
+
+  @property
+  def margin(self) -> int:
+    """Samples between `is_speech` and the ends of a piece; may be negative."""
+    return round((self.margin_s - _HANGOVER_S) * self.rate)
 
 
 def levels(wave: np.ndarray, frame: int) -> np.ndarray:
@@ -70,12 +77,17 @@ def levels(wave: np.ndarray, frame: int) -> np.ndarray:
   return 10 * np.log10(power)
 
 
-def is_speech(db: np.ndarray, floor: float | None = None) -> np.ndarray:
+def is_speech(
+  db: np.ndarray,
+  floor: float | None = None,
+  hangover_s: float = _HANGOVER_S,
+) -> np.ndarray:
   """Which frames may hold speech, bool `n`; a function of their levels.
 
   Args:
     db: see `levels`; of some seconds to half a minute.
     floor: the noise as it was before, see `floor_of`; None: not known.
+    hangover_s: seconds before and after what is loud that are speech as well.
   """
   if not len(db):
     return np.zeros(0, bool)
@@ -85,7 +97,7 @@ def is_speech(db: np.ndarray, floor: float | None = None) -> np.ndarray:
     # One sound all the time: noise, if it was there between words.
     return np.full(len(db), floor is None and loud > _AUDIBLE_DB)
   over = min(max(_SHARE * (loud - low), _LEAST_DB), _MOST_DB)
-  return _widened(db > low + over, round(_HANGOVER_S / FRAME_S))
+  return _widened(db > low + over, round(hangover_s / FRAME_S))
 
 
 def floor_of(db: np.ndarray) -> float | None:
@@ -109,6 +121,37 @@ def silences(speech: np.ndarray) -> list[tuple[int, int]]:
   """[begin, end) of each run of frames without speech."""
   edges = np.flatnonzero(np.diff(np.concatenate([[0], ~speech, [0]])))
   return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def habits(waves: Sequence[np.ndarray], rate: int) -> tuple[float, float]:
+  """How long utterances pause, and are silent at their ends, in seconds.
+
+  A model knows silence as its training had it: what is cut should be alike.
+
+  Args:
+    waves: float32 `n` each, utterances of training.
+    rate: in Hz.
+
+  Returns:
+    The longest pause of all but a tenth of them, and the median silence at
+    their begins and ends; for `Cutting.pause_s` and `margin_s`.
+  """
+  frame, inner, edges = Cutting(rate).frame, [], []
+  for wave in waves:
+    db = levels(wave, frame)
+    loud = np.flatnonzero(is_speech(db, hangover_s=0.0))
+    if not len(loud):
+      continue
+    edges += [loud[0], len(db) - 1 - loud[-1]]
+    gaps = np.diff(np.flatnonzero(is_speech(db))) - 1
+    inner.append(gaps.max(initial=0))
+  if not inner:
+    return Cutting.pause_s, Cutting.margin_s
+  pause, margin = np.quantile(inner, 0.9), np.median(edges)
+  return (
+    float(np.clip(pause * FRAME_S, _LEAST_PAUSE_S, _MOST_PAUSE_S)),
+    float(np.clip(margin * FRAME_S, 0.0, _MOST_MARGIN_S)),
+  )
 
 
 def cut(
@@ -150,8 +193,8 @@ def cut(
         if ended:
           return
         # Its end may be the begin of a word.
-        skipped = len(buffer) - round(how.margin_s * how.rate)
-      skipped = max(0, skipped - round(how.margin_s * how.rate))
+        skipped = len(buffer) - round(_MOST_MARGIN_S * how.rate)
+      skipped = min(max(0, skipped - how.margin), len(buffer))
       if skipped:
         buffer, start = buffer[skipped:], start + skipped
         if len(buffer) < 2 * most and not ended:
@@ -192,7 +235,7 @@ def _end(
   inside = [(a, b) for a, b in quiet if a >= first and a * frame < most]
   for a, b in inside:
     if (b - a) * FRAME_S >= how.pause_s or (ended and b == len(db)):
-      return min(a * frame + round(how.margin_s * how.rate), len(buffer)), False
+      return min(max(a * frame + how.margin, 1), len(buffer)), False
   if len(buffer) <= most:
     return len(buffer), False
   half = [(a, b) for a, b in inside if a * frame > most // 2 and b < len(db)]

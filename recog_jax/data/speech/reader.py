@@ -29,10 +29,6 @@ _GROWTH = 1.25
 _FIRST = 64
 # Of audio in a batch: what waits in memory is a few of these.
 _BATCH_S = 240.0
-# That windows have in common, of long ones.
-_OVERLAP_S = 2.0
-# Where the workdir does not say how long utterances of training are.
-_LONGEST_S = 15.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,7 +45,7 @@ class SpeechReader:
     deliver: `features` or `waveform`.
     multiple: of frames, to which batches are padded.
     most_rows: of a batch.
-    longest_s: of a piece.
+    cutting: how long recordings are cut.
   """
 
   info: SpeechTaskInfo
@@ -58,7 +54,7 @@ class SpeechReader:
   deliver: str
   multiple: int
   most_rows: int
-  longest_s: float
+  cutting: pauses.Cutting
 
   modality: ClassVar[str] = 'speech'
   suffixes: ClassVar[tuple[str, ...]] = codecs.SUFFIXES
@@ -78,24 +74,19 @@ class SpeechReader:
       return
     seconds = codecs.read_info(thing).seconds
     blocks = codecs.blocks(thing, self.sample_rate)
-    if seconds <= self.longest_s:
+    if seconds <= self.cutting.longest_s:
       blocks = iter([codecs.decode(thing, self.sample_rate)])
     yield from self._pieces(seconds, blocks)
 
   def _pieces(
     self, seconds: float, blocks: Iterator[np.ndarray]
   ) -> Iterator[Piece]:
-    if seconds <= self.longest_s:
+    if seconds <= self.cutting.longest_s:
       whole = Span(0.0, seconds, total=seconds)
       yield from (Piece(wave, whole) for wave in blocks)
       return
-    how = pauses.Cutting(
-      self.sample_rate,
-      self.longest_s,
-      overlap_s=min(_OVERLAP_S, self.longest_s / 4),
-    )
     found = False
-    for wave, span in pauses.cut(blocks, how):
+    for wave, span in pauses.cut(blocks, self.cutting):
       found = True
       yield Piece(wave, span._replace(total=seconds))
     if not found:  # Nobody speaks: a second of that is heard all the same.
@@ -196,7 +187,15 @@ def kept(data: Any, tokenizer: Any) -> Kept:
   files = {}
   if isinstance(tokenizer, SentencePiece):
     files[MODEL] = tokenizer.model
-  return Kept({'name': data.info.name, 'longest_s': data.longest_s()}, files)
+  rate = data.interface()['sample_rate']
+  pause_s, margin_s = pauses.habits(data.training_waves(), rate)
+  facts = {
+    'name': data.info.name,
+    'longest_s': data.longest_s(),
+    'pause_s': pause_s,
+    'margin_s': margin_s,
+  }
+  return Kept(facts, files)
 
 
 def make_reader(keys: Mapping[str, Any], kept: Kept) -> SpeechReader:
@@ -237,5 +236,14 @@ def make_reader(keys: Mapping[str, Any], kept: Kept) -> SpeechReader:
     deliver=keys.get('deliver') or 'features',
     multiple=int(keys['buckets'].get('frames_multiple') or 8),
     most_rows=int(keys['eval_batch_size']),
-    longest_s=float(facts.get('longest_s') or _LONGEST_S),
+    cutting=_cutting(facts),
   )
+
+
+def _cutting(facts: Mapping[str, Any]) -> pauses.Cutting:
+  """As long, and as silent, as utterances of training were."""
+  names = ('longest_s', 'pause_s', 'margin_s')
+  known = {k: float(facts[k]) for k in names if facts.get(k) is not None}
+  how = pauses.Cutting(int(facts['sample_rate']), **known)
+  overlap = min(how.overlap_s, how.longest_s / 4)
+  return dataclasses.replace(how, overlap_s=overlap)

@@ -131,3 +131,17 @@ def test_one_sound_is_speech_unless_it_was_the_noise():
   assert not pauses.is_speech(still, -26.0).any()
   assert not pauses.is_speech(still - 40).any()
   assert pauses.floor_of(still) is None
+
+
+def test_habits_of_training():
+  def utterance(edge, pause, seconds=1.0):
+    parts = [(edge, False), (seconds, True), (pause, False)]
+    return recording([*parts, (seconds, True), (edge, False)], 1e-4)[0]
+
+  # Pauses are what is left where speech is widened by 0.08 s.
+  pause, margin = pauses.habits([utterance(0.3, 0.6)] * 5, RATE)
+  assert pause == pytest.approx(0.44, abs=0.05)
+  assert margin == pytest.approx(0.3, abs=0.05)
+  pause, margin = pauses.habits([tone(1.0)] * 5, RATE)
+  assert pause == 0.12 and margin == 0.0
+  assert pauses.habits([], RATE) == (Cutting.pause_s, Cutting.margin_s)
