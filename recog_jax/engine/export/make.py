@@ -84,7 +84,6 @@ def export(
   fresh.mkdir(parents=True)
   contents = {_name(p, writer.SUFFIX): p for p in programs}
   for name, program in contents.items():
-    say(f'{name}: being made')
     write_whole(fresh / name, writer.save(program, batch))
   _copy(workdir, fresh)
   facts = _facts(model, config, workdir, kind, writer.PACKAGES)

@@ -1,9 +1,11 @@
 """ONNX, by jax2onnx; onnxruntime runs it. Both come with the extra `onnx`."""
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.engine.export.extras import quiet, refused, taken
@@ -33,7 +35,7 @@ def save(program: Program, batch: int | None) -> bytes:
   if batch is None:
     # Of one scope, or they would not be the same number.
     (rows,) = jax.export.symbolic_shape('b')
-  with quiet():
+  with quiet(), _cumsum_as_it_was():
     try:
       model = jax2onnx.to_onnx(
         program.traced,
@@ -47,6 +49,16 @@ def save(program: Program, batch: int | None) -> bytes:
     except Exception as error:  # Whatever a converter of hundred parts raises.
       raise refused('ONNX', error) from error
   return model.SerializeToString()
+
+
+@contextlib.contextmanager
+def _cumsum_as_it_was() -> Iterator[None]:
+  """jax2onnx 0.13 leaves its own `jnp.cumsum` behind, which takes no axis."""
+  kept = jnp.cumsum
+  try:
+    yield
+  finally:
+    jnp.cumsum = kept
 
 
 def load(
