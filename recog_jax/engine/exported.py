@@ -170,7 +170,7 @@ def _experiment(
   config = config_lib.read_kept(place)
   interface.measured(place, config)
   for key, value in (task or {}).items():
-    config['task'][key] = value
+    config_lib.own_task(config)[key] = value
   if keys:
     config_keys.apply_texts(config, keys)
     given = {key.split('.')[1] for key in keys if key.startswith('data.')}

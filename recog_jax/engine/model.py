@@ -27,7 +27,7 @@ from recog_jax.engine import (
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.export import signature as signature_lib
-from recog_jax.engine.export.reader import WaveformReader
+from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.programs import shapes_of
 from recog_jax.engine.trained import newest
@@ -250,10 +250,8 @@ def _of_export(config: ConfigDict, kept: Kept, place: AnyPath) -> Model:
   signature = signature_lib.read(place)
   reader, task = _parts(config, kept)
   runtime = Runtime(place, signature)
-  if runtime.lengths:
-    reader = WaveformReader(reader, runtime)
   return Model(
-    reader=reader,
+    reader=reader_of(reader, runtime),
     task=task,
     forward=exported.make_forward(runtime, task, reader.info),
     variables=None,

@@ -196,7 +196,7 @@ def _facts(
     'step': model.step,
     'modality': model.reader.modality,
     'model': str(config.model.name),
-    'task': str(config.task.name),
+    'task': str(config_lib.own_task(config).name),
     'data': str(info.name),
     'quantize': None,
     'compute_dtype': str(model.config['model'].get('dtype', 'float32')),

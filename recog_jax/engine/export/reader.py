@@ -16,7 +16,7 @@ class WaveformReader:
   """Reads as the reader of the workdir does; batches are of waveforms.
 
   Attributes:
-    plain: the reader of the workdir.
+    plain: the reader of the workdir, whose pieces are as short as the programs.
     runtime: the programs.
   """
 
@@ -49,23 +49,39 @@ class WaveformReader:
       self.runtime.entry(len(piece.data))
       yield piece
 
-  def group(self, piece: Piece) -> int:
-    """Samples of the program."""
+  def group(self, piece: Piece) -> tuple[int, bool]:
+    """Samples of the program, and whether the piece is a window."""
     samples = self.runtime.entry(len(piece.data)).samples
     assert samples is not None  # Of speech.
-    return samples
+    return samples, bool(piece.span.lead or piece.span.tail)
 
-  def rows(self, group: int) -> int:
+  def rows(self, group: tuple[int, bool]) -> int:
     """As many as the reader of the workdir takes of that length."""
-    whole = Piece(np.zeros(group, np.float32))
+    whole = Piece(np.zeros(group[0], np.float32))
     return self.plain.rows(self.plain.group(whole))
 
-  def batch(self, pieces: Sequence[Piece], group: int) -> Batch:
-    waves = [piece.data for piece in pieces]
+  def batch(self, pieces: Sequence[Piece], group: tuple[int, bool]) -> Batch:
+    waves, (samples, window) = [piece.data for piece in pieces], group
     n = len(waves)
-    return {
-      'inputs': padded(waves, group),
+    found = {
+      'inputs': padded(waves, samples),
       'input_len': np.array([len(wave) for wave in waves], np.int32),
       'index': np.arange(n, dtype=np.int32),
       'valid': np.ones(n, bool),
     }
+    return {**found, 'window': np.ones(n, bool)} if window else found
+
+
+def reader_of(plain: Reader, runtime: Runtime) -> Reader:
+  """What makes batches for the programs of an export.
+
+  Args:
+    plain: the reader of its config; one that cuts recordings has `longest_s`.
+    runtime: its programs; of pictures they take what that reader makes.
+  """
+  if not runtime.lengths:
+    return plain
+  if (longest := getattr(plain, 'longest_s', None)) is not None:
+    takes = max(runtime.lengths) / plain.sample_rate  # pyright: ignore
+    plain = dataclasses.replace(plain, longest_s=min(longest, takes))  # pyright: ignore
+  return WaveformReader(plain, runtime)
