@@ -72,35 +72,18 @@ def export(
     raise UserError(
       f'{workdir} is an export already: give the workdir that it was made of'
     )
-  writer = signature_lib.format_of(kind)
+  signature_lib.format_of(kind)  # Its errors come first.
   target = path_of(output) if output else workdir / f'export-{kind}'
   _check_target(target)
   model, config = _opened(workdir, kind, checkpoint)
-  batch = _ONE_ROW.get(kind) if batch is None else batch
-  programs = trace.of_model(model, seconds)
   fresh = target.with_name(target.name + '.new')
   if fresh.exists():
     _remove(fresh)
   fresh.mkdir(parents=True)
-  contents = {_name(p, writer.SUFFIX): p for p in programs}
-  for name, program in contents.items():
-    write_whole(fresh / name, writer.save(program, batch))
   _copy(workdir, fresh)
-  facts = _facts(model, config, workdir, kind, writer.PACKAGES)
-  facts['programs'] = [
-    _entry(fresh, name, program, batch, model)
-    for name, program in contents.items()
-  ]
-  signature = Signature(
-    kind,
-    tuple(_entry_of(entry) for entry in facts['programs']),
-    {},
-    model.step,
-    facts,
-  )
-  found = parity.compare(
-    model, Runtime(fresh, signature), config, data_dir, tolerance
-  )
+  facts = _facts(model, workdir.name, kind)
+  runtime = write_programs(model, facts, fresh, seconds=seconds, batch=batch)
+  found = parity.compare(model, runtime, config, data_dir, tolerance)
   write_json(fresh / 'parity.json', found)
   write_whole(fresh / 'card.md', card.write(facts, found))
   facts['sha256'] = {
@@ -112,6 +95,41 @@ def export(
   move_folder(fresh, target)
   _tell(target, facts, found)
   return found['passed']
+
+
+def write_programs(
+  model: model_lib.Model,
+  facts: dict[str, Any],
+  folder: AnyPath,
+  *,
+  seconds: Sequence[float] = (),
+  batch: int | None = None,
+) -> Runtime:
+  """Writes the programs of a model, and opens them.
+
+  Args:
+    model: with a module.
+    facts: `format`, and what else the signature says; gets `programs`.
+    folder: is there.
+    seconds: see `trace.of_model`.
+    batch: rows; None: any number, of LiteRT one.
+
+  Raises:
+    UserError: see `export`.
+  """
+  kind = facts['format']
+  writer = signature_lib.format_of(kind)
+  batch = _ONE_ROW.get(kind) if batch is None else batch
+  facts['programs'] = []
+  for program in trace.of_model(model, seconds):
+    name = _name(program, writer.SUFFIX)
+    write_whole(folder / name, writer.save(program, batch))
+    facts['programs'].append(_entry(folder, name, program, batch, model))
+  entries = tuple(
+    Entry(**{k: v for k, v in entry.items() if k != 'bytes'})
+    for entry in facts['programs']
+  )
+  return Runtime(folder, Signature(kind, entries, {}, model.step, facts))
 
 
 def _check_target(target: AnyPath) -> None:
@@ -176,30 +194,23 @@ def _entry(
   }
 
 
-def _entry_of(entry: dict[str, Any]) -> Entry:
-  return Entry(**{k: v for k, v in entry.items() if k != 'bytes'})
-
-
-def _facts(
-  model: model_lib.Model,
-  config: ConfigDict,
-  workdir: AnyPath,
-  kind: str,
-  packages: Sequence[str],
-) -> dict[str, Any]:
+def _facts(model: model_lib.Model, name: str, kind: str) -> dict[str, Any]:
+  """What `signature.json` says, but for the programs and the sha256."""
   info: Any = model.reader.info
+  keys = ConfigDict(model.config)
+  packages = signature_lib.format_of(kind).PACKAGES
   facts: dict[str, Any] = {
     'version': signature_lib.VERSION,
     'format': kind,
-    'name': workdir.name,
+    'name': name,
     'made': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
     'step': model.step,
     'modality': model.reader.modality,
-    'model': str(config.model.name),
-    'task': str(config_lib.own_task(config).name),
+    'model': str(keys.model.name),
+    'task': str(config_lib.own_task(keys).name),
     'data': str(info.name),
     'quantize': None,
-    'compute_dtype': str(model.config['model'].get('dtype', 'float32')),
+    'compute_dtype': str(keys.model.get('dtype', 'float32')),
     'labels': list(model.labels),
   }
   if model.reader.modality == 'speech':

@@ -36,6 +36,7 @@ class Found:
     left_out: longer than the longest program.
     said: what is compared beside numbers: labels, tokens; None: nothing.
     same: examples of which both say the same.
+    answers: what the checkpoint says, each once.
     difference: the largest, between logits or log-probabilities.
     scale: the largest of the checkpoint's.
     metrics: of the checkpoint and of the export; {} without targets.
@@ -46,6 +47,7 @@ class Found:
   left_out: int = 0
   said: str | None = None
   same: int = 0
+  answers: set[str] = dataclasses.field(default_factory=set)
   difference: float = 0.0
   scale: float = 0.0
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -54,8 +56,8 @@ class Found:
 def compare(
   model: Model,
   runtime: Runtime,
-  config: ConfigDict,
-  data_dir: str | None,
+  config: ConfigDict | None = None,
+  data_dir: str | None = None,
   tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
   """The content of `parity.json`.
@@ -63,7 +65,7 @@ def compare(
   Args:
     model: the checkpoint, with a module.
     runtime: the programs of its export.
-    config: of the training, which names the data.
+    config: of the training, which names the data; None: made-up inputs.
     data_dir: where they are looked for.
     tolerance: of the largest difference.
   """
@@ -89,6 +91,7 @@ def compare(
     'left_out_as_too_long': found.left_out,
     'compared': found.said or 'numbers',
     'agreement': agreement,
+    'distinct_answers': len(found.answers) if found.said else None,
     'largest_difference': found.difference,
     'tolerance': tolerance,
     'largest_output': found.scale,
@@ -106,11 +109,18 @@ class _Real:
     left_out: that were too long, so far.
   """
 
-  def __init__(self, model: Model, config: ConfigDict, data_dir: str | None):
-    self._model = model
+  def __init__(
+    self, model: Model, config: ConfigDict | None, data_dir: str | None
+  ):
     self._speech = model.reader.modality == 'speech'
     self.left_out = 0
     self.lookup: Any = None
+    self._ex: experiment.Experiment | None = None
+    self.name = f'made-up inputs (seed {_SEED})'
+    if config is not None:
+      self._open(config, data_dir)
+
+  def _open(self, config: ConfigDict, data_dir: str | None) -> None:
     try:
       if self._speech:
         config = exported.with_waveforms(config)
@@ -121,11 +131,7 @@ class _Real:
       self.name = f'val of {self._ex.data.info.name}'
     except (UserError, OSError) as error:
       self._ex = None
-      reason = str(error).partition(':')[0]
-      self.name = (
-        f'made-up inputs (seed {_SEED}), since the data cannot be opened: '
-        f'{reason}'
-      )
+      self.name += f', since the data cannot be opened ({error})'
 
   def batches(self, runtime: Runtime) -> Iterator[Batch]:
     """Rows that count, and fit into a program; at most `EXAMPLES` in all."""
@@ -203,6 +209,7 @@ class _Both:
       found.examples += 1
       found.said = found.said or a[0]
       found.same += a == b
+      found.answers.add(str(a))
     if 'targets' in batch:
       for side, (outputs, rows) in zip(
         self._counts, (wanted, given), strict=True
