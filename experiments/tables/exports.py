@@ -3,8 +3,9 @@
   python -m experiments.tables.exports [--only=REGEX] [--output=DIR] \\
       [--trained WORKDIR ... --data_dir=DATA]
 
-Narrow networks with random weights, 200 made-up pictures or recordings each; of
-a trained workdir, 200 examples of its val split. Writes exports.csv and
+Narrow networks with random weights (statistics of batches are of the data), 200
+made-up pictures or recordings each; of a trained workdir, 200 examples of its
+val split. Writes exports.csv and
 export_table.md: labels or tokens that agree, the largest difference of logits
 or log-probabilities, bytes of the file. A cell that cannot be had says why.
 Needs the extras `onnx` and `litert`; a format without its extra says so.
@@ -12,6 +13,7 @@ Needs the extras `onnx` and `litert`; a format without its extra says so.
 
 import argparse
 import csv
+import inspect
 import re
 import sys
 import tempfile
@@ -25,7 +27,9 @@ from recog_jax import backend
 FORMATS = ('stablehlo', 'onnx', 'litert')
 _IMAGES = 'configs/digits_resnet8.py:tiny'
 _SPEECH = 'configs/gru_ctc_spoken_digits.py:tiny'
-_SECONDS = 2.0
+# As long as all utterances that are compared.
+_SECONDS = 8.0
+_SIZES = {'train': 64, 'val': 200, 'test': 16}
 _HALF = {'width': 0.5}
 # Family: config, side of the pictures, the model's keys.
 FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -85,8 +89,8 @@ COLUMNS = (
 )
 
 
-def random_model(spec: str, side: int, keys: dict[str, Any]) -> Any:
-  """A `Model` of a config with another network, whose weights are random.
+def random_model(spec: str, side: int, keys: dict[str, Any]) -> tuple[Any, Any]:
+  """A `Model` with random weights, and the config that it is of.
 
   Scales and variances are around one, and kernels keep the size of a signal
   (He et al., 2015), so that no layer hides.
@@ -97,8 +101,8 @@ def random_model(spec: str, side: int, keys: dict[str, Any]) -> Any:
     keys: of the network.
   """
   import jax
-  import numpy as np
 
+  from recog_jax import registry
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment
   from recog_jax.engine import mesh as mesh_lib
@@ -106,37 +110,59 @@ def random_model(spec: str, side: int, keys: dict[str, Any]) -> Any:
   from recog_jax.engine.programs import shapes_of
 
   config = config_lib.load(spec).unlock()
+  factory = registry.lookup('model', keys['name'])
+  if 'norm_momentum' in inspect.signature(factory).parameters:
+    keys = {**keys, 'norm_momentum': 0.0}  # Statistics are of the last batch.
   config.model = keys
+  config.data.splits = {split: split for split in _SIZES}
   if side:
-    sizes = {'train': 64, 'val': 16, 'test': 16}
-    config.data.splits = {split: split for split in sizes}
     config.data.source = {
       'name': 'fake',
       'shape': (side, side, 3),
       'num_classes': 10,
-      'sizes': sizes,
+      'sizes': _SIZES,
       'seed': 0,
     }
     config.data.augment = config.data.augment_eval = ()
+  else:
+    config.data.source.sizes = _SIZES
+    config.data.join = None
   ex = experiment.build(config, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
-  with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
-    shapes = shapes_of(ex, next(batches))
+  with ex.data.evaluation('train', rows, 64) as batches:
+    batch = next(batches)
+  variables = jax.tree_util.tree_map_with_path(_values(), shapes_of(ex, batch))
+
+  @jax.jit
+  def statistics(variables: Any, batch: Any) -> Any:
+    batch = ex.task.preprocess(batch, None, train=False)
+    rngs = {'dropout': jax.random.key(0)}
+    return ex.task.forward(
+      ex.module, variables, batch, rngs=rngs, train=True
+    )[1]
+
+  variables = {**variables, **statistics(variables, batch)}
+  return model_lib.of_experiment(ex, config, variables, 0), config
+
+
+def _values() -> Any:
+  """Path, leaf -> random values of that shape."""
+  import numpy as np
+
   draw = np.random.default_rng(1)
 
   def values(path: Any, leaf: Any) -> np.ndarray:
     x = draw.standard_normal(leaf.shape)
     name = path[-1].key
     if name in ('scale', 'var', 'input_scale', 'hidden_scale'):
-      x = 1 + 0.1 * np.abs(x)
+      x = 0.5 + 0.1 * np.abs(x)
     elif name.endswith('kernel'):
       x = x * np.sqrt(1.5 / np.prod(leaf.shape[:-1]))
     else:
       x = 0.1 * x
     return x.astype(np.float32)
 
-  variables = jax.tree_util.tree_map_with_path(values, shapes)
-  return model_lib.of_experiment(ex, config, variables, 0)
+  return values
 
 
 def cell(model: Any, kind: str, config: Any, data_dir: str | None) -> dict:
@@ -149,8 +175,7 @@ def cell(model: Any, kind: str, config: Any, data_dir: str | None) -> dict:
     if model.reader.modality == 'speech':
       facts['sample_rate'] = model.reader.sample_rate
     speech = model.reader.modality == 'speech'
-    # Of trained ones a length that all of the digit strings have.
-    seconds = (_SECONDS if config is None else 8.0,) if speech else ()
+    seconds = (_SECONDS,) if speech else ()
     try:
       runtime = make.write_programs(model, facts, Path(name), seconds=seconds)
       found = parity.compare(model, runtime, config, data_dir)
@@ -177,12 +202,11 @@ def rows(args: argparse.Namespace) -> Iterator[dict]:
   ]
   models += [(Path(w).name, 'trained', w) for w in args.trained]
   for name, weights, what in models:
-    config = None
     if weights == 'trained':
       model = model_lib.load(what)
       config = config_lib.read_kept(Path(what))
     else:
-      model = random_model(*what)
+      model, config = random_model(*what)
     for kind in args.formats.split(','):
       found = cell(model, kind, config, args.data_dir)
       row = {'model': name, 'weights': weights, 'format': kind, **found}

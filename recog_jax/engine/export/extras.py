@@ -36,10 +36,10 @@ def refused(name: str, error: Exception) -> UserError:
   if isinstance(error, UserError):
     return error
   lines = [line for line in str(error).splitlines() if line.strip()]
-  reason = printable(lines[0] if lines else type(error).__name__)[:300]
+  reason = printable(lines[0] if lines else 'it does not say why')[:300]
   return UserError(
     f'{name} cannot hold this model ({type(error).__name__}: {reason}): take '
-    'another --format, such as stablehlo'
+    'another --format or model'
   )
 
 
