@@ -137,9 +137,9 @@ def random_model(spec: str, side: int, keys: dict[str, Any]) -> tuple[Any, Any]:
   def statistics(variables: Any, batch: Any) -> Any:
     batch = ex.task.preprocess(batch, None, train=False)
     rngs = {'dropout': jax.random.key(0)}
-    return ex.task.forward(
-      ex.module, variables, batch, rngs=rngs, train=True
-    )[1]
+    return ex.task.forward(ex.module, variables, batch, rngs=rngs, train=True)[
+      1
+    ]
 
   variables = {**variables, **statistics(variables, batch)}
   return model_lib.of_experiment(ex, config, variables, 0), config
@@ -222,9 +222,7 @@ def markdown(found: list[dict]) -> str:
     '|---|---|' + '---|' * len(kinds),
   ]
   cells = {(r['model'], r['weights'], r['format']): r for r in found}
-  for name, weights in dict.fromkeys(
-    (r['model'], r['weights']) for r in found
-  ):
+  for name, weights in dict.fromkeys((r['model'], r['weights']) for r in found):
     texts = [_text(cells[name, weights, kind]) for kind in kinds]
     lines.append(f'| {name} | {weights} | ' + ' | '.join(texts) + ' |')
   return '\n'.join(lines) + '\n'

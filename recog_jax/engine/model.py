@@ -29,6 +29,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.runtime import Runtime
+from recog_jax.engine.export.signature import Signature
 from recog_jax.engine.programs import shapes_of
 from recog_jax.engine.trained import newest
 from recog_jax.errors import UserError, warn
@@ -168,6 +169,9 @@ def load(
   check_access(workdir)
   if not workdir.is_dir():
     raise UserError(f'{workdir} is no folder: give the workdir of a training')
+  signature = None
+  if signature_lib.is_export(workdir):
+    signature = signature_lib.read(workdir)
   config = config_lib.read_kept(workdir)
   kept = interface.kept(workdir)
   interface.measured(workdir, config)
@@ -175,13 +179,12 @@ def load(
     config_lib.own_task(config)[key] = value
   if dtype is not None and 'dtype' in config.model:
     config.model.dtype = dtype
-  made = _of_export if signature_lib.is_export(workdir) else _built
   try:
-    built = made(config, kept, workdir)
+    if signature is not None:
+      return _of_export(config, kept, workdir, signature)
+    built = _built(config, kept)
   except UserError as error:
     raise UserError(f'{workdir}: {error}') from error
-  if built.module is None:
-    return built
   step, variables = restore(workdir, checkpoint, built.task.higher_is_better)
   return dataclasses.replace(
     built, variables=variables, step=step, origin=str(workdir)
@@ -205,7 +208,7 @@ def of_experiment(
   kept = Kept(
     interface.facts(interface.of(ex, reads=True)), interface.files_of(ex)
   )
-  built = _built(config, kept, '')
+  built = _built(config, kept)
   variables = jax.tree.map(jax.device_put, variables)
   return dataclasses.replace(built, variables=variables, step=step)
 
@@ -245,9 +248,10 @@ def _parts(config: ConfigDict, kept: Kept) -> tuple[Reader, Task]:
   return reader, registry.build('task', keys['task'], info=reader.info)
 
 
-def _of_export(config: ConfigDict, kept: Kept, place: AnyPath) -> Model:
+def _of_export(
+  config: ConfigDict, kept: Kept, place: AnyPath, signature: Signature
+) -> Model:
   """The model of an export: its programs in the place of a module."""
-  signature = signature_lib.read(place)
   reader, task = _parts(config, kept)
   runtime = Runtime(place, signature)
   return Model(
@@ -268,7 +272,7 @@ def _labels(kept: Kept) -> tuple[str, ...]:
   return next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ())
 
 
-def _built(config: ConfigDict, kept: Kept, origin: AnyPath | str) -> Model:
+def _built(config: ConfigDict, kept: Kept) -> Model:
   """The model without weights."""
   reader, task = _parts(config, kept)
   module = experiment.make_module(config.model, task)
@@ -287,7 +291,7 @@ def _built(config: ConfigDict, kept: Kept, origin: AnyPath | str) -> Model:
     labels=_labels(kept),
     config=config_lib.canonical(config),
     step=0,
-    origin=str(origin),
+    origin='',
   )
 
 

@@ -1,4 +1,4 @@
-"""`card.md` of an export: what it is, in words, and how another program runs it."""
+"""`card.md` of an export: what it is, and how another program runs it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -107,5 +107,7 @@ def _compared(parity: Mapping[str, Any]) -> list[str]:
     )
   for name, value in parity['metrics'].get('checkpoint', {}).items():
     other = parity['metrics']['export'].get(name)
-    lines.append(f'* {name}: {value:.6g} of the checkpoint, {other:.6g} of this')
+    lines.append(
+      f'* {name}: {value:.6g} of the checkpoint, {other:.6g} of this'
+    )
   return lines

@@ -26,7 +26,7 @@ def taken(module: str, extra: str) -> Any:
   except ImportError as error:
     package = module.partition('.')[0]
     raise UserError(
-      f"{package} is not installed, which this format needs: pip install "
+      f'{package} is not installed, which this format needs: pip install '
       f"'recog_jax[{extra}]'"
     ) from error
 

@@ -135,11 +135,11 @@ def write_programs(
 def _check_target(target: AnyPath) -> None:
   if target.exists() and not target.is_dir():
     raise UserError(f'{target} is a file: choose another --output')
-  if target.is_dir() and any(target.iterdir()):
-    if not signature_lib.is_export(target):
-      raise UserError(
-        f'{target} holds something else than an export: choose another --output'
-      )
+  other = target.is_dir() and not signature_lib.is_export(target)
+  if other and any(target.iterdir()):
+    raise UserError(
+      f'{target} holds something else than an export: choose another --output'
+    )
 
 
 def _opened(

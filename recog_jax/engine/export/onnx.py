@@ -87,8 +87,6 @@ def load(
     raise ValueError(str(error)) from error
 
   def call(*arrays: np.ndarray) -> Sequence[np.ndarray]:
-    return session.run(
-      list(outputs), dict(zip(inputs, arrays, strict=True))
-    )
+    return session.run(list(outputs), dict(zip(inputs, arrays, strict=True)))
 
   return call
