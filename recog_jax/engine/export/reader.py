@@ -1,7 +1,7 @@
 """Recordings for an exported program, which takes waveforms of fixed length."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,33 +11,28 @@ from recog_jax.data.speech.batch import padded
 from recog_jax.engine.export.runtime import Runtime
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class WaveformReader:
   """Reads as the reader of the workdir does; batches are of waveforms.
 
   Attributes:
-    plain: the reader of the workdir, whose pieces are as short as the programs.
-    runtime: the programs.
+    info: of the data that the model was trained on.
+    modality: 'speech'.
+    suffixes: of files that are taken from a folder.
+    sample_rate: in Hz.
   """
 
-  plain: Reader
-  runtime: Runtime
+  def __init__(self, plain: Reader, runtime: Runtime):
+    """Of the workdir's reader, whose pieces are as short as the programs.
 
-  @property
-  def info(self) -> Any:
-    return self.plain.info
-
-  @property
-  def modality(self) -> str:
-    return self.plain.modality
-
-  @property
-  def suffixes(self) -> tuple[str, ...]:
-    return self.plain.suffixes
-
-  @property
-  def sample_rate(self) -> int:
-    return self.plain.sample_rate  # pyright: ignore
+    Args:
+      plain: that reader.
+      runtime: the programs.
+    """
+    self.plain, self.runtime = plain, runtime
+    self.info: Any = plain.info
+    self.modality = plain.modality
+    self.suffixes = plain.suffixes
+    self.sample_rate: int = getattr(plain, 'sample_rate', 0)
 
   def read(self, thing: Any) -> Iterator[Piece]:
     """The pieces of a recording; see `Reader.read`.
@@ -49,18 +44,18 @@ class WaveformReader:
       self.runtime.entry(len(piece.data))
       yield piece
 
-  def group(self, piece: Piece) -> tuple[int, bool]:
+  def group(self, piece: Piece) -> Hashable:
     """Samples of the program, and whether the piece is a window."""
     samples = self.runtime.entry(len(piece.data)).samples
     assert samples is not None  # Of speech.
     return samples, bool(piece.span.lead or piece.span.tail)
 
-  def rows(self, group: tuple[int, bool]) -> int:
+  def rows(self, group: Any) -> int:
     """As many as the reader of the workdir takes of that length."""
     whole = Piece(np.zeros(group[0], np.float32))
     return self.plain.rows(self.plain.group(whole))
 
-  def batch(self, pieces: Sequence[Piece], group: tuple[int, bool]) -> Batch:
+  def batch(self, pieces: Sequence[Piece], group: Any) -> Batch:
     waves, (samples, window) = [piece.data for piece in pieces], group
     n = len(waves)
     found = {
@@ -81,7 +76,8 @@ def reader_of(plain: Reader, runtime: Runtime) -> Reader:
   """
   if not runtime.lengths:
     return plain
+  own: Any = plain
   if (longest := getattr(plain, 'longest_s', None)) is not None:
-    takes = max(runtime.lengths) / plain.sample_rate  # pyright: ignore
-    plain = dataclasses.replace(plain, longest_s=min(longest, takes))  # pyright: ignore
-  return WaveformReader(plain, runtime)
+    takes = max(runtime.lengths) / own.sample_rate
+    own = dataclasses.replace(own, longest_s=min(longest, takes))
+  return WaveformReader(own, runtime)
