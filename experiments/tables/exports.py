@@ -42,7 +42,7 @@ FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
     {'name': 'vgg11_bn', 'width': 16, 'pool_size': 2, 'hidden': (128,)},
   ),
   'Inception v1': (_IMAGES, 96, {'name': 'googlenet'}),
-  'Inception v3': (_IMAGES, 96, {'name': 'inception_v3', 'width': 0.25}),
+  'Inception v3': (_IMAGES, 112, {'name': 'inception_v3', 'width': 0.25}),
   'MobileNet v2': (_IMAGES, 64, {'name': 'mobilenet_v2', **_HALF}),
   'MobileNet v3': (_IMAGES, 64, {'name': 'mobilenet_v3_small', **_HALF}),
   'SqueezeNet': (_IMAGES, 64, {'name': 'squeezenet1_1'}),
