@@ -30,6 +30,8 @@ _SPEECH = 'configs/gru_ctc_spoken_digits.py:tiny'
 # As long as all utterances that are compared.
 _SECONDS = 8.0
 _SIZES = {'train': 64, 'val': 200, 'test': 16}
+# Of float32 logits and log-probabilities.
+_BOUND = 1e-4
 _HALF = {'width': 0.5}
 # Family: config, side of the pictures, the model's keys.
 FAMILIES: dict[str, tuple[str, int, dict[str, Any]]] = {
@@ -214,8 +216,23 @@ def rows(args: argparse.Namespace) -> Iterator[dict]:
       yield row
 
 
+_HEAD = (
+  '# Every model family in every export format',
+  '',
+  '`python -m experiments.tables.exports`; sizes stand in '
+  '[exports.py](exports.py). A cell:',
+  'examples with the label or tokens of the network itself, how many different '
+  'answers',
+  'these were (one says nothing of agreement), the largest difference of logits '
+  'or',
+  'log-probabilities, the size of the file. **Above** marks a difference over '
+  f'{_BOUND:g}.',
+  '',
+)
+
+
 def markdown(found: list[dict]) -> str:
-  """One line for a model, three columns for a format."""
+  """One line for a model, a column for a format."""
   kinds = list(dict.fromkeys(row['format'] for row in found))
   lines = [
     '| network | weights | ' + ' | '.join(kinds) + ' |',
@@ -225,17 +242,21 @@ def markdown(found: list[dict]) -> str:
   for name, weights in dict.fromkeys((r['model'], r['weights']) for r in found):
     texts = [_text(cells[name, weights, kind]) for kind in kinds]
     lines.append(f'| {name} | {weights} | ' + ' | '.join(texts) + ' |')
-  return '\n'.join(lines) + '\n'
+  return '\n'.join((*_HEAD, *lines)) + '\n'
 
 
 def _text(row: dict) -> str:
   if row.get('why_not'):
     return row['why_not'].replace('|', '/')
-  size = row['bytes'] / 1e3
-  return (
-    f'{row["agreement"]:.1%} of {row["examples"]}, {row["difference"]:.1e}, '
-    f'{size:,.0f} kB'
-  )
+  same = ''
+  if row['agreement'] is not None:
+    same = (
+      f'{row["agreement"]:.1%} of {row["examples"]} '
+      f'({row["distinct_answers"]}), '
+    )
+  above = '' if row['difference'] < _BOUND else ' (**above**)'
+  size = f'{row["bytes"] / 1e3:,.0f} kB'
+  return f'{same}{row["difference"]:.1e}{above}, {size}'
 
 
 def main() -> int:
@@ -262,7 +283,7 @@ def main() -> int:
 
 
 def _right(row: dict) -> bool:
-  return row['agreement'] in (None, 1.0) and row['difference'] < 1e-4
+  return row['agreement'] in (None, 1.0) and row['difference'] < _BOUND
 
 
 if __name__ == '__main__':
