@@ -219,14 +219,11 @@ def rows(args: argparse.Namespace) -> Iterator[dict]:
 _HEAD = (
   '# Every model family in every export format',
   '',
-  '`python -m experiments.tables.exports`; sizes stand in '
-  '[exports.py](exports.py). A cell:',
-  'examples with the label or tokens of the network itself, how many different '
-  'answers',
-  'these were (one says nothing of agreement), the largest difference of logits '
-  'or',
-  'log-probabilities, the size of the file. **Above** marks a difference over '
-  f'{_BOUND:g}.',
+  '`python -m experiments.tables.exports`; sizes stand in',
+  '[exports.py](exports.py). A cell: examples with the label or tokens of the',
+  'network itself, how many different answers these were (one says nothing of',
+  'agreement), the largest difference of logits or log-probabilities, the size',
+  f'of the file. **Above** marks a difference over {_BOUND:g}.',
   '',
 )
 

@@ -7,12 +7,29 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from typing import Any
 
 from absl import logging as absl_logging
 
 from recog_jax.errors import UserError, printable
+
+
+def need(packages: Iterable[str], extra: str) -> None:
+  """Raises UserError, which names the extra, where a package is missing."""
+  for package in packages:
+    try:
+      metadata.version(package)
+    except metadata.PackageNotFoundError as error:
+      raise _missing(package, extra) from error
+
+
+def _missing(package: str, extra: str) -> UserError:
+  return UserError(
+    f'{package} is not installed, which this format needs: pip install '
+    f"'recog_jax[{extra}]'"
+  )
 
 
 def taken(module: str, extra: str) -> Any:
@@ -24,11 +41,7 @@ def taken(module: str, extra: str) -> Any:
   try:
     return importlib.import_module(module)
   except ImportError as error:
-    package = module.partition('.')[0]
-    raise UserError(
-      f'{package} is not installed, which this format needs: pip install '
-      f"'recog_jax[{extra}]'"
-    ) from error
+    raise _missing(module.partition('.')[0], extra) from error
 
 
 def refused(name: str, error: Exception) -> UserError:

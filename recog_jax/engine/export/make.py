@@ -13,6 +13,7 @@ from recog_jax.engine import model as model_lib
 from recog_jax.engine import provenance
 from recog_jax.engine.export import card, parity, trace
 from recog_jax.engine.export import signature as signature_lib
+from recog_jax.engine.export.extras import need
 from recog_jax.engine.export.program import Program
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.export.signature import Entry, Signature
@@ -72,7 +73,8 @@ def export(
     raise UserError(
       f'{workdir} is an export already: give the workdir that it was made of'
     )
-  signature_lib.format_of(kind)  # Its errors come first.
+  # Their errors come first.
+  need(signature_lib.format_of(kind).PACKAGES, kind)
   target = path_of(output) if output else workdir / f'export-{kind}'
   _check_target(target)
   model, config = _opened(workdir, kind, checkpoint)
@@ -80,21 +82,33 @@ def export(
   if fresh.exists():
     _remove(fresh)
   fresh.mkdir(parents=True)
-  _copy(workdir, fresh)
-  facts = _facts(model, workdir.name, kind)
-  runtime = write_programs(model, facts, fresh, seconds=seconds, batch=batch)
-  found = parity.compare(model, runtime, config, data_dir, tolerance)
-  write_json(fresh / 'parity.json', found)
-  write_whole(fresh / 'card.md', card.write(facts, found))
-  facts['sha256'] = {
-    name: signature_lib.digest((fresh / name).read_bytes())
-    for name in _files(fresh)
-    if name != 'card.md'  # People write more into it.
-  }
-  write_json(fresh / signature_lib.FILE, facts)
-  move_folder(fresh, target)
+  try:
+    _copy(workdir, fresh)
+    facts = _facts(model, workdir.name, kind)
+    runtime = write_programs(model, facts, fresh, seconds=seconds, batch=batch)
+    found = parity.compare(model, runtime, config, data_dir, tolerance)
+    _finish(fresh, facts, found)
+    move_folder(fresh, target)
+  except BaseException:  # Ctrl-C too: what is not whole does not stay.
+    if fresh.exists():
+      _remove(fresh)
+    raise
   _tell(target, facts, found)
   return found['passed']
+
+
+def _finish(
+  folder: AnyPath, facts: dict[str, Any], found: dict[str, Any]
+) -> None:
+  """Writes parity, card and, last of all, the signature."""
+  write_json(folder / 'parity.json', found)
+  write_whole(folder / 'card.md', card.write(facts, found))
+  facts['sha256'] = {
+    name: signature_lib.digest((folder / name).read_bytes())
+    for name in _files(folder)
+    if name != 'card.md'  # People write more into it.
+  }
+  write_json(folder / signature_lib.FILE, facts)
 
 
 def write_programs(

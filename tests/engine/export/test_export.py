@@ -263,6 +263,18 @@ def test_arrays_of_another_shape_are_told(export):
 def test_a_missing_extra_is_named():
   with pytest.raises(UserError, match=r"pip install 'recog_jax\[onnx\]'"):
     extras.taken('a_package_that_is_not_there', 'onnx')
+  with pytest.raises(UserError, match=r"pip install 'recog_jax\[onnx\]'"):
+    extras.need(['jax', 'a_package_that_is_not_there'], 'onnx')
+
+
+def test_what_fails_leaves_nothing(trained_dir, tmp_path, monkeypatch):
+  def fail(*_):
+    raise UserError('no room')
+
+  monkeypatch.setattr(make, '_finish', fail)
+  with pytest.raises(UserError, match='no room'):
+    make.export(str(trained_dir[0]), 'stablehlo', output=str(tmp_path / 'x'))
+  assert not list(tmp_path.iterdir())
 
 
 def test_places_and_formats_are_checked(trained_dir, export, tmp_path):
