@@ -7,9 +7,9 @@ Examples:
   python -m recog_jax.export --workdir=runs/my_speech --format=litert \\
       --seconds=4,16
 
-Formats: stablehlo (one file for CPUs, CUDA and TPUs; jax runs it), onnx (extra
-`onnx`) and litert (extra `litert`). The front end is inside: pictures go in as
-bytes, speech as a waveform. A program for speech has one length, 16 s unless
+Formats: stablehlo (one file for CPUs, CUDA and TPUs; jax runs it), onnx and
+litert, each with the extra of its name. The front end is inside: pictures go in
+as bytes, speech as a waveform. A program for speech has one length, 16 s unless
 --seconds says others, each of which is a file of its own.
 
 The folder holds program, signature.json (inputs, units, labels, licence,

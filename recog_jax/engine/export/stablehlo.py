@@ -6,12 +6,14 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine.export.extras import refused
+from recog_jax.engine.export.extras import refused, taken
 from recog_jax.engine.export.program import Program
 from recog_jax.errors import UserError, listed
 
 SUFFIX = '.stablehlo'
-PACKAGES = ('jax', 'jaxlib')
+# Without flatbuffers jax.export can neither write nor read a file.
+PACKAGES = ('jax', 'jaxlib', 'flatbuffers')
+_EXTRA = 'stablehlo'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 # What jax itself puts there, and takes away where the program is called: that
 # a number of rows is above 0.
@@ -26,8 +28,10 @@ def save(program: Program, batch: int | None) -> bytes:
     batch: rows; None for any number of them.
 
   Raises:
-    UserError: a part that has no form for all platforms.
+    UserError: the extra is not installed, or a part has no form for all
+      platforms.
   """
+  taken('flatbuffers', _EXTRA)
   rows: Any = batch
   if batch is None:
     (rows,) = jax.export.symbolic_shape('b')
@@ -57,8 +61,10 @@ def load(
     outputs: the same.
 
   Raises:
+    UserError: the extra is not installed.
     ValueError: it is no such file, or of another version of jax.
   """
+  taken('flatbuffers', _EXTRA)
   try:
     exported = jax.export.deserialize(bytearray(content))
   except Exception as error:  # What flatbuffers raise of damaged bytes.

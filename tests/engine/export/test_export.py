@@ -16,6 +16,7 @@ from recog_jax.errors import UserError
 from tests.engine.test_interface import LABELS, config_of, folder, run
 
 EXTRA = {
+  'stablehlo': ('flatbuffers',),
   'onnx': ('jax2onnx', 'onnxruntime'),
   'litert': ('tensorflow', 'ai_edge_litert'),
 }
@@ -30,6 +31,7 @@ def need(kind):
 
 @pytest.fixture(scope='module')
 def trained_dir(tmp_path_factory):
+  need('stablehlo')
   root = tmp_path_factory.mktemp('export')
   data = folder(root / 'data')
   run(data, root / 'run', config_of())

@@ -21,6 +21,7 @@ from tests.models.random_values import random_like
 @pytest.fixture(scope='module')
 def made(root):
   """A small recogniser with random weights, and its config."""
+  need('stablehlo')
   spec = f'{root}/configs/gru_ctc_spoken_digits.py:tiny'
   config = config_lib.load(spec).unlock()
   config.model = {'name': 'gru_ctc', 'layers': 1, 'hidden': 8}
@@ -68,7 +69,7 @@ def test_there_is_a_program_for_each_length(pair, made):
 
 
 def test_texts_are_those_of_the_checkpoint(pair, made):
-  things = [noise(s, seed=i) for i, s in enumerate((0.5, 1.5, 2.2, 3.9))]
+  things = [noise(s, seed=i) for i, s in enumerate((0.9, 3.9))]
   wanted, found = (m.predict(things) for m in (made[0], pair[1]))
   for a, b in zip(wanted, found, strict=True):
     assert a.text == b.text and a.text
