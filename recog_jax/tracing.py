@@ -26,12 +26,30 @@ def _set(variable: contextvars.ContextVar, value: Any) -> Iterator[None]:
     variable.reset(token)
 
 
+# The backend of programs that leave jax; see `exporting`.
+_EXPORT = 'export'
+
+
 def target_backend(name: str) -> contextlib.AbstractContextManager[None]:
   """Traces for backend `name` (`cpu`, `gpu`, `tpu`), whatever is here.
 
   For compiling ahead of time: the program for a TPU, made on a CPU.
   """
   return _set(_BACKEND, name)
+
+
+def for_export() -> contextlib.AbstractContextManager[None]:
+  """Traces a program that another one will run, on whatever machine.
+
+  It holds nothing that is there for one backend's speed, for a gradient alone,
+  or that converters do not know.
+  """
+  return _set(_BACKEND, _EXPORT)
+
+
+def exporting() -> bool:
+  """Whether what is traced now is to be exported; see `for_export`."""
+  return _BACKEND.get() == _EXPORT
 
 
 def on_cpu() -> bool:

@@ -95,7 +95,7 @@ def gather(
         stop.check()
       batch = mesh_lib.to_global(ex.mesh, batch)
       kept.append(mesh_lib.to_host({**rows(batch), 'valid': batch['valid']}))
-  records = {k: _join([r[k] for r in kept]) for k in kept[0]}
+  records = {k: join([r[k] for r in kept]) for k in kept[0]}
   valid = records.pop('valid')
   records = {k: v[valid] for k, v in records.items()}
   order = np.argsort(records['index'], kind='stable')
@@ -109,7 +109,7 @@ def gather(
   return records
 
 
-def _join(parts: list[np.ndarray]) -> np.ndarray:
+def join(parts: list[np.ndarray]) -> np.ndarray:
   """Rows of all batches; where their shapes differ, padded with zeros."""
   shape = np.max([p.shape[1:] for p in parts], 0).astype(int)
   padded = [

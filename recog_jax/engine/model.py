@@ -17,9 +17,19 @@ from recog_jax import registry
 from recog_jax.answers import Answer, Asked, Failed
 from recog_jax.data.base import OUTPUTS, Kept, Reader
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import experiment, interface, prediction, transfer
+from recog_jax.engine import (
+  experiment,
+  exported,
+  interface,
+  prediction,
+  transfer,
+)
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
+from recog_jax.engine.export import signature as signature_lib
+from recog_jax.engine.export.reader import reader_of
+from recog_jax.engine.export.runtime import Runtime
+from recog_jax.engine.export.signature import Signature
 from recog_jax.engine.programs import shapes_of
 from recog_jax.engine.trained import newest
 from recog_jax.errors import UserError, warn
@@ -39,7 +49,8 @@ class Model:
     reader: makes batches of files and arrays.
     task: makes answers of what the model gives.
     forward: the model; what it gives is on the device.
-    variables: its weights: 'params' and other collections.
+    variables: its weights: 'params' and other collections; None of an exported
+      model, whose programs hold them.
     module: the Linen module; None of an exported model.
     labels: classes, numbers or tokens, in the order of the outputs.
     config: that it was trained with.
@@ -62,7 +73,8 @@ class Model:
 
     Args:
       batch: of pictures `inputs` uint8 `b h w c`; of speech `inputs` float32
-        `b t f` and `input_len` int32 `b`.
+        `b t f` and `input_len` int32 `b`; of an exported one, waveforms `b n`
+        and their samples.
 
     Returns:
       float32 `b v`; of speech `b t v`.
@@ -115,7 +127,15 @@ class Model:
       outputs, batch = self.forward(variables, batch)
       return self.task.answer_rows(outputs, batch)
 
-    return jax.jit(rows) if self.module is not None else rows
+    if self.module is not None:
+      return jax.jit(rows)
+    # What is no program of jax is run as it is, and the rest compiled.
+    answer_rows = jax.jit(self.task.answer_rows)
+
+    def rows_of_export(variables: Any, batch: Any) -> Mapping[str, jax.Array]:
+      return answer_rows(*self.forward(variables, batch))
+
+    return rows_of_export
 
   @functools.cached_property
   def _outputs(self) -> Callable[[Any, Any], jax.Array]:
@@ -130,14 +150,17 @@ def load(
   *,
   checkpoint: str = 'best',
   task: Mapping[str, Any] | None = None,
+  dtype: str | None = None,
 ) -> Model:
-  """Opens a workdir; neither its data nor its training are needed.
+  """Opens a workdir or an export; neither data nor training are needed.
 
   Args:
-    place: a workdir, also gs:// or s3://.
+    place: a workdir, or what `recog_jax.export` made of one; also gs:// or
+      s3://.
     checkpoint: 'best' (the latest where none was evaluated), 'latest' or a
-      step.
+      step; of an export, which has one, it says nothing.
     task: keys of the task that replace the config's, for example `decoder`.
+    dtype: of the computation, in the place of `config.model.dtype`.
 
   Raises:
     UserError: there is no such thing, or no checkpoint in it.
@@ -146,12 +169,19 @@ def load(
   check_access(workdir)
   if not workdir.is_dir():
     raise UserError(f'{workdir} is no folder: give the workdir of a training')
+  signature = None
+  if signature_lib.is_export(workdir):
+    signature = signature_lib.read(workdir)
   config = config_lib.read_kept(workdir)
   kept = interface.kept(workdir)
   interface.measured(workdir, config)
   for key, value in (task or {}).items():
     config_lib.own_task(config)[key] = value
+  if dtype is not None and 'dtype' in config.model:
+    config.model.dtype = dtype
   try:
+    if signature is not None:
+      return _of_export(config, kept, workdir, signature)
     built = _built(config, kept)
   except UserError as error:
     raise UserError(f'{workdir}: {error}') from error
@@ -204,8 +234,8 @@ def of_config(config: ConfigDict, data_dir: str | None) -> Model:
   return of_experiment(ex, config, variables, 0)
 
 
-def _built(config: ConfigDict, kept: Kept) -> Model:
-  """The model without weights."""
+def _parts(config: ConfigDict, kept: Kept) -> tuple[Reader, Task]:
+  """What the data's kind and the task of a config are, without data."""
   try:
     make = registry.lookup('data', config.data.name).reader
   except AttributeError:
@@ -215,7 +245,36 @@ def _built(config: ConfigDict, kept: Kept) -> Model:
     ) from None
   keys = config.to_dict()
   reader = make(keys['data'], kept)
-  task = registry.build('task', keys['task'], info=reader.info)
+  return reader, registry.build('task', keys['task'], info=reader.info)
+
+
+def _of_export(
+  config: ConfigDict, kept: Kept, place: AnyPath, signature: Signature
+) -> Model:
+  """The model of an export: its programs in the place of a module."""
+  reader, task = _parts(config, kept)
+  runtime = Runtime(place, signature)
+  return Model(
+    reader=reader_of(reader, runtime),
+    task=task,
+    forward=exported.make_forward(runtime, task, reader.info),
+    variables=None,
+    module=None,
+    labels=_labels(kept),
+    config=config_lib.canonical(config),
+    step=signature.step,
+    origin=str(place),
+  )
+
+
+def _labels(kept: Kept) -> tuple[str, ...]:
+  facts = kept.facts
+  return next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ())
+
+
+def _built(config: ConfigDict, kept: Kept) -> Model:
+  """The model without weights."""
+  reader, task = _parts(config, kept)
   module = experiment.make_module(config.model, task)
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:
@@ -223,14 +282,13 @@ def _built(config: ConfigDict, kept: Kept) -> Model:
     outputs, _ = task.forward(module, variables, batch, rngs={}, train=False)
     return outputs, batch
 
-  facts = kept.facts
   return Model(
     reader=reader,
     task=task,
     forward=forward,
     variables=None,
     module=module,
-    labels=next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ()),
+    labels=_labels(kept),
     config=config_lib.canonical(config),
     step=0,
     origin='',

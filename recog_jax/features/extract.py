@@ -161,6 +161,22 @@ class Features:
       int32 `b`, frames of each.
     """
     frame_lens = self.num_frames(xp.asarray(lens)).astype(np.int32)
+    out = self.of_lens(waves, lens, frame_lens, xp, threads=threads)
+    return out, frame_lens
+
+  def of_lens(self, waves, lens, frame_lens, xp=np, *, threads: int = 1):
+    """As `__call__`, which knows how many frames there are.
+
+    Args:
+      waves: `b n`.
+      lens: int `b`, samples of each.
+      frame_lens: int32 `b`, `num_frames` of them.
+      xp: numpy or jax.numpy.
+      threads: see `__call__`.
+
+    Returns:
+      float32 `b t f`.
+    """
     count = self.num_frames(int(waves.shape[1]))
     if xp is np:
       out = self._on_host(np.asarray(waves), lens, frame_lens, count, threads)
@@ -178,7 +194,7 @@ class Features:
     if self.normalise != 'none':
       variance = self.normalise == 'mean_variance'
       out = cepstra.utterance_cmvn(out, frame_lens, variance=variance, xp=xp)
-    return out, frame_lens
+    return out
 
   def _on_host(self, waves, lens, frame_lens, count, threads) -> np.ndarray:
     """`b count f`, an utterance at a time, in blocks of frames."""

@@ -83,7 +83,7 @@ class AlexNet(ImageModel):
       dropout_first=True,
       dtype=self.dtype,
       name='classifier',
-    )(x.reshape(len(x), -1), train=train)
+    )(x.reshape(x.shape[0], -1), train=train)
 
 
 alexnet = options.factory(AlexNet, 'alexnet')

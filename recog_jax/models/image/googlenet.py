@@ -95,7 +95,7 @@ class AuxiliaryHead(nn.Module):
     # up to where the windows lie; torchvision's.
     x = adaptive_avg_pool(x, 4)
     x = self.layer(128, name='conv')(x, train=train, mask=mask)
-    x = x.reshape(len(x), -1)
+    x = x.reshape(x.shape[0], -1)
     x = jax.nn.relu(Dense(1024, dtype=self.dtype, name='fc1')(x))
     x = Dropout(self.dropout, name='dropout')(x, train=train)
     return nn.Dense(self.num_outputs, name='head')(at_least_float32(x))

@@ -91,7 +91,7 @@ class Vgg(ImageModel):
       dropout=self.dropout,
       dtype=self.dtype,
       name='classifier',
-    )(x.reshape(len(x), -1), train=train)
+    )(x.reshape(x.shape[0], -1), train=train)
 
 
 def _vgg(depth, batch_norm):

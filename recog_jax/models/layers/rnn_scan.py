@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from recog_jax.precision import dot
+from recog_jax.tracing import exporting
 
 # Leaves that belong to one direction each, stacked: `d ...`.
 Weights = Mapping[str, jax.Array]
@@ -67,7 +68,8 @@ def _squash(z, gates):
   anew in everything that uses it.
   """
   half = _halves(z.shape[1], gates, z.dtype)
-  return lax.optimization_barrier(jnp.tanh(z * half) * half + (1 - half))
+  y = jnp.tanh(z * half) * half + (1 - half)
+  return y if exporting() else lax.optimization_barrier(y)
 
 
 def _slope(y, gates):
@@ -178,6 +180,8 @@ def vary(x, like):
   Loops and custom gradients want these types to agree. jax then adds up the
   gradient of x over the devices. Compiled, nothing is left of it.
   """
+  if exporting():
+    return x
   one = lax.stop_gradient(like.reshape(-1)[0]).astype(x.dtype)
   return jnp.where(False, one, x)
 
@@ -201,8 +205,30 @@ def recur(
   Returns:
     Outputs `t d r b`.
   """
+  if exporting():
+    return _scan(cell, inputs, valid, weights)
   weights = {name: vary(leaf, inputs) for name, leaf in weights.items()}
   return _recur(cell, inputs, valid, weights)
+
+
+def _scan(cell, inputs, valid, weights):
+  """The same outputs by `lax.scan`, which converters know; no gradient."""
+  _, d, g, b = inputs.shape
+  h, r = g // cell.gates, weights['hidden'].shape[1]
+  matrix = jnp.swapaxes(weights['hidden'], 1, 2)
+  small = _small(weights)
+
+  def step(states, now):
+    z = _product(matrix, states[0])
+    new = _advance(cell, z, now[0], states, small, now[1])
+    output = new[0]
+    if 'projection' in weights:
+      output = _product(jnp.swapaxes(weights['projection'], 1, 2), output)
+    return (output, *new[1:]), output
+
+  sizes = (r,) + (h,) * (cell.states - 1)
+  states = tuple(jnp.zeros((d, size, b), inputs.dtype) for size in sizes)
+  return lax.scan(step, states, (inputs, valid))[1]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -12,6 +12,7 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.mask import length_mask, zero_padding
 from recog_jax.ranges import Size
+from recog_jax.tracing import exporting
 
 # Strides of the convolutions over time; all halve the frequencies.
 _TIME_STRIDES = {2: (2,), 3: (1, 3), 4: (2, 2)}
@@ -117,6 +118,9 @@ class Conv2d(nn.Module):
 
 
 def _ceil_div(n, stride):
+  if isinstance(n, jax.Array) and exporting():
+    # Of numbers that are not negative the same, and converters know it.
+    return jax.lax.div(n + (stride - 1), jnp.full_like(n, stride))
   return (n + stride - 1) // stride
 
 

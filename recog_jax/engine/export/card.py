@@ -1,0 +1,113 @@
+"""`card.md` of an export: what it is, and how another program runs it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_RUN = {
+  'stablehlo': """```python
+import jax, numpy as np
+with open('{file}', 'rb') as f:
+  program = jax.export.deserialize(bytearray(f.read()))
+print(program.call({arrays}))
+```""",
+  'onnx': """```python
+import numpy as np, onnxruntime
+session = onnxruntime.InferenceSession('{file}')
+print(session.run(None, {{{named}}}))
+```""",
+  'litert': """```python
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+run = Interpreter(model_path='{file}').get_signature_runner()
+print(run({words}))
+```""",
+}
+
+
+def write(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
+  """The card.
+
+  Args:
+    facts: of `signature.json`.
+    parity: of `parity.json`.
+  """
+  first = facts['programs'][0]
+  lines = [
+    f'# {facts["name"]}, step {facts["step"]}, as {facts["format"]}',
+    '',
+    f'A {facts["model"]} for the task {facts["task"]}, trained on '
+    f'{facts["data"]}. The front end is inside: it takes '
+    + ' and '.join(f'{one["name"]} ({one["unit"]})' for one in first['inputs'])
+    + '.',
+    '',
+    '| file | rows | input | bytes |',
+    '|---|---|---|---|',
+  ]
+  for entry in facts['programs']:
+    rows = 'any number' if entry['batch'] is None else entry['batch']
+    shape = ' x '.join(map(str, entry['inputs'][0]['shape']))
+    length = ''
+    if entry['samples']:
+      length = f', {entry["samples"] / facts["sample_rate"]:g} s'
+    lines.append(
+      f'| {entry["file"]} | {rows} | {shape}{length} | {entry["bytes"]:,} |'
+    )
+  lines += ['', 'It gives:', '']
+  lines += [f'* `{one["name"]}`: {one["meaning"]}' for one in first['outputs']]
+  if facts.get('labels'):
+    lines += ['', f'{len(facts["labels"])} outputs, by name in signature.json.']
+  if 'blank' in facts:
+    lines[-1] += f' Token {facts["blank"]} is the blank of CTC.'
+  lines += ['', '## How to run it', '', _example(facts, first), '']
+  lines += [
+    'With recog_jax: `python -m recog_jax.predict --workdir=FOLDER files`.',
+    '',
+    '## Compared with the checkpoint',
+    '',
+    *_compared(parity),
+    '',
+    '## Licence',
+    '',
+    *(f'* {name}: {text}' for name, text in facts['licence'].items()),
+    '',
+    '## Limits',
+    '',
+    'It is as good as the checkpoint, on data like those of training. Nobody '
+    'has looked at other data.',
+  ]
+  return '\n'.join(lines) + '\n'
+
+
+def _example(facts: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+  rows = entry['batch'] or 1
+  made = {}
+  for one in entry['inputs']:
+    shape = (rows, *one['shape'])
+    fill = entry['samples'] if one['name'] == 'lengths' else 0
+    made[one['name']] = f"np.full({shape}, {fill}, '{one['dtype']}')"
+  return _RUN[facts['format']].format(
+    file=entry['file'],
+    arrays=', '.join(made.values()),
+    named=', '.join(f"'{k}': {v}" for k, v in made.items()),
+    words=', '.join(f'{k}={v}' for k, v in made.items()),
+  )
+
+
+def _compared(parity: Mapping[str, Any]) -> list[str]:
+  passed = 'passed' if parity['passed'] else 'FAILED'
+  lines = [
+    f'{parity["examples"]} examples, {parity["data"]}: {passed}.',
+    '',
+    f'* largest difference {parity["largest_difference"]:.2g} (at most '
+    f'{parity["tolerance"]:g})',
+  ]
+  if parity['agreement'] is not None:
+    lines.append(
+      f'* same {parity["compared"]}: {parity["agreement"]:.2%} of the examples'
+    )
+  for name, value in parity['metrics'].get('checkpoint', {}).items():
+    other = parity['metrics']['export'].get(name)
+    lines.append(
+      f'* {name}: {value:.6g} of the checkpoint, {other:.6g} of this'
+    )
+  return lines

@@ -1,0 +1,95 @@
+"""Features of a waveform as part of a program that leaves jax.
+
+The definition is that of `recog_jax.features`, which takes its array module as
+an argument. What is given here is jax.numpy, but for Fourier transforms, which
+ONNX and LiteRT hardly know: they are products with a matrix of cosines and one
+of sines.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recog_jax.data.speech.batch import Normaliser
+from recog_jax.features.cepstra import global_cmvn
+
+
+class _Spectrum(NamedTuple):
+  real: jax.Array
+  imag: jax.Array
+
+
+class _Fourier:
+  """`numpy.fft`, as far as features use it."""
+
+  @staticmethod
+  def rfft(frames: jax.Array, n: int) -> _Spectrum:
+    """Of `... k` samples, k at most n: real and imaginary part `... n/2+1`."""
+    size = frames.shape[-1]
+    # Products of integers are exact modulo n, so that angles are as well.
+    turns = np.outer(np.arange(size), np.arange(n // 2 + 1)) % n
+    angles = 2 * np.pi * turns / n
+    real = jnp.asarray(np.cos(angles), jnp.float32)
+    imag = jnp.asarray(-np.sin(angles), jnp.float32)
+    return _Spectrum(frames @ real, frames @ imag)
+
+
+class _Arrays:
+  """jax.numpy with `_Fourier`."""
+
+  fft = _Fourier
+
+  def __getattr__(self, name: str) -> Any:
+    return getattr(jnp, name)
+
+
+def frame_lengths(features: Any, lens: jax.Array, size: int) -> jax.Array:
+  """Frames of signals, without a division.
+
+  Args:
+    features: have `num_frames`, which grows with the samples.
+    lens: int32 `b`, samples of each, at most `size`.
+    size: samples of the widest.
+
+  Returns:
+    int32 `b`.
+  """
+  counts = np.asarray(features.num_frames(np.arange(size + 1)))
+  # The fewest samples that have one frame, two frames, ...
+  least = np.searchsorted(counts, np.arange(1, int(counts[-1]) + 1))
+  reached = lens[:, None] >= jnp.asarray(least[None], jnp.int32)
+  return reached.astype(jnp.int32).sum(1, dtype=jnp.int32)
+
+
+def features_of(
+  features: Any,
+  normaliser: Normaliser | None,
+  waves: jax.Array,
+  lens: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+  """What a reader makes of waveforms, as part of a program.
+
+  Args:
+    features: see `recog_jax.features.extract.Features`.
+    normaliser: of the corpus; None: features are as they are.
+    waves: float32 `b n` in -1..1; what lies behind a length does not count.
+    lens: int32 `b`, samples of each.
+
+  Returns:
+    float32 `b t f`, and int32 `b`, frames of each.
+  """
+  xp: Any = _Arrays()
+  # A TPU would multiply in bfloat16, which is not enough for a spectrum.
+  with jax.default_matmul_precision('highest'):
+    if hasattr(features, 'of_lens'):
+      frame_lens = frame_lengths(features, lens, waves.shape[1])
+      found = features.of_lens(waves, lens, frame_lens, xp)
+    else:  # Of somebody's own kind.
+      found, frame_lens = features(waves, lens, xp=xp)
+    if normaliser is not None:
+      found = global_cmvn(
+        found, frame_lens, normaliser.mean, normaliser.std, xp
+      )
+  return found, frame_lens

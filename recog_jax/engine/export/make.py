@@ -1,0 +1,302 @@
+"""Makes the folder of an exported model: program, signature, parity, card."""
+
+import datetime
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine import config as config_lib
+from recog_jax.engine import model as model_lib
+from recog_jax.engine import provenance
+from recog_jax.engine.export import card, parity, trace
+from recog_jax.engine.export import signature as signature_lib
+from recog_jax.engine.export.extras import need
+from recog_jax.engine.export.program import Program
+from recog_jax.engine.export.runtime import Runtime
+from recog_jax.engine.export.signature import Entry, Signature
+from recog_jax.errors import UserError, say, warn
+from recog_jax.storage import (
+  AnyPath,
+  as_json,
+  check_access,
+  move_folder,
+  path_of,
+  write_json,
+  write_whole,
+)
+
+# Of a workdir, so that the export opens as one does.
+_COPIED = ('config.json', 'interface.json', 'plugins.json')
+_KEPT = 'kept'
+# A file of these has one number of rows.
+_ONE_ROW = {'litert': 1}
+_ALWAYS = ('jax', 'flax', 'numpy')
+_NOT_STATED = 'not stated'
+
+
+def export(
+  place: str,
+  kind: str,
+  *,
+  checkpoint: str = 'best',
+  output: str | None = None,
+  seconds: Sequence[float] = (),
+  batch: int | None = None,
+  data_dir: str | None = None,
+  tolerance: float = parity.TOLERANCE,
+) -> bool:
+  """Exports a checkpoint, and compares the export with it.
+
+  Args:
+    place: a workdir.
+    kind: of `signature.FORMATS`.
+    checkpoint: 'best', 'latest' or a step.
+    output: the folder; by default `export-KIND` in the workdir.
+    seconds: of speech, the lengths of waveforms, see `trace.of_model`.
+    batch: rows of the programs; None: any number, of LiteRT one.
+    data_dir: where the data of the comparison are looked for.
+    tolerance: of the comparison.
+
+  Returns:
+    Whether both say the same; if not, the folder is there all the same.
+
+  Raises:
+    UserError: no workdir, a model that the format cannot hold, an extra that is
+      not installed, or another thing in the place of the output.
+  """
+  workdir = path_of(place)
+  check_access(workdir)
+  if signature_lib.is_export(workdir):
+    raise UserError(
+      f'{workdir} is an export already: give the workdir that it was made of'
+    )
+  # Their errors come first.
+  need(signature_lib.format_of(kind).PACKAGES, kind)
+  target = path_of(output) if output else workdir / f'export-{kind}'
+  _check_target(target)
+  model, config = _opened(workdir, kind, checkpoint)
+  fresh = target.with_name(target.name + '.new')
+  if fresh.exists():
+    _remove(fresh)
+  fresh.mkdir(parents=True)
+  try:
+    _copy(workdir, fresh)
+    facts = _facts(model, workdir.name, kind)
+    runtime = write_programs(model, facts, fresh, seconds=seconds, batch=batch)
+    found = parity.compare(model, runtime, config, data_dir, tolerance)
+    _finish(fresh, facts, found)
+    move_folder(fresh, target)
+  except BaseException:  # Ctrl-C too: what is not whole does not stay.
+    if fresh.exists():
+      _remove(fresh)
+    raise
+  _tell(target, facts, found)
+  return found['passed']
+
+
+def _finish(
+  folder: AnyPath, facts: dict[str, Any], found: dict[str, Any]
+) -> None:
+  """Writes parity, card and, last of all, the signature."""
+  write_json(folder / 'parity.json', found)
+  write_whole(folder / 'card.md', card.write(facts, found))
+  facts['sha256'] = {
+    name: signature_lib.digest((folder / name).read_bytes())
+    for name in _files(folder)
+    if name != 'card.md'  # People write more into it.
+  }
+  write_json(folder / signature_lib.FILE, facts)
+
+
+def write_programs(
+  model: model_lib.Model,
+  facts: dict[str, Any],
+  folder: AnyPath,
+  *,
+  seconds: Sequence[float] = (),
+  batch: int | None = None,
+) -> Runtime:
+  """Writes the programs of a model, and opens them.
+
+  Args:
+    model: with a module.
+    facts: `format`, and what else the signature says; gets `programs`.
+    folder: is there.
+    seconds: see `trace.of_model`.
+    batch: rows; None: any number, of LiteRT one.
+
+  Raises:
+    UserError: see `export`.
+  """
+  kind = facts['format']
+  writer = signature_lib.format_of(kind)
+  batch = _ONE_ROW.get(kind) if batch is None else batch
+  facts['programs'] = []
+  for program in trace.of_model(model, seconds):
+    name = _name(program, writer.SUFFIX)
+    write_whole(folder / name, writer.save(program, batch))
+    facts['programs'].append(_entry(folder, name, program, batch, model))
+  entries = tuple(
+    Entry(**{k: v for k, v in entry.items() if k != 'bytes'})
+    for entry in facts['programs']
+  )
+  return Runtime(folder, Signature(kind, entries, {}, model.step, facts))
+
+
+def _check_target(target: AnyPath) -> None:
+  if target.exists() and not target.is_dir():
+    raise UserError(f'{target} is a file: choose another --output')
+  other = target.is_dir() and not signature_lib.is_export(target)
+  if other and any(target.iterdir()):
+    raise UserError(
+      f'{target} holds something else than an export: choose another --output'
+    )
+
+
+def _opened(
+  workdir: AnyPath, kind: str, checkpoint: str
+) -> tuple[model_lib.Model, ConfigDict]:
+  """The checkpoint, in a type that the format computes in."""
+  config = config_lib.read_kept(workdir) if workdir.is_dir() else ConfigDict()
+  wanted = config.get('model', {}).get('dtype', 'float32')
+  dtype = None
+  if kind != 'stablehlo' and wanted != 'float32':
+    warn(f'the model computes in {wanted}, its export and parity in float32')
+    dtype = 'float32'
+  return model_lib.load(workdir, checkpoint=checkpoint, dtype=dtype), config
+
+
+def _name(program: Program, suffix: str) -> str:
+  if program.samples is None:
+    return f'model{suffix}'
+  return f'model-{program.samples}{suffix}'
+
+
+def _entry(
+  folder: AnyPath,
+  name: str,
+  program: Program,
+  batch: int | None,
+  model: model_lib.Model,
+) -> dict[str, Any]:
+  """A program in `signature.json`."""
+  frames = None
+  if program.samples is not None:
+    info: Any = model.reader.info
+    frames = int(info.features.num_frames(program.samples))
+  return {
+    'file': name,
+    'bytes': len((folder / name).read_bytes()),
+    'batch': batch,
+    'samples': program.samples,
+    'frames': frames,
+    'inputs': [
+      {
+        'name': one.name,
+        'dtype': one.dtype,
+        'shape': list(one.shape),
+        'unit': one.unit,
+      }
+      for one in program.inputs
+    ],
+    'outputs': [
+      {'name': name, 'meaning': text} for name, text in program.outputs.items()
+    ],
+  }
+
+
+def _facts(model: model_lib.Model, name: str, kind: str) -> dict[str, Any]:
+  """What `signature.json` says, but for the programs and the sha256."""
+  info: Any = model.reader.info
+  keys = ConfigDict(model.config)
+  packages = signature_lib.format_of(kind).PACKAGES
+  facts: dict[str, Any] = {
+    'version': signature_lib.VERSION,
+    'format': kind,
+    'name': name,
+    'made': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'step': model.step,
+    'modality': model.reader.modality,
+    'model': str(keys.model.name),
+    'task': str(config_lib.own_task(keys).name),
+    'data': str(info.name),
+    'quantize': None,
+    'compute_dtype': str(keys.model.get('dtype', 'float32')),
+    'labels': list(model.labels),
+  }
+  if model.reader.modality == 'speech':
+    facts['sample_rate'] = int(model.reader.sample_rate)  # pyright: ignore
+    facts['blank'] = 0
+    facts['hop_s'] = float(info.hop_s)
+    facts['lengths'] = (
+      'time is never symbolic: a program for each length; a shorter waveform '
+      'is filled up with zeros, and `lengths` says where it ends'
+    )
+  facts['licence'] = {
+    'code': 'Apache-2.0 (recog_jax)',
+    'model': _NOT_STATED,
+    'data': _licence_of(info),
+  }
+  facts['versions'] = {
+    'recog_jax': provenance.version(),
+    'python': platform.python_version(),
+    **{name: metadata.version(name) for name in (*_ALWAYS, *packages)},
+  }
+  return facts
+
+
+def _licence_of(info: Any) -> str:
+  """What the data set says of itself, where it does."""
+  return str(getattr(info, 'licence', None) or _NOT_STATED)
+
+
+def _copy(workdir: AnyPath, folder: AnyPath) -> None:
+  for name in _COPIED:
+    if (workdir / name).is_file():
+      write_whole(folder / name, (workdir / name).read_bytes())
+  if (workdir / _KEPT).is_dir():
+    (folder / _KEPT).mkdir()
+    for path in (workdir / _KEPT).iterdir():
+      write_whole(folder / _KEPT / path.name, path.read_bytes())
+
+
+def _files(folder: AnyPath) -> list[str]:
+  names = [path.name for path in folder.iterdir() if path.is_file()]
+  if (folder / _KEPT).is_dir():
+    names += [f'{_KEPT}/{path.name}' for path in (folder / _KEPT).iterdir()]
+  return sorted(names)
+
+
+def _remove(folder: AnyPath) -> None:
+  for path in folder.iterdir():
+    if path.is_dir():
+      _remove(path)
+    else:
+      path.unlink()
+  folder.rmdir()
+
+
+def _tell(
+  target: AnyPath, facts: dict[str, Any], found: dict[str, Any]
+) -> None:
+  size = sum(entry['bytes'] for entry in facts['programs'])
+  text = (
+    f'{found["examples"]} examples ({found["data"]}): largest difference '
+    f'{found["largest_difference"]:.2g} of at most {found["tolerance"]:g}'
+  )
+  if found['agreement'] is not None:
+    text += f', {found["agreement"]:.2%} with the same {found["compared"]}'
+  if found['left_out_as_too_long']:
+    text += f'; {found["left_out_as_too_long"]} were too long for the programs'
+  say(text)
+  for side, metrics in found['metrics'].items():
+    say(f'{side}: {as_json(metrics)}')
+  say(f'{target}: {facts["format"]}, {size:,} bytes')
+  if not found['passed']:
+    warn(
+      f'{target} does not say what the checkpoint says: see its parity.json, '
+      'and do not use it'
+    )

@@ -1,0 +1,92 @@
+"""ONNX, by jax2onnx; onnxruntime runs it. Both come with the extra `onnx`."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recog_jax.engine.export.extras import quiet, refused, taken
+from recog_jax.engine.export.program import Program
+
+SUFFIX = '.onnx'
+PACKAGES = ('jax2onnx', 'onnx', 'onnxruntime')
+_EXTRA = 'onnx'
+# Read by every onnxruntime from 1.18 on.
+_OPSET = 21
+_PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
+
+
+def save(program: Program, batch: int | None) -> bytes:
+  """The program as a model of ONNX.
+
+  Args:
+    program: what is exported.
+    batch: rows; None for any number of them.
+
+  Raises:
+    UserError: the extra is not installed, or ONNX has no word for a part.
+  """
+  jax2onnx = taken('jax2onnx', _EXTRA)
+  onnx = taken('onnx', _EXTRA)
+  rows: Any = batch
+  if batch is None:
+    # Of one scope, or they would not be the same number.
+    (rows,) = jax.export.symbolic_shape('b')
+  with quiet(), _cumsum_as_it_was():
+    try:
+      model = jax2onnx.to_onnx(
+        program.traced,
+        program.specs(rows),
+        model_name='recog_jax',
+        opset=_OPSET,
+        input_names=[one.name for one in program.inputs],
+        output_names=list(program.outputs),
+      )
+      onnx.checker.check_model(model)
+    except Exception as error:  # Whatever a converter of hundred parts raises.
+      raise refused('ONNX', error) from error
+  return model.SerializeToString()
+
+
+@contextlib.contextmanager
+def _cumsum_as_it_was() -> Iterator[None]:
+  """jax2onnx 0.13 leaves its own `jnp.cumsum` behind, which takes no axis."""
+  kept = jnp.cumsum
+  try:
+    yield
+  finally:
+    jnp.cumsum = kept
+
+
+def load(
+  content: bytes, inputs: Sequence[str], outputs: Sequence[str]
+) -> Callable[..., Sequence[np.ndarray]]:
+  """The function of a file that `save` made: arrays -> arrays.
+
+  Args:
+    content: of the file.
+    inputs: names, in the order of the arrays.
+    outputs: the same.
+
+  Raises:
+    UserError: the extra is not installed.
+    ValueError: it is no model of ONNX.
+  """
+  ort: Any = taken('onnxruntime', _EXTRA)
+  options = ort.SessionOptions()
+  options.log_severity_level = 3
+  there = ort.get_available_providers()
+  try:
+    session = ort.InferenceSession(
+      content, options, providers=[name for name in _PROVIDERS if name in there]
+    )
+  except Exception as error:  # Of a module of C++, without common ancestor.
+    raise ValueError(str(error)) from error
+
+  def call(*arrays: np.ndarray) -> Sequence[np.ndarray]:
+    return session.run(list(outputs), dict(zip(inputs, arrays, strict=True)))
+
+  return call

@@ -1,0 +1,188 @@
+"""An exported model in the place of a module: what it gives, and its metrics.
+
+The programs take pictures as they are and waveforms; what a task needs beside
+their outputs (targets, lengths in frames) stays in the batch.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from recog_jax.engine import config as config_lib
+from recog_jax.engine import config_keys, evaluation, experiment, interface
+from recog_jax.engine.export import signature as signature_lib
+from recog_jax.engine.export.runtime import Runtime
+from recog_jax.engine.programs import Evaluator
+from recog_jax.errors import UserError, say
+from recog_jax.report import table
+from recog_jax.storage import AnyPath, make_workdir
+from recog_jax.tasks.base import Outputs, Task
+
+# (variables, which an export has none of beside, batch) -> outputs, batch.
+Forward = Callable[[Any, Mapping[str, Any]], tuple[Outputs, Mapping[str, Any]]]
+
+
+def make_forward(runtime: Runtime, task: Task, info: Any) -> Forward:
+  """What `Model.forward` is of an export; not to be traced.
+
+  Args:
+    runtime: its programs.
+    task: of its config.
+    info: of the data; of speech it has `features`.
+
+  Returns:
+    A function of a batch of pictures uint8 `b h w c`, or of waveforms float32
+    `b n` with `input_len` in samples. In the batch that it gives, `inputs` are
+    as after `Task.preprocess`; of speech they are zeros `b t 1`, since the
+    features are inside the program.
+  """
+
+  def pictures(_: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+    entry = runtime.entry()
+    found = runtime(entry, {'images': batch['inputs']})
+    outputs = {'logits': jnp.asarray(found['logits']), 'taps': {}}
+    return outputs, task.preprocess(dict(batch), None, train=False)
+
+  def speech(_: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
+    waves = np.asarray(batch['inputs'])
+    lens = np.asarray(batch['input_len'], np.int32)
+    if waves.ndim != 2:
+      raise UserError(
+        'an exported model takes waveforms float32 (rows, samples) and their '
+        f'lengths in samples, and this has shape {waves.shape}'
+      )
+    entry = runtime.entry(int(lens.max(initial=0)))
+    assert entry.samples is not None and entry.frames is not None  # Of speech.
+    fitted = np.zeros((len(waves), entry.samples), np.float32)
+    width = min(waves.shape[1], entry.samples)
+    fitted[:, :width] = waves[:, :width]
+    found = runtime(entry, {'waveform': fitted, 'lengths': lens})
+    outputs = {
+      'logits': jnp.asarray(found['log_probs']),
+      'out_len': jnp.asarray(found['out_len']),
+      'taps': {},
+    }
+    frame_lens = info.features.num_frames(lens).astype(np.int32)
+    inputs = jnp.zeros((len(waves), entry.frames, 1), jnp.float32)
+    batch = {**batch, 'inputs': inputs, 'input_len': jnp.asarray(frame_lens)}
+    return outputs, task.preprocess(batch, None, train=False)
+
+  return speech if runtime.lengths else pictures
+
+
+def evaluator(runtime: Runtime, task: Task, info: Any) -> Evaluator:
+  """What `evaluation.run` calls in the place of a compiled model.
+
+  Args:
+    runtime: the programs.
+    task: counts and keeps what they give.
+    info: of the data.
+  """
+  forward = make_forward(runtime, task, info)
+
+  def counted(outputs: Any, batch: Any) -> tuple[Any, Any]:
+    return task.metrics(outputs, batch), task.records(outputs, batch)
+
+  count = jax.jit(counted)
+
+  def eval_step(variables: Any, batch: Any) -> tuple[Any, Any]:
+    # On one device: what the runtime gives is nowhere else.
+    batch = {name: np.asarray(array) for name, array in batch.items()}
+    return count(*forward(variables, batch))
+
+  def place(found: Any) -> Any:
+    del found
+    raise UserError('an exported model holds no checkpoints')
+
+  return Evaluator(eval_step, jax.jit(lambda a, b: a.merge(b)), place)
+
+
+def with_waveforms(config: ConfigDict) -> ConfigDict:
+  """A config of speech whose data deliver what an exported program takes."""
+  config = config.copy_and_resolve_references()
+  with config.unlocked(), config.ignore_type():
+    config.data.deliver = 'waveform'
+    # Both are of features, which the program computes.
+    config.data.cmvn = None
+    config.data.augment = ()
+  return config
+
+
+def report(
+  place: AnyPath,
+  data_dir: str | None,
+  task: Mapping[str, Any] | None = None,
+  *,
+  split: str,
+  keys: Mapping[str, str] | None = None,
+  tag: str = '',
+) -> dict[str, Any]:
+  """Evaluates an export on a split; writes and prints as a workdir's is.
+
+  Args:
+    place: the folder of the export.
+    data_dir: where data sets are looked for.
+    task: keys of the task that replace the config's.
+    split: of the config, or of the data set.
+    keys: {path: text} of further keys of the config that are replaced.
+    tag: ends the names of the files written.
+
+  Raises:
+    UserError: no export, data that are not there or mean something else.
+  """
+  signature = signature_lib.read(place)
+  ex = _experiment(place, data_dir, task, split, keys)
+  make_workdir(place)
+  runtime = Runtime(place, signature)
+  step = signature.step
+  name = '-'.join(filter(None, (split, str(step), tag)))
+  program = evaluator(runtime, ex.task, ex.data.info)
+  found = evaluation.run(ex, program, None, split)
+  result = evaluation.report(
+    ex,
+    found,
+    split,
+    step=step,
+    workdir=place,
+    checkpoint=f'{signature.format} of step {step}',
+    name=name,
+  )
+  say(f'{split}: {result["examples"]} examples at step {step}')
+  say(*table.metrics_table(result['metrics']).split('\n'))
+  if groups := result['metrics'].get('groups'):
+    say('', *table.group_tables(groups).split('\n'))
+  say(f'written to {place}/results/{name}.json')
+  return result
+
+
+def _experiment(
+  place: AnyPath,
+  data_dir: str | None,
+  task: Mapping[str, Any] | None,
+  split: str,
+  keys: Mapping[str, str] | None,
+) -> experiment.Experiment:
+  """As `trained.open_workdir` builds it, with waveforms of speech."""
+  config = config_lib.read_kept(place)
+  interface.measured(place, config)
+  for key, value in (task or {}).items():
+    config_lib.own_task(config)[key] = value
+  if keys:
+    config_keys.apply_texts(config, keys)
+    given = {key.split('.')[1] for key in keys if key.startswith('data.')}
+    if 'source' in given and 'splits' not in given:
+      with config.unlocked():
+        config.data.splits = {split: split}
+  if config.data.name == 'speech':
+    config = with_waveforms(config)
+  options: Any = {'train_batch': False, 'only': split}
+  ex = experiment.build(config, data_dir, **options)
+  if (classes := interface.order(place, ex)) is not None:
+    with config.unlocked(), config.ignore_type():
+      config.data.classes = classes
+    ex = experiment.build(config, data_dir, **options)
+  return ex
