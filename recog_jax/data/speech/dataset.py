@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -171,8 +172,6 @@ class SpeechData:
     self._frames_out = module.out_len
     return self
 
-  # -- records and their text -------------------------------------------------
-
   @property
   def splits(self) -> list[str]:
     return list(self._splits)
@@ -319,12 +318,9 @@ class SpeechData:
   def training_waves(self, most: int = 64) -> list[np.ndarray]:
     """Waveforms of the first utterances that training sees, float32 `n`."""
     make = self._make('train', self._order, self.batch_sizes, np.arange)
-    waves: list[np.ndarray] = []
-    for step in range(most):
-      waves += make.waves(self._order.rows(step, np.arange))
-      if len(waves) >= most:
-        break
-    return waves[:most]
+    rows = (self._order.rows(step, np.arange) for step in range(most))
+    waves = itertools.chain.from_iterable(map(make.waves, rows))
+    return list(itertools.islice(waves, most))
 
   def longest_s(self) -> float:
     """Seconds of the longest batch of training."""
