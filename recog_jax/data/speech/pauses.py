@@ -60,6 +60,12 @@ class Cutting:
     """Samples between `is_speech` and the ends of a piece; may be negative."""
     return round((self.margin_s - _HANGOVER_S) * self.rate)
 
+  def shortened(self, seconds: float) -> 'Cutting':
+    """The same with pieces of at most so long, and windows that fit them."""
+    longest = min(self.longest_s, seconds)
+    overlap = min(self.overlap_s, longest / 4)
+    return dataclasses.replace(self, longest_s=longest, overlap_s=overlap)
+
 
 def levels(wave: np.ndarray, frame: int) -> np.ndarray:
   """Decibels of full scale of each frame, float32; the last one may be short.
@@ -169,9 +175,14 @@ def cut(
   Yields:
     float32 `n`, and its place.
   """
-  source = iter(blocks)
   frame = how.frame
   most = round(how.longest_s / FRAME_S) * frame
+  # Each decision looks at all that is there: not at an hour, again and again.
+  source = (
+    block[start : start + most]
+    for block in blocks
+    for start in range(0, len(block), most)
+  )
   buffer, start, ended, windows = np.zeros(0, np.float32), 0, False, 0
   lead = 0  # Samples of the buffer that the window before had.
   floor: float | None = None

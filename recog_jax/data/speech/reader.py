@@ -59,6 +59,10 @@ class SpeechReader:
   modality: ClassVar[str] = 'speech'
   suffixes: ClassVar[tuple[str, ...]] = codecs.SUFFIXES
 
+  def no_longer_than(self, seconds: float) -> 'SpeechReader':
+    """The same with pieces of at most so many seconds."""
+    return dataclasses.replace(self, cutting=self.cutting.shortened(seconds))
+
   def read(self, thing: Any) -> Iterator[Piece]:
     """The pieces of a path, bytes, an open file, or (float `n [c]`, rate)."""
     if isinstance(thing, tuple) and len(thing) == 2:
@@ -245,5 +249,4 @@ def _cutting(facts: Mapping[str, Any]) -> pauses.Cutting:
   names = ('longest_s', 'pause_s', 'margin_s')
   known = {k: float(facts[k]) for k in names if facts.get(k) is not None}
   how = pauses.Cutting(int(facts['sample_rate']), **known)
-  overlap = min(how.overlap_s, how.longest_s / 4)
-  return dataclasses.replace(how, overlap_s=overlap)
+  return how.shortened(how.longest_s)

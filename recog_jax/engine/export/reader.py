@@ -1,6 +1,5 @@
 """Recordings for an exported program, which takes waveforms of fixed length."""
 
-import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -71,13 +70,13 @@ def reader_of(plain: Reader, runtime: Runtime) -> Reader:
   """What makes batches for the programs of an export.
 
   Args:
-    plain: the reader of its config; one that cuts recordings has `longest_s`.
+    plain: the reader of its config; one that cuts recordings has a method
+      `no_longer_than`.
     runtime: its programs; of pictures they take what that reader makes.
   """
   if not runtime.lengths:
     return plain
   own: Any = plain
-  if (longest := getattr(plain, 'longest_s', None)) is not None:
-    takes = max(runtime.lengths) / own.sample_rate
-    own = dataclasses.replace(own, longest_s=min(longest, takes))
+  if hasattr(own, 'no_longer_than'):
+    own = own.no_longer_than(max(runtime.lengths) / own.sample_rate)
   return WaveformReader(own, runtime)

@@ -83,6 +83,18 @@ def test_recordings_longer_than_the_programs_are_cut(pair):
   assert answer.seconds == pytest.approx(11.0) and answer.text
 
 
+def test_no_piece_is_longer_than_the_programs(made, pair):
+  runtime = pair[0]
+  plain = made[0].reader
+  cutting = dataclasses.replace(plain.cutting, longest_s=600.0)
+  longer = dataclasses.replace(plain, cutting=cutting)
+  reader = reader_of(longer, runtime)
+  spans = [piece.span for piece in reader.read(noise(40.0))]
+  most = max(runtime.lengths) / reader.sample_rate
+  assert len(spans) > 1
+  assert all(span.end - span.begin <= most + 1e-6 for span in spans)
+
+
 def test_padding_changes_nothing(pair):
   runtime, _ = pair
   short, long = (runtime.entry(n) for n in runtime.lengths)
