@@ -23,6 +23,7 @@ from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Positive, Share
 from recog_jax.signatures import Part
 from recog_jax.tasks.base import Batch, Outputs, Task, Terms
+from recog_jax.tasks.ctc.loss import both_views
 
 _WHERE = 'config.task.teacher'
 # What a task does to its inputs before the model, by name: teacher and student
@@ -165,10 +166,8 @@ class Distill:
     assert teacher is not None and teacher.module is not None
     inputs = dict(batch)
     if 'second_view' in batch:  # As the student's own forward pass has them.
-      both = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
-      inputs['inputs'] = both.reshape(-1, *both.shape[2:])
-      for name in ('input_len', 'valid'):
-        inputs[name] = jnp.repeat(batch[name], 2)
+      inputs |= both_views(batch)
+      inputs['valid'] = jnp.repeat(batch['valid'], 2)
     theirs, _ = teacher.task.forward(
       teacher.module, teacher.variables, inputs, rngs={}, train=False
     )

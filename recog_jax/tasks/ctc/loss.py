@@ -63,6 +63,18 @@ def consistency(logits: jax.Array, out_len: jax.Array) -> jax.Array:
   return jnp.where(inside, divergence, 0).sum(1)
 
 
+def both_views(batch: Batch) -> dict[str, jax.Array]:
+  """`inputs` and `input_len` of both augmentations, in neighbouring rows.
+
+  Neighbours: where rows are divided over devices, so are pairs.
+  """
+  inputs = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
+  return {
+    'inputs': inputs.reshape(-1, *inputs.shape[2:]),
+    'input_len': jnp.repeat(batch['input_len'], 2),
+  }
+
+
 def each_view(batch: Batch, out_len: jax.Array) -> dict[str, jax.Array]:
   """What the loss reads of a batch, a row for each row of the outputs."""
   views = out_len.shape[0] // batch['valid'].shape[0]

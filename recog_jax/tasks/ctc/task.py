@@ -23,6 +23,7 @@ from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.ctc import report, scores, windows
 from recog_jax.tasks.ctc.loss import (
+  both_views,
   consistency,
   ctc_losses,
   each_view,
@@ -124,12 +125,7 @@ class Ctc(base.BaseTask):
   ) -> tuple[dict[str, Any], dict[str, Any]]:
     """`logits` `b t v`, `out_len` `b` and `taps`."""
     if train and 'second_view' in batch:
-      # Neighbours: where rows are divided over devices, so are pairs.
-      inputs = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
-      batch = {
-        'inputs': inputs.reshape(-1, *inputs.shape[2:]),
-        'input_len': jnp.repeat(batch['input_len'], 2),
-      }
+      batch = both_views(batch)
     return super().forward(module, variables, batch, rngs=rngs, train=train)
 
   def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
@@ -207,8 +203,9 @@ class Ctc(base.BaseTask):
     """
     rows = self._decoded(outputs)
     if self.timestamps:
-      rows |= self._aligned(outputs, batch, rows)
+      rows |= self._aligned(outputs, rows)
       del rows['confidence']
+      rows['frame_s'] = self._frame_s(outputs, batch)
     return {'index': batch['index'], **rows}
 
   def _decoded(self, outputs: Outputs) -> dict[str, jax.Array]:
@@ -216,9 +213,9 @@ class Ctc(base.BaseTask):
     return {name: found[name] for name in ('ids', 'num', 'score')}
 
   def _aligned(
-    self, outputs: Outputs, batch: Batch, rows: Mapping[str, jax.Array]
+    self, outputs: Outputs, rows: Mapping[str, jax.Array]
   ) -> dict[str, jax.Array]:
-    """`start`, `end` and `confidence` of each token, and `frame_s`."""
+    """`start`, `end` and `confidence` of each token."""
     logits, out_len = outputs['logits'], outputs['out_len']
     ids = rows['ids']
     found = align(logits, out_len, ids, rows['num'], blank_id=BLANK_ID)
@@ -226,7 +223,6 @@ class Ctc(base.BaseTask):
       'start': found.start,
       'end': found.end,
       'confidence': confidence(logits, ids, found.start, found.end),
-      'frame_s': self._frame_s(outputs, batch),
     }
 
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
@@ -235,14 +231,15 @@ class Ctc(base.BaseTask):
     Of windows, which overlap, what is to be joined: `log_probs` float16
     `b t v`, `frames` int32 `b` of them, and `frame_s`.
     """
+    frame_s = self._frame_s(outputs, batch)
     if 'window' not in batch:
       rows = self._decoded(outputs)
-      return {**rows, **self._aligned(outputs, batch, rows)}
+      return {**rows, **self._aligned(outputs, rows), 'frame_s': frame_s}
     logits = outputs['logits'].astype(jnp.float32)
     return {
       'log_probs': jax.nn.log_softmax(logits).astype(jnp.float16),
       'frames': outputs['out_len'],
-      'frame_s': self._frame_s(outputs, batch),
+      'frame_s': frame_s,
     }
 
   def _frame_s(self, outputs: Outputs, batch: Batch) -> jax.Array:
@@ -288,8 +285,7 @@ class Ctc(base.BaseTask):
     def decode(log_probs: jax.Array, frames: jax.Array) -> Any:
       outputs = {'logits': log_probs, 'out_len': frames}
       rows = self._decoded(outputs)
-      batch = {'inputs': log_probs}  # The frame's length is known already.
-      return {**rows, **self._aligned(outputs, batch, rows)}
+      return {**rows, **self._aligned(outputs, rows)}
 
     return decode
 
