@@ -53,13 +53,10 @@ class Place:
 def utterances(workdir: str, data_dir: str | None, split: str) -> Utterances:
   """Those of a split, as evaluation hears them."""
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine import experiment
+  from recog_jax.engine import experiment, exported
   from recog_jax.storage import path_of
 
-  config = config_lib.read_kept(path_of(workdir))
-  with config.unlocked(), config.ignore_type():
-    config.data.deliver, config.data.cmvn = 'waveform', None
-    config.data.augment = ()
+  config = exported.with_waveforms(config_lib.read_kept(path_of(workdir)))
   ex = experiment.build(config, data_dir, only=split, train_batch=False)
   size = ex.data.size(split)
   waves: list[Any] = [None] * size

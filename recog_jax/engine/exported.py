@@ -12,17 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from recog_jax.engine import config as config_lib
-from recog_jax.engine import config_keys, evaluation, experiment, interface
+from recog_jax.engine import trained
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.programs import Evaluator
-from recog_jax.errors import UserError, say
-from recog_jax.report import table
-from recog_jax.storage import AnyPath, make_workdir
+from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath
 from recog_jax.tasks.base import Outputs, Task
 
-# (variables, which an export has none of beside, batch) -> outputs, batch.
+# (variables, batch as the reader makes it) -> what the model gives, and the
+# batch as the task has it, see `Task`; an export has no variables beside.
 Forward = Callable[[Any, Mapping[str, Any]], tuple[Outputs, Mapping[str, Any]]]
 
 
@@ -102,7 +101,12 @@ def evaluator(runtime: Runtime, task: Task, info: Any) -> Evaluator:
 
 
 def with_waveforms(config: ConfigDict) -> ConfigDict:
-  """A config of speech whose data deliver what an exported program takes."""
+  """A config whose data deliver what an exported program takes.
+
+  Of speech these are waveforms; pictures are as they are.
+  """
+  if config.data.name != 'speech':
+    return config
   config = config.copy_and_resolve_references()
   with config.unlocked(), config.ignore_type():
     config.data.deliver = 'waveform'
@@ -135,54 +139,16 @@ def report(
     UserError: no export, data that are not there or mean something else.
   """
   signature = signature_lib.read(place)
-  ex = _experiment(place, data_dir, task, split, keys)
-  make_workdir(place)
-  runtime = Runtime(place, signature)
-  step = signature.step
-  name = '-'.join(filter(None, (split, str(step), tag)))
-  program = evaluator(runtime, ex.task, ex.data.info)
-  found = evaluation.run(ex, program, None, split)
-  result = evaluation.report(
-    ex,
-    found,
-    split,
-    step=step,
-    workdir=place,
-    checkpoint=f'{signature.format} of step {step}',
-    name=name,
+  ex = trained.experiment_of(
+    place, data_dir, task, split=split, keys=keys, adapt=with_waveforms
   )
-  say(f'{split}: {result["examples"]} examples at step {step}')
-  say(*table.metrics_table(result['metrics']).split('\n'))
-  if groups := result['metrics'].get('groups'):
-    say('', *table.group_tables(groups).split('\n'))
-  say(f'written to {place}/results/{name}.json')
-  return result
-
-
-def _experiment(
-  place: AnyPath,
-  data_dir: str | None,
-  task: Mapping[str, Any] | None,
-  split: str,
-  keys: Mapping[str, str] | None,
-) -> experiment.Experiment:
-  """As `trained.open_workdir` builds it, with waveforms of speech."""
-  config = config_lib.read_kept(place)
-  interface.measured(place, config)
-  for key, value in (task or {}).items():
-    config_lib.own_task(config)[key] = value
-  if keys:
-    config_keys.apply_texts(config, keys)
-    given = {key.split('.')[1] for key in keys if key.startswith('data.')}
-    if 'source' in given and 'splits' not in given:
-      with config.unlocked():
-        config.data.splits = {split: split}
-  if config.data.name == 'speech':
-    config = with_waveforms(config)
-  options: Any = {'train_batch': False, 'only': split}
-  ex = experiment.build(config, data_dir, **options)
-  if (classes := interface.order(place, ex)) is not None:
-    with config.unlocked(), config.ignore_type():
-      config.data.classes = classes
-    ex = experiment.build(config, data_dir, **options)
-  return ex
+  runtime = Runtime(place, signature)
+  return trained.report(
+    ex,
+    evaluator(runtime, ex.task, ex.data.info),
+    lambda: (signature.step, None),
+    split,
+    workdir=place,
+    checkpoint=f'{signature.format} of step {signature.step}',
+    tag=tag,
+  )

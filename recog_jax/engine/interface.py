@@ -32,56 +32,58 @@ _SHOWN = 12
 Interface = dict[str, Any]
 
 
-def of(ex: Experiment, *, reads: bool = False) -> Interface:
+def of(ex: Experiment) -> Interface:
   """The interface of an experiment, as JSON has it.
 
   It is `data.interface()`, and under `measured` what `task.measured()` found in
   the training data, keys of `config.task`.
-
-  Args:
-    ex: the experiment.
-    reads: with the facts of `data.kept()`, which no two data sets have to have
-      in common, and which are of the training data as well.
   """
   found = getattr(ex.data, 'interface', dict)()
   if measured := getattr(ex.task, 'measured', dict)():
     found = {**found, 'measured': measured}
-  if reads and (kept := getattr(ex.data, 'kept', None)):
-    found = {**found, 'reads': kept().facts}
   return json.loads(json.dumps(found))
 
 
 def keep(ex: Experiment, workdir: AnyPath) -> None:
   """Writes it into the workdir, or compares it with what is there.
 
+  What `data.kept()` gives stands beside it, its facts under `reads`: no two
+  data sets have to have them in common, and finding them reads some data.
+
   Raises:
     UserError: the run was begun on data that mean something else.
   """
-  kept, ours = read(workdir), of(ex, reads=True)
+  kept, ours = read(workdir), of(ex)
   if kept is None or not step_folders(workdir / 'checkpoints'):
-    write_json(workdir / _FILE, ours)
-    _keep_files(ex, workdir)
+    _write(workdir, ours, _kept_by(ex))
   elif other := _differences(kept, ours):
     raise UserError(
       f'{workdir} was begun on other data ({"; ".join(other)}): give the same '
       '--data_dir and files, or another --workdir'
     )
   elif 'reads' not in kept:  # Begun by an earlier version.
-    write_json(workdir / _FILE, {**kept, 'reads': ours.get('reads', {})})
-    _keep_files(ex, workdir)
+    _write(workdir, kept, _kept_by(ex))
 
 
-def _keep_files(ex: Experiment, workdir: AnyPath) -> None:
-  """Writes what the config names by path, so that the workdir is enough."""
-  for name, content in files_of(ex).items():
+def _kept_by(ex: Experiment) -> Kept:
+  return getattr(ex.data, 'kept', lambda: Kept({}))()
+
+
+def _write(workdir: AnyPath, found: Interface, kept: Kept) -> None:
+  """Writes the interface, and the files that the config names by path."""
+  if kept.facts:
+    found = {**found, 'reads': kept.facts}
+  write_json(workdir / _FILE, found)
+  for name, content in kept.files.items():
     (workdir / _KEPT).mkdir(parents=True, exist_ok=True)
     write_whole(workdir / _KEPT / name, content)
 
 
-def files_of(ex: Experiment) -> Mapping[str, bytes]:
-  """What `data.kept()` has of files; {} of data without it."""
-  kept = getattr(ex.data, 'kept', None)
-  return kept().files if kept else {}
+def kept_of(ex: Experiment) -> Kept:
+  """What a workdir of the experiment would keep of its data."""
+  found = _kept_by(ex)
+  facts = json.loads(json.dumps({**of(ex), **found.facts}))
+  return Kept(facts, found.files)
 
 
 def kept(workdir: AnyPath) -> Kept:
@@ -101,13 +103,8 @@ def kept(workdir: AnyPath) -> Kept:
   files = {}
   if folder.is_dir():
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-  return Kept(facts(found), files)
-
-
-def facts(found: Interface) -> dict[str, Any]:
-  """What `Kept.facts` are of an interface."""
   rest = {k: v for k, v in found.items() if k != 'reads'}
-  return {**rest, **found.get('reads', {})}
+  return Kept({**rest, **found.get('reads', {})}, files)
 
 
 def read(workdir: AnyPath) -> Interface | None:

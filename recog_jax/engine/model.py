@@ -16,14 +16,15 @@ from ml_collections import ConfigDict
 from recog_jax import registry
 from recog_jax.answers import Answer, Asked, Failed
 from recog_jax.data.base import OUTPUTS, Kept, Reader
-from recog_jax.engine import config as config_lib
 from recog_jax.engine import (
+  choosing,
   experiment,
   exported,
   interface,
   prediction,
   transfer,
 )
+from recog_jax.engine import config as config_lib
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.export import signature as signature_lib
@@ -31,14 +32,9 @@ from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.export.signature import Signature
 from recog_jax.engine.programs import shapes_of
-from recog_jax.engine.trained import newest
 from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, check_access, path_of, step_folders
 from recog_jax.tasks.base import Outputs, Task
-
-# (variables, batch as the reader makes it) -> what the model gives, and the
-# batch as the task has it; see `Task`.
-Forward = Callable[[Any, Mapping[str, Any]], tuple[Outputs, Mapping[str, Any]]]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -60,7 +56,7 @@ class Model:
 
   reader: Reader
   task: Task
-  forward: Forward
+  forward: exported.Forward
   variables: Any
   module: nn.Module | None
   labels: tuple[str, ...]
@@ -205,10 +201,7 @@ def of_experiment(
   Raises:
     UserError: data that do not say how new inputs are read.
   """
-  kept = Kept(
-    interface.facts(interface.of(ex, reads=True)), interface.files_of(ex)
-  )
-  built = _built(config, kept)
+  built = _built(config, interface.kept_of(ex))
   variables = jax.tree.map(jax.device_put, variables)
   return dataclasses.replace(built, variables=variables, step=step)
 
@@ -310,24 +303,10 @@ def restore(
       workdir, higher_is_better=higher_is_better, read_only=True
     )
   try:
-    steps = points.steps()
-    step = points.best_step() if checkpoint == 'best' else None
-    if checkpoint == 'latest' or (step is None and checkpoint == 'best'):
-      step, found = newest(points, workdir)
-      return step, _tree(found)
-    if step is None and checkpoint not in map(str, steps):
-      raise UserError(
-        f"there is no checkpoint '{checkpoint}' in {workdir}: take latest, "
-        f'best or one of {steps}'
-      )
-    step = int(checkpoint) if step is None else step
-    try:
-      return step, _tree(points.variables(step))
-    except ValueError as error:
-      raise UserError(
-        f'checkpoint {step} of {workdir} is damaged ({error}): take another '
-        f'with --checkpoint, there are {[s for s in steps if s != step]}'
-      ) from error
+    if checkpoint == 'best' and points.best_step() is None:
+      checkpoint = 'latest'
+    step, found = choosing.chosen(points, workdir, checkpoint)
+    return step, _tree(found)
   finally:
     points.close()
 

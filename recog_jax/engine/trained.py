@@ -2,14 +2,21 @@
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
+from recog_jax.engine import (
+  choosing,
+  config_keys,
+  evaluation,
+  experiment,
+  interface,
+)
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import config_keys, evaluation, experiment, interface
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Evaluator
@@ -45,26 +52,12 @@ class Trained:
     """
     if average > 1:
       steps = self._steps_of(checkpoint, average)
-      parts = [self._read(step) for step in steps]
+      parts = [
+        choosing.read(self.checkpoints, self.workdir, step) for step in steps
+      ]
       return max(steps), self.evaluator.place(_mean(parts))
-    if checkpoint == 'latest':
-      step, found = newest(self.checkpoints, self.workdir)
-    else:
-      step = self._step_of(checkpoint)
-      found = self._read(step)
+    step, found = choosing.chosen(self.checkpoints, self.workdir, checkpoint)
     return step, self.evaluator.place(found)
-
-  def _read(self, step: int) -> dict[str, np.ndarray]:
-    try:
-      return self.checkpoints.variables(step)
-    except ValueError as error:
-      others = [s for s in self.checkpoints.steps() if s != step]
-      if len(others) == len(self.checkpoints.steps()):
-        raise UserError('it was removed meanwhile') from error
-      raise UserError(
-        f'checkpoint {step} of {self.workdir} is damaged ({error}): take '
-        f'another with --checkpoint, there are {others}'
-      ) from error
 
   def _steps_of(self, checkpoint: str, count: int) -> list[int]:
     steps = self.checkpoints.steps()
@@ -83,23 +76,6 @@ class Trained:
       )
     return steps[-count:]
 
-  def _step_of(self, checkpoint: str) -> int:
-    steps = self.checkpoints.steps()
-    if checkpoint == 'best':
-      best = self.checkpoints.best_step()
-      if best is None:
-        raise UserError(
-          f'{self.workdir} holds no evaluated checkpoint: take '
-          '--checkpoint=latest'
-        )
-      return best
-    if checkpoint not in map(str, steps):
-      raise UserError(
-        f"there is no checkpoint '{checkpoint}' in {self.workdir}: take "
-        f'latest, best or one of {steps}'
-      )
-    return int(checkpoint)
-
   def report(
     self, split: str, checkpoint: str, *, average: int = 1, tag: str = ''
   ) -> dict[str, Any]:
@@ -116,25 +92,15 @@ class Trained:
         f"the config has no split '{split}': it has "
         f'{", ".join(self.ex.data.splits)}'
       )
-    make_workdir(self.workdir)  # Its errors come before the evaluation.
-    step, variables = self.restore(checkpoint, average)
-    name = '-'.join(filter(None, (split, str(step), tag)))
-    found = evaluation.run(self.ex, self.evaluator, variables, split)
-    result = evaluation.report(
+    return report(
       self.ex,
-      found,
+      self.evaluator,
+      lambda: self.restore(checkpoint, average),
       split,
-      step=step,
       workdir=self.workdir,
       checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
-      name=name,
+      tag=tag,
     )
-    say(f'{split}: {result["examples"]} examples at step {step}')
-    say(*table.metrics_table(result['metrics']).split('\n'))
-    if groups := result['metrics'].get('groups'):
-      say('', *table.group_tables(groups).split('\n'))
-    say(f'written to {self.workdir}/results/{name}.json')
-    return result
 
   def watch(self, split: str, tag: str = '') -> None:
     """Evaluates each new checkpoint until the one of the last step.
@@ -178,27 +144,45 @@ def _mean(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
   return {k: leaf(*(part[k] for part in parts)) for k in parts[-1]}
 
 
-def newest(
-  checkpoints: Checkpoints, workdir: AnyPath
-) -> tuple[int, dict[str, np.ndarray]]:
-  """The newest checkpoint that is whole: its step, {path: array}.
+def report(
+  ex: experiment.Experiment,
+  evaluator: Evaluator,
+  restore: Callable[[], tuple[int, Any]],
+  split: str,
+  *,
+  workdir: AnyPath,
+  checkpoint: str,
+  tag: str = '',
+) -> dict[str, Any]:
+  """Evaluates a split, writes the results and prints them.
 
-  Raises:
-    UserError: there is none.
+  Args:
+    ex: the experiment.
+    evaluator: its compiled side, or an export's.
+    restore: gives the step and the variables.
+    split: of the experiment.
+    workdir: where `results` is.
+    checkpoint: how it was chosen, in words.
+    tag: ends the names of the files written.
   """
-  steps = checkpoints.steps()
-  for step in steps[::-1]:
-    try:
-      return step, checkpoints.variables(step)
-    except ValueError as error:
-      if step in checkpoints.steps():
-        warn(f'checkpoint {step} of {workdir} is damaged ({error})')
-  if steps:
-    raise UserError(
-      f'every checkpoint of {workdir} is damaged: restore the folder from a '
-      'copy'
-    )
-  raise UserError(f'{workdir} holds no checkpoint yet')
+  make_workdir(workdir)  # Its errors come before the evaluation.
+  step, variables = restore()
+  name = '-'.join(filter(None, (split, str(step), tag)))
+  result = evaluation.report(
+    ex,
+    evaluation.run(ex, evaluator, variables, split),
+    split,
+    step=step,
+    workdir=workdir,
+    checkpoint=checkpoint,
+    name=name,
+  )
+  say(f'{split}: {result["examples"]} examples at step {step}')
+  say(*table.metrics_table(result['metrics']).split('\n'))
+  if groups := result['metrics'].get('groups'):
+    say('', *table.group_tables(groups).split('\n'))
+  say(f'written to {workdir}/results/{name}.json')
+  return result
 
 
 def open_workdir(
@@ -223,6 +207,39 @@ def open_workdir(
     UserError: not a workdir, or data that are not there, or other ones than
       the model was trained for.
   """
+  ex = experiment_of(workdir, data_dir, task, split=split, keys=keys)
+  rows = mesh_lib.rows_of(ex.mesh)
+  first = split or ex.data.splits[-1]
+  with ex.data.evaluation(first, rows, ex.eval_batch_size) as batches:
+    evaluator = make_evaluator(ex, next(batches))
+  checkpoints = Checkpoints(
+    workdir, higher_is_better=ex.task.higher_is_better, read_only=True
+  )
+  return Trained(ex, evaluator, checkpoints, workdir)
+
+
+def experiment_of(
+  workdir: AnyPath,
+  data_dir: str | None,
+  task: Mapping[str, Any] | None = None,
+  *,
+  split: str | None = None,
+  keys: Mapping[str, str] | None = None,
+  adapt: Callable[[ConfigDict], ConfigDict] | None = None,
+) -> experiment.Experiment:
+  """What a kept config names, on data that mean what those of training did.
+
+  Args:
+    workdir: of a training, or an export of it.
+    data_dir: see `open_workdir`.
+    task: see `open_workdir`.
+    split: see `open_workdir`.
+    keys: see `open_workdir`.
+    adapt: the config -> the one that is built.
+
+  Raises:
+    UserError: see `open_workdir`.
+  """
   config = config_lib.read_kept(workdir)
   interface.measured(workdir, config)
   for key, value in (task or {}).items():
@@ -234,17 +251,12 @@ def open_workdir(
       # How the config cuts its own data says nothing of others.
       with config.unlocked():
         config.data.splits = {split: split}
+  if adapt is not None:
+    config = adapt(config)
   options: Any = {'train_batch': False, 'only': split}
   ex = experiment.build(config, data_dir, **options)
   if (classes := interface.order(workdir, ex)) is not None:
     with config.unlocked(), config.ignore_type():
       config.data.classes = classes
     ex = experiment.build(config, data_dir, **options)
-  rows = mesh_lib.rows_of(ex.mesh)
-  first = split or ex.data.splits[-1]
-  with ex.data.evaluation(first, rows, ex.eval_batch_size) as batches:
-    evaluator = make_evaluator(ex, next(batches))
-  checkpoints = Checkpoints(
-    workdir, higher_is_better=ex.task.higher_is_better, read_only=True
-  )
-  return Trained(ex, evaluator, checkpoints, workdir)
+  return ex

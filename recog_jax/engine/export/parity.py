@@ -122,8 +122,7 @@ class _Real:
 
   def _open(self, config: ConfigDict, data_dir: str | None) -> None:
     try:
-      if self._speech:
-        config = exported.with_waveforms(config)
+      config = exported.with_waveforms(config)
       self._ex = experiment.build(
         config, data_dir, train_batch=False, only='val'
       )
