@@ -54,6 +54,7 @@ def test_features_are_those_of_the_host(kind):
   np.testing.assert_allclose(found, wanted, atol=2e-4)
 
 
+@pytest.mark.smoke
 def test_there_is_no_fourier_transform():
   features = make('log_mel')
   text = (
