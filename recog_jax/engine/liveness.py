@@ -99,7 +99,7 @@ class Channel:
     end = time.monotonic() + seconds
     with serve(host, port) as server:
       server.settimeout(0.1)
-      while len(hellos) < self.count - 1:
+      while not self._all_there(hellos):
         if time.monotonic() > end:
           missing = set(range(1, self.count)) - hellos.keys()
           names = listed(f'process {i}' for i in sorted(missing))
@@ -129,12 +129,20 @@ class Channel:
       self._follow(process, line)
     self._beat()
 
+  def _all_there(self, hellos: dict[int, dict[str, Any]]) -> bool:
+    """Whether all others have come; who has left again is waited for."""
+    with self._condition:
+      for process in [i for i, line in self._lines.items() if line.is_broken()]:
+        self._lines.pop(process).close()
+        del hellos[process]
+      self._complete = len(hellos) == self.count - 1
+      return self._complete
+
   def _close_strangers(
     self, greeted: dict[Line, float], seconds: float
   ) -> None:
     """Closes what has not become a member in so many seconds."""
     with self._condition:
-      self._complete = not seconds
       for line, begin in list(greeted.items()):
         if time.monotonic() - begin >= seconds:
           del greeted[line]
