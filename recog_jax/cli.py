@@ -31,7 +31,7 @@ class Given:
     takes: what words beside flags are; None: there may be none.
     words: these words.
     replaces: how those keys of a workdir's config begin that can be replaced;
-      None: it is taken as it is.
+      (): it is taken as it is.
   """
 
   spec: str | None = None
@@ -40,7 +40,7 @@ class Given:
   overrides: Mapping[str, Any] = dataclasses.field(default_factory=dict)
   takes: str | None = None
   words: Sequence[str] = ()
-  replaces: str | None = None
+  replaces: tuple[str, ...] = ()
 
 
 given = Given()
@@ -160,9 +160,9 @@ def take_words(what: str) -> None:
   given.takes = what
 
 
-def take_keys(start: str) -> None:
+def take_keys(*starts: str) -> None:
   """Lets a command that reads a workdir replace keys that begin so."""
-  given.replaces = start
+  given.replaces = starts
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -286,15 +286,16 @@ def _read_config() -> None:
   """The config of `--config`, with the keys that the command line sets."""
   if 'config' not in flags.FLAGS:
     for key in given.texts:
-      if given.replaces is None:
+      if not given.replaces:
         raise UserError(
           f"--config.{key}: this command takes the workdir's config as it is; "
           '--help lists what can be set'
         )
       if not key.startswith(given.replaces):
+        places = ' and '.join(f'config.{start}*' for start in given.replaces)
         raise UserError(
-          f'--config.{key}: of the workdir only keys below '
-          f'config.{given.replaces}* can be replaced here'
+          f'--config.{key}: of the workdir only keys below {places} can be '
+          'replaced here'
         )
     return
   given.spec = flags.FLAGS['config'].value

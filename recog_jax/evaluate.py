@@ -16,16 +16,24 @@ Speech, with another decoder than the config's:
       --average=5 --decoder=beam --beam_width=16 --lm=words.arpa \\
       --alpha=0.5 --beta=1.0 --timestamps
 
+An exported model, by its own runtime:
+  python -m recog_jax.evaluate --workdir=runs/gru_ctc/export-onnx \\
+      --decoder=beam --config.task.decoder.width=32
+
 Writes results/<split>-<step>[-<tag>].json into the workdir; for images with a
 confusion matrix and a sheet of the worst mistakes, for speech with what was
 recognised beside what was said.
 """
 
+from typing import Any
+
 from absl import flags
 
 from recog_jax import cli, storage
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
+_WORKDIR = flags.DEFINE_string(
+  'workdir', None, 'Folder of a training, or of an export of it.'
+)
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint', 'latest', 'latest, best, or a step.'
 )
@@ -44,7 +52,7 @@ _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
 cli.define_decoder()
-cli.take_keys('data.')
+cli.take_keys('data.', 'task.decoder.')
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()
@@ -57,8 +65,9 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import compilation_cache
+  from recog_jax.engine import compilation_cache, exported
   from recog_jax.engine import trained as trained_lib
+  from recog_jax.engine.export.signature import is_export
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
@@ -76,15 +85,22 @@ def main() -> None:
     )
   workdir = storage.path_of(_WORKDIR.value)
   storage.check_access(workdir)
+  of_export = is_export(workdir)
+  if of_export:
+    exported.check_one(
+      workdir,
+      watch=_WATCH.value,
+      average=_AVERAGE.value,
+      checkpoint=_CHECKPOINT.value if _CHECKPOINT.present else None,
+    )
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   with cli.joined({'flags': cli.command_flags()}):
-    trained = trained_lib.open_workdir(
-      workdir,
-      flags.FLAGS.data_dir,
-      _task_keys(),
-      split=_SPLIT.value,
-      keys=cli.given.texts,
-    )
+    where = workdir, flags.FLAGS.data_dir, _task_keys()
+    data: Any = {'split': _SPLIT.value, 'keys': cli.given.texts}
+    if of_export:
+      exported.report(*where, **data, tag=_TAG.value)
+      return
+    trained = trained_lib.open_workdir(*where, **data)
     if _WATCH.value:
       trained.watch(_SPLIT.value, _TAG.value)
     else:
