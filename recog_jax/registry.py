@@ -62,7 +62,8 @@ TABLES: dict[str, dict[str, str]] = {
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
     'regression': 'recog_jax.tasks.regression:make_regression',
-    'ctc': 'recog_jax.tasks.ctc.task:make_ctc',
+    'ctc': 'recog_jax.tasks.speech.make:make_ctc',
+    'speech': 'recog_jax.tasks.speech.make:make_speech',
     'distill': 'recog_jax.engine.distill:make_distill',
   },
   'data': {

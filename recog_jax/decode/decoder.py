@@ -7,42 +7,36 @@ from typing import Any
 import jax
 
 from recog_jax.decode import fusion
-from recog_jax.decode.arpa import read_arpa
 from recog_jax.decode.beam import beam_search, check_beam
 from recog_jax.decode.greedy import greedy
-from recog_jax.ranges import NotNegative, Size
-
-_UNITS = {
-  'word': fusion.make_word_scorer,
-  'token': fusion.make_token_scorer,
-}
+from recog_jax.decode.lm import LmKeys
+from recog_jax.ranges import Size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Keys:
+class Keys(LmKeys):
   """The keys of a decoder beside its name; they are the beam's.
 
   Attributes:
     width: prefixes that the beam keeps.
     top_tokens: only this many tokens of a frame, the most probable, extend
       prefixes; None for all.
-    lm: an ARPA file, plain or gzipped; None for no language model.
-    lm_unit: 'word', or 'token' for a model of the tokens themselves, in which
-      a space is spelled as SentencePiece's sign.
-    alpha: factor of the language model's log probability (natural log); its
-      default and that of `beta` are pyctcdecode's.
-    beta: added for each word, or token, of the language model.
   """
 
   width: Size = 16
   top_tokens: Size | None = None
-  lm: str | None = None
-  lm_unit: str = 'word'
-  alpha: NotNegative = 0.5
-  beta: float = 1.5
 
-
-KINDS = {'greedy': Keys, 'beam': Keys}
+  def make(
+    self, name: str, *, blank_id: int, vocab: Sequence[str]
+  ) -> 'Decoder':
+    check_beam(self.width, self.top_tokens)
+    if self.lm and name == 'greedy':
+      raise ValueError(
+        "greedy decoding takes no language model: set the decoder's name to "
+        "'beam', or lm to None"
+      )
+    scorer = self.scorer(blank_id=blank_id, vocab=vocab)
+    return Decoder(name, blank_id, self.width, self.top_tokens, scorer)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,6 +52,8 @@ class Decoder:
     width: of the beam.
     top_tokens: tokens of a frame that extend prefixes; None for all.
     scorer: the language model of the beam, or None.
+    reads: the heads whose outputs it needs; one that needs others than CTC's is
+      called with a `Heard`.
   """
 
   name: str
@@ -65,6 +61,7 @@ class Decoder:
   width: int
   top_tokens: int | None
   scorer: fusion.Scorer | None
+  reads: tuple[str, ...] = ('ctc',)
 
   def __call__(self, logits: jax.Array, lens: jax.Array) -> dict[str, Any]:
     """Decodes a batch; for use inside jit.
@@ -96,14 +93,18 @@ class Decoder:
     }
 
 
+# Of each name its keys, which make the decoder.
+KINDS = {'greedy': Keys, 'beam': Keys}
+
+
 def make_decoder(
   keys: Mapping[str, Any], *, blank_id: int, vocab: Sequence[str]
-) -> Decoder:
+) -> Any:
   """Makes the decoder that a config asks for.
 
   Args:
-    keys: `name`, 'greedy' (default) or 'beam', and some of `Keys`, which are
-      the beam's. A `name` that is a factory is called with the other keys,
+    keys: `name` of `KINDS`, 'greedy' by default, and some of the keys of that
+      kind. A `name` that is a factory is called with the other keys,
       `blank_id` and `vocab`, for an object that is called as a `Decoder` is.
     blank_id: CTC's blank.
     vocab: the token of each id.
@@ -116,32 +117,13 @@ def make_decoder(
   name = keys.pop('name', 'greedy')
   if callable(name):
     return name(blank_id=blank_id, vocab=vocab, **keys)
-  known = [field.name for field in dataclasses.fields(Keys)]
+  _check_name('decoder', name, KINDS)
+  known = [field.name for field in dataclasses.fields(KINDS[name])]
   for key in keys:
     _check_name('key of the decoder', key, ['name', *known])
-  values = Keys(**keys)
-  _check_name('decoder', name, KINDS)
-  _check_name('lm_unit', values.lm_unit, _UNITS)
   if not 0 <= blank_id < len(vocab):
     raise ValueError(f'the blank {blank_id} is not one of {len(vocab)} tokens')
-  check_beam(values.width, values.top_tokens)
-  if values.lm and name == 'greedy':
-    raise ValueError(
-      "greedy decoding takes no language model: set the decoder's name to "
-      "'beam', or lm to None"
-    )
-  if values.lm == '':
-    raise ValueError('lm is empty: name an ARPA file, or leave lm out')
-  scorer = None
-  if values.lm:
-    scorer = _UNITS[values.lm_unit](
-      read_arpa(values.lm),
-      vocab,
-      blank_id=blank_id,
-      alpha=float(values.alpha),
-      beta=float(values.beta),
-    )
-  return Decoder(name, blank_id, values.width, values.top_tokens, scorer)
+  return KINDS[name](**keys).make(name, blank_id=blank_id, vocab=vocab)
 
 
 def _check_name(what: str, name: str, known: Iterable[str]):

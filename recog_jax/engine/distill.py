@@ -23,7 +23,7 @@ from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Positive, Share
 from recog_jax.signatures import Part
 from recog_jax.tasks.base import Batch, Outputs, Task, Terms
-from recog_jax.tasks.ctc.loss import both_views
+from recog_jax.tasks.speech.ctc_loss import both_views
 
 _WHERE = 'config.task.teacher'
 # What a task does to its inputs before the model, by name: teacher and student
@@ -171,6 +171,12 @@ class Distill:
     theirs, _ = teacher.task.forward(
       teacher.module, teacher.variables, inputs, rngs={}, train=False
     )
+    for side, found in (('teacher', theirs), ('student', outputs)):
+      if 'logits' not in found:
+        raise UserError(
+          f'config.task: the {side} has no outputs at every frame to learn '
+          'from or with: take a model with a head of CTC'
+        )
     goal, own = theirs['logits'], outputs['logits']
     if goal.shape != own.shape:
       raise UserError(
@@ -220,7 +226,7 @@ def make_distill(
   else:
     raise UserError(
       f"config.task.task '{task.get('name')}': a teacher is learnt from in "
-      'classification and ctc'
+      'classification, ctc and speech'
     )
   return Distill(
     task=inner,

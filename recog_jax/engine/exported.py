@@ -4,6 +4,7 @@ The programs take pictures as they are and waveforms; what a task needs beside
 their outputs (targets, lengths in frames) stays in the batch.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,15 @@ from recog_jax.tasks.base import Outputs, Task
 # (variables, batch as the reader makes it) -> what the model gives, and the
 # batch as the task has it, see `Task`; an export has no variables beside.
 Forward = Callable[[Any, Mapping[str, Any]], tuple[Outputs, Mapping[str, Any]]]
+
+
+def task_of(task: Task) -> Task:
+  """The task of an exported program, which may hold less than the model.
+
+  Raises:
+    UserError: nothing of the model can be exported.
+  """
+  return getattr(task, 'for_export', lambda: task)()
 
 
 def make_forward(runtime: Runtime, task: Task, info: Any) -> Forward:
@@ -174,6 +184,7 @@ def report(
   ex = trained.experiment_of(
     place, data_dir, task, split=split, keys=keys, adapt=with_waveforms
   )
+  ex = dataclasses.replace(ex, task=task_of(ex.task))
   runtime = Runtime(place, signature)
   return trained.report(
     ex,

@@ -73,7 +73,10 @@ class Model:
         and their samples.
 
     Returns:
-      float32 `b v`; of speech `b t v`.
+      float32 `b v`; of speech CTC's `b t v`.
+
+    Raises:
+      UserError: a recogniser of speech without a head of CTC.
     """
     return np.asarray(self._outputs(self.variables, dict(batch)))
 
@@ -136,7 +139,13 @@ class Model:
   @functools.cached_property
   def _outputs(self) -> Callable[[Any, Any], jax.Array]:
     def outputs(variables: Any, batch: Any) -> jax.Array:
-      return self.forward(variables, batch)[0]['logits']
+      found = self.forward(variables, batch)[0]
+      if 'logits' not in found:
+        raise UserError(
+          f'{self.origin}: the model has no head of CTC, and so no outputs at '
+          'every frame: ask for `predict`'
+        )
+      return found['logits']
 
     return jax.jit(outputs) if self.module is not None else outputs
 
@@ -147,6 +156,7 @@ def load(
   checkpoint: str = 'best',
   task: Mapping[str, Any] | None = None,
   dtype: str | None = None,
+  for_export: bool = False,
 ) -> Model:
   """Opens a workdir or an export; neither data nor training are needed.
 
@@ -157,6 +167,7 @@ def load(
       step; of an export, which has one, it says nothing.
     task: keys of the task that replace the config's, for example `decoder`.
     dtype: of the computation, in the place of `config.model.dtype`.
+    for_export: with the task that an export of it would have.
 
   Raises:
     UserError: there is no such thing, or no checkpoint in it.
@@ -178,7 +189,7 @@ def load(
   try:
     if signature is not None:
       return _of_export(config, kept, workdir, signature)
-    built = _built(config, kept)
+    built = _built(config, kept, for_export=for_export)
   except UserError as error:
     raise UserError(f'{workdir}: {error}') from error
   step, variables = restore(workdir, checkpoint, built.task.higher_is_better)
@@ -227,7 +238,9 @@ def of_config(config: ConfigDict, data_dir: str | None) -> Model:
   return of_experiment(ex, config, variables, 0)
 
 
-def _parts(config: ConfigDict, kept: Kept) -> tuple[Reader, Task]:
+def _parts(
+  config: ConfigDict, kept: Kept, *, for_export: bool = False
+) -> tuple[Reader, Task]:
   """What the data's kind and the task of a config are, without data."""
   try:
     make = registry.lookup('data', config.data.name).reader
@@ -238,14 +251,15 @@ def _parts(config: ConfigDict, kept: Kept) -> tuple[Reader, Task]:
     ) from None
   keys = config.to_dict()
   reader = make(keys['data'], kept)
-  return reader, registry.build('task', keys['task'], info=reader.info)
+  task = registry.build('task', keys['task'], info=reader.info)
+  return reader, exported.task_of(task) if for_export else task
 
 
 def _of_export(
   config: ConfigDict, kept: Kept, place: AnyPath, signature: Signature
 ) -> Model:
   """The model of an export: its programs in the place of a module."""
-  reader, task = _parts(config, kept)
+  reader, task = _parts(config, kept, for_export=True)
   runtime = Runtime(place, signature)
   return Model(
     reader=reader_of(reader, runtime),
@@ -265,9 +279,11 @@ def _labels(kept: Kept) -> tuple[str, ...]:
   return next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ())
 
 
-def _built(config: ConfigDict, kept: Kept) -> Model:
+def _built(
+  config: ConfigDict, kept: Kept, *, for_export: bool = False
+) -> Model:
   """The model without weights."""
-  reader, task = _parts(config, kept)
+  reader, task = _parts(config, kept, for_export=for_export)
   module = experiment.make_module(config.model, task)
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:

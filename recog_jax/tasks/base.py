@@ -290,11 +290,16 @@ class BaseTask:
       batch['inputs'] = batch['inputs'].astype(jnp.float32) / 127.5 - 1
     return batch
 
+  def model_inputs(self, batch: Batch) -> tuple[jax.Array, ...]:
+    """What the model is called with."""
+    names = ('inputs', 'input_len')
+    return tuple(batch[name] for name in names if name in batch)
+
   def init(
     self, module: nn.Module, rngs: Mapping[str, jax.Array], batch: Batch
   ) -> Any:
     module = self.whole(module)
-    return module.init(dict(rngs), *_inputs(batch), train=False)
+    return module.init(dict(rngs), *self.model_inputs(batch), train=False)
 
   def forward(
     self,
@@ -307,7 +312,11 @@ class BaseTask:
   ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Outputs `logits` and `taps`, of sequences `out_len` too."""
     given, updated = apply(
-      self.whole(module), variables, *_inputs(batch), rngs=rngs, train=train
+      self.whole(module),
+      variables,
+      *self.model_inputs(batch),
+      rngs=rngs,
+      train=train,
     )
     logits, *out_len, taps = given
     outputs = {'logits': logits, 'taps': taps}
@@ -371,9 +380,3 @@ class BaseTask:
       interval = bootstrap.of_mean(name, values, seed=0)[name]
       result[f'{name}_ci95'] = list(interval)
     return result
-
-
-def _inputs(batch: Batch) -> tuple[jax.Array, ...]:
-  """What a model is called with."""
-  names = ('inputs', 'input_len')
-  return tuple(batch[name] for name in names if name in batch)

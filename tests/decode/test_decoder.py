@@ -132,7 +132,7 @@ def test_tokens_that_a_token_model_lacks_are_unknown():
 @pytest.mark.parametrize(
   ('keys', 'said'),
   [
-    ({'widht': 3}, "unknown key of the decoder 'widht': known are name, width"),
+    ({'widht': 3}, "unknown key of the decoder 'widht': known are name, "),
     ({'name': 'best'}, "unknown decoder 'best': known are greedy, beam"),
     ({'lm_unit': 'letter'}, "unknown lm_unit 'letter': known are word, token"),
     ({'width': 0}, 'width of a beam is 1 or more'),

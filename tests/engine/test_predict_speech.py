@@ -16,7 +16,7 @@ from recog_jax.engine import evaluation, experiment, interface, train
 from recog_jax.engine import model as model_lib
 from recog_jax.engine import trained as trained_lib
 from recog_jax.errors import UserError
-from recog_jax.tasks.ctc import windows
+from recog_jax.tasks.speech import windows
 from tests.engine.test_speech import load
 
 RATE = 8000

@@ -166,7 +166,10 @@ def _opened(
   if kind != 'stablehlo' and wanted != 'float32':
     warn(f'the model computes in {wanted}, its export and parity in float32')
     dtype = 'float32'
-  return model_lib.load(workdir, checkpoint=checkpoint, dtype=dtype), config
+  model = model_lib.load(
+    workdir, checkpoint=checkpoint, dtype=dtype, for_export=True
+  )
+  return model, config
 
 
 def _name(program: Program, suffix: str) -> str:

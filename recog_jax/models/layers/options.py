@@ -62,6 +62,13 @@ def factory(
   return build
 
 
+def args_of(make: Callable[..., Any]) -> str:
+  """What a function's docstring says of its arguments, indented by two."""
+  doc = inspect.getdoc(make) or ''
+  found = re.search(r'^Args:\n((?:(?: .*)?\n)*(?: .*)?)', doc, re.MULTILINE)
+  return found[1].rstrip() if found else ''
+
+
 def check_size(what: str, x: jax.Array, least: int) -> None:
   """Raises a UserError unless the images `b h w c` are large enough."""
   h, w = x.shape[1:3]

@@ -1,4 +1,4 @@
-"""Conformer encoder (Gulati et al., 2020) with a CTC head."""
+"""Conformer encoder (Gulati et al., 2020), with heads."""
 
 import functools
 from collections.abc import Mapping
@@ -8,7 +8,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.layers import options
 from recog_jax.models.layers.attention import Positions, SelfAttention
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.depthwise import DepthwiseConv
@@ -17,8 +16,8 @@ from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
-from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.models.speech.encoder import Encoder, attention_encoder
+from recog_jax.models.speech.recogniser import recogniser, with_ctc
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
@@ -122,9 +121,8 @@ class ConformerBlock(nn.Module):
     return norm('final', ffn('ffn2', x))
 
 
-def make(
+def conformer_encoder(
   *,
-  num_outputs: int,
   layers: Size = 16,
   dim: Size = 256,
   heads: Size = 4,
@@ -139,18 +137,14 @@ def make(
     'name': 'conv2d',
     'factor': 4,
   },
-  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
-) -> CtcModel:
-  """Conformer encoder with CTC (Gulati et al., 2020, arXiv:2005.08100).
+) -> Encoder:
+  """The encoder of Gulati et al., 2020 (arXiv:2005.08100).
 
-  The paper's encoder with a CTC head in the place of its transducer, as NeMo's
-  Conformer-CTC. Unlike the paper, subsampling pads (see `Conv2d`) and the
-  kernel is odd.
+  Unlike the paper, subsampling pads (see `Conv2d`) and the kernel is odd.
 
   Args:
-    num_outputs: number of symbols, the blank among them.
     layers: number of blocks.
     dim: size d of the hidden frames.
     heads: of the attention.
@@ -163,11 +157,10 @@ def make(
     dropout: of each branch, the inner layers and the input.
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
-    intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
   """
-  return attention_ctc(
+  return attention_encoder(
     functools.partial(
       ConformerBlock,
       inner=dim * ffn_multiplier,
@@ -175,7 +168,6 @@ def make(
       norm=norm,
       norm_momentum=norm_momentum,
     ),
-    num_outputs=num_outputs,
     layers=layers,
     dim=dim,
     heads=heads,
@@ -183,14 +175,24 @@ def make(
     dropout=dropout,
     stochastic_depth=stochastic_depth,
     subsample=subsample,
-    intermediate=intermediate,
     remat=remat,
     dtype=dtype,
   )
 
 
-conformer_ctc = options.factory(make, 'conformer_ctc')
+conformer_ctc = recogniser(
+  conformer_encoder,
+  with_ctc,
+  'conformer_ctc',
+  'Conformer with CTC (Gulati et al., 2020, arXiv:2005.08100), as NeMo has it.',
+)
 conformer_s_ctc, conformer_m_ctc, conformer_l_ctc = (
-  options.factory(make, f'conformer_{size}_ctc', **_TABLE_1[size])
+  recogniser(
+    conformer_encoder,
+    with_ctc,
+    f'conformer_{size}_ctc',
+    f"The paper's Conformer {size.upper()} with CTC (its table 1).",
+    **_TABLE_1[size],
+  )
   for size in 'sml'
 )

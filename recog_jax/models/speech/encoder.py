@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -14,7 +14,6 @@ from recog_jax.models.layers.attention import sinusoids
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.mask import length_mask
 from recog_jax.models.layers.remat import call_block
-from recog_jax.models.speech.ctc import CtcModel, check_intermediate
 from recog_jax.models.speech.subsample import make_subsample
 
 
@@ -73,6 +72,10 @@ class Encoder(nn.Module):
       taps[f'layer{number}'] = norm(x) if self.final_norm else x
     return taps[f'layer{len(self.depths)}'], hidden_len, taps
 
+  @property
+  def num_layers(self) -> int:
+    return len(self.depths)
+
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
     return self.subsample.out_len(n)
@@ -87,10 +90,9 @@ class Encoder(nn.Module):
     return False
 
 
-def attention_ctc(
+def attention_encoder(
   block: Callable[..., nn.Module],
   *,
-  num_outputs: int,
   layers: int,
   dim: int,
   heads: int,
@@ -98,12 +100,11 @@ def attention_ctc(
   dropout: float,
   stochastic_depth: float,
   subsample: Mapping,
-  intermediate: Sequence[int],
   remat: str,
   dtype: jnp.dtype,
   final_norm: bool = False,
-) -> CtcModel:
-  """An `Encoder` with a CTC head; see `transformer_ctc` for the options.
+) -> Encoder:
+  """An `Encoder`; see `transformer_encoder` for the options.
 
   Args:
     block: makes a block from what all blocks are given: heads, positions,
@@ -118,8 +119,7 @@ def attention_ctc(
       f'config.model.dim is {dim} with {heads} heads; give an even dim that '
       'the heads divide (for rotary positions into even parts).'
     )
-  check_intermediate(intermediate, layers)
-  encoder = Encoder(
+  return Encoder(
     subsample=make_subsample(subsample, dim, dtype),
     block=functools.partial(
       block, heads=heads, positions=positions, dropout=dropout, dtype=dtype
@@ -131,4 +131,3 @@ def attention_ctc(
     remat=remat,
     dtype=dtype,
   )
-  return CtcModel(encoder, num_outputs, dtype, tuple(intermediate))

@@ -1,4 +1,4 @@
-"""Recurrent encoders with a CTC head: RNN, LSTM, GRU."""
+"""Recurrent encoders, with heads: RNN, LSTM, GRU."""
 
 import functools
 from collections.abc import Mapping
@@ -8,11 +8,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from recog_jax.models.layers import options
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.rnn import RecurrentLayer
-from recog_jax.models.speech.ctc import CtcModel, check_intermediate
+from recog_jax.models.speech.recogniser import recogniser, with_ctc
 from recog_jax.models.speech.subsample import make_subsample
 from recog_jax.ranges import Count, Rate, Size
 from recog_jax.signatures import Part
@@ -84,6 +83,10 @@ class RnnEncoder(nn.Module):
       taps[f'layer{number}'] = x
     return x, hidden_len, taps
 
+  @property
+  def num_layers(self) -> int:
+    return self.layers
+
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
     return self.subsample.out_len(n)
@@ -99,9 +102,8 @@ class RnnEncoder(nn.Module):
     return not self.bidirectional
 
 
-def make(
+def rnn_encoder(
   *,
-  num_outputs: int,
   cell: str,
   layers: Size = 2,
   hidden: Size = 256,
@@ -117,14 +119,12 @@ def make(
     'name': 'stack',
     'factor': 2,
   },
-  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
-) -> CtcModel:
-  """Recurrent layers with CTC.
+) -> RnnEncoder:
+  """Subsampling, then recurrent layers.
 
   Args:
-    num_outputs: number of symbols, the blank among them.
     cell: `rnn`, `lstm` or `gru`.
     layers: number of recurrent layers.
     hidden: units of each direction.
@@ -138,15 +138,13 @@ def make(
     locked_dropout: drops the same units at all frames of an utterance (Gal and
       Ghahramani, 2016, arXiv:1512.05287); False draws anew at each frame.
     subsample: see `make_subsample`; conv2d ends in a dense layer of `hidden`.
-    intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     remat: what each layer keeps for its gradient; see `layers.remat`.
     dtype: of the products; parameters, gates and logits are float32.
   """
-  check_intermediate(intermediate, layers)
   # Stacked frames go into the first layer as they are; a dense layer between
   # the two would have no nonlinearity on either side.
   convolved = subsample.get('name') == 'conv2d'
-  encoder = RnnEncoder(
+  return RnnEncoder(
     subsample=make_subsample(subsample, hidden if convolved else 0, dtype),
     layers=layers,
     cell=f'rnn_{activation}' if cell == 'rnn' else cell,
@@ -161,25 +159,27 @@ def make(
     remat=remat,
     dtype=dtype,
   )
-  return CtcModel(encoder, num_outputs, dtype, tuple(intermediate))
 
 
-rnn_ctc = options.factory(
-  make,
+_LSTM = {'cell': 'lstm', 'activation': 'tanh'}
+rnn_ctc = recogniser(
+  rnn_encoder,
+  with_ctc,
   'rnn_ctc',
   'Plain recurrent layers with CTC (Hannun et al., 2014, arXiv:1412.5567).',
   cell='rnn',
   projection=0,
 )
-lstm_ctc = options.factory(
-  make,
+lstm_ctc = recogniser(
+  rnn_encoder,
+  with_ctc,
   'lstm_ctc',
   'LSTM layers with CTC (Graves et al., 2006; 2013, arXiv:1303.5778).',
-  cell='lstm',
-  activation='tanh',
+  **_LSTM,
 )
-gru_ctc = options.factory(
-  make,
+gru_ctc = recogniser(
+  rnn_encoder,
+  with_ctc,
   'gru_ctc',
   'GRU layers with CTC (Cho et al., 2014).',
   cell='gru',

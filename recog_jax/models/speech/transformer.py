@@ -1,4 +1,4 @@
-"""Transformer encoder with a CTC head."""
+"""Transformer encoder, with heads."""
 
 import functools
 from collections.abc import Mapping
@@ -6,20 +6,18 @@ from typing import Annotated
 
 import jax.numpy as jnp
 
-from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.attention import Positions
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
-from recog_jax.models.speech.ctc import CtcModel
-from recog_jax.models.speech.encoder import attention_ctc
+from recog_jax.models.speech.encoder import Encoder, attention_encoder
+from recog_jax.models.speech.recogniser import recogniser, with_ctc
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
 
-def make(
+def transformer_encoder(
   *,
-  num_outputs: int,
   layers: Size = 12,
   dim: Size = 256,
   heads: Size = 4,
@@ -32,18 +30,16 @@ def make(
     'name': 'conv2d',
     'factor': 4,
   },
-  intermediate: tuple[Size, ...] = (),
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
-) -> CtcModel:
-  """Transformer encoder, pre-norm, with CTC (Vaswani et al., 2017).
+) -> Encoder:
+  """Transformer encoder, pre-norm (Vaswani et al., 2017).
 
   Normalising before each branch (Xiong et al., 2020, arXiv:2002.04745) rather
   than after the sum trains without a long warmup. The sizes are ESPnet's for
-  LibriSpeech's 100 hours, without its attention decoder.
+  LibriSpeech's 100 hours.
 
   Args:
-    num_outputs: number of symbols, the blank among them.
     layers: number of blocks.
     dim: size d of the hidden frames.
     heads: of the attention.
@@ -53,15 +49,13 @@ def make(
     dropout: of each branch, the inner layers and the input.
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
-    intermediate: layers from 1 with intermediate CTC; see `CtcModel`.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
   """
-  return attention_ctc(
+  return attention_encoder(
     functools.partial(
       TransformerBlock, inner=dim * ffn_multiplier, activation=activation
     ),
-    num_outputs=num_outputs,
     layers=layers,
     dim=dim,
     heads=heads,
@@ -69,11 +63,15 @@ def make(
     dropout=dropout,
     stochastic_depth=stochastic_depth,
     subsample=subsample,
-    intermediate=intermediate,
     remat=remat,
     dtype=dtype,
     final_norm=True,
   )
 
 
-transformer_ctc = options.factory(make, 'transformer_ctc')
+transformer_ctc = recogniser(
+  transformer_encoder,
+  with_ctc,
+  'transformer_ctc',
+  'Transformer encoder, pre-norm, with CTC (Vaswani et al., 2017).',
+)

@@ -1,4 +1,4 @@
-"""The CTC model: head, intermediate CTC, and what it passes on."""
+"""The recogniser: heads, intermediate CTC, and what it passes on."""
 
 import flax.linen as nn
 import jax
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recog_jax.errors import UserError
-from recog_jax.models.speech.ctc import CtcModel
+from recog_jax.models.speech.recogniser import SpeechModel
 
 
 class Halving(nn.Module):
@@ -39,7 +39,7 @@ def _run(model):
 
 def test_logits_are_float32_of_the_head_and_lengths_the_encoders():
   variables, (logits, out_len, taps) = _run(
-    CtcModel(Halving(), 7, jnp.bfloat16)
+    SpeechModel(Halving(), 7, jnp.bfloat16)
   )
   assert set(variables['params']) == {'encoder', 'ctc_head'}
   head = variables['params']['ctc_head']
@@ -53,7 +53,7 @@ def test_logits_are_float32_of_the_head_and_lengths_the_encoders():
 
 def test_intermediate_logits_come_from_the_same_head():
   variables, (logits, _, taps) = _run(
-    CtcModel(Halving(), 7, intermediate=(1, 2))
+    SpeechModel(Halving(), 7, intermediate=(1, 2))
   )
   assert set(variables['params']) == {'encoder', 'ctc_head'}
   first, second = taps['intermediate_logits']
@@ -67,7 +67,7 @@ def test_intermediate_logits_come_from_the_same_head():
 
 @pytest.mark.smoke
 def test_length_lookahead_and_causality_are_the_encoders():
-  model = CtcModel(Halving(), 7)
+  model = SpeechModel(Halving(), 7)
   assert model.out_len(5) == 3
   np.testing.assert_array_equal(model.out_len(np.array([4, 5])), [2, 3])
   assert model.lookahead == 1 and model.causal is True
@@ -82,4 +82,30 @@ def test_length_lookahead_and_causality_are_the_encoders():
 )
 def test_a_layer_that_cannot_be_tapped_is_told(encoder, layer, says):
   with pytest.raises(UserError, match=says):
-    _run(CtcModel(encoder, 7, intermediate=(layer,)))
+    _run(SpeechModel(encoder, 7, intermediate=(layer,)))
+
+
+class Sums(nn.Module):
+  """A head that reads the targets."""
+
+  @nn.compact
+  def __call__(self, hidden, hidden_len, targets, target_len, *, train):
+    del hidden_len, target_len, train
+    return self.scale() * hidden.sum((1, 2)) * targets.sum(1)
+
+  def scale(self):
+    return self.param('scale', nn.initializers.ones, ())
+
+
+def test_heads_are_siblings_that_are_left_out_without_targets():
+  model = SpeechModel(Halving(), 7, ctc=False, attention_head=Sums())
+  x, n = jnp.ones((2, 5, 3)), jnp.array([5, 2])
+  targets = jnp.array([[1, 2], [3, 0]]), jnp.array([2, 1])
+  variables = model.init(jax.random.key(0), x, n, *targets, train=False)
+  assert model.heads == ('attention',)
+  assert set(variables['params']) == {'encoder', 'attention_head'}
+  logits, _, taps = model.apply(variables, x, n, *targets, train=False)
+  assert logits is None
+  np.testing.assert_allclose(taps['attention'], taps['hidden'].sum((1, 2)) * 3)
+  _, _, taps = model.apply(variables, x, n, train=False)
+  assert 'attention' not in taps

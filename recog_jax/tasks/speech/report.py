@@ -11,8 +11,8 @@ from recog_jax.decode.align import word_times
 from recog_jax.metrics import wer
 from recog_jax.report import transcripts, transcripts_pages
 from recog_jax.storage import as_json
-from recog_jax.tasks.ctc import scores
-from recog_jax.tasks.ctc.spec import Spec
+from recog_jax.tasks.speech import scores
+from recog_jax.tasks.speech.spec import Spec
 
 # A field with more values than this tells records apart, and groups nothing.
 _MOST_GROUPS = 200
@@ -33,7 +33,7 @@ def report(
 
   Args:
     spec: of the records.
-    records: rows of `Ctc.records`, each example once, no padding.
+    records: rows of `Speech.records`, each example once, no padding.
     lookup: record numbers -> `text` and `fields`.
     directory: where the files go.
     prefix: of their names.
@@ -108,7 +108,7 @@ def transcript(
 
   Args:
     spec: of the task.
-    rows: of each part of it, see `Ctc.answer_rows`.
+    rows: of each part of it, see `Speech.answer_rows`.
     spans: of each part.
     source: the file.
   """

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from recog_jax.errors import UserError
-from recog_jax.tasks.ctc.loss import consistency, ctc_losses, feasible
-from recog_jax.tasks.ctc.task import make_ctc
+from recog_jax.tasks.speech.ctc_loss import consistency, ctc_losses, feasible
+from recog_jax.tasks.speech.make import make_ctc
 from recog_jax.text.tokenizer import Characters
 
 

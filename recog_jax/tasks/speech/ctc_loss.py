@@ -64,14 +64,15 @@ def consistency(logits: jax.Array, out_len: jax.Array) -> jax.Array:
 
 
 def both_views(batch: Batch) -> dict[str, jax.Array]:
-  """`inputs` and `input_len` of both augmentations, in neighbouring rows.
+  """What a model reads of both augmentations, in neighbouring rows.
 
   Neighbours: where rows are divided over devices, so are pairs.
   """
   inputs = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
+  names = ('input_len', 'targets', 'target_len')
   return {
     'inputs': inputs.reshape(-1, *inputs.shape[2:]),
-    'input_len': jnp.repeat(batch['input_len'], 2),
+    **{n: jnp.repeat(batch[n], 2, axis=0) for n in names if n in batch},
   }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.metrics import wer
-from recog_jax.tasks.ctc.spec import RATES, Spec
+from recog_jax.tasks.speech.spec import RATES, Spec
 
 
 def texts(

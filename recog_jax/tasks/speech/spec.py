@@ -1,4 +1,4 @@
-"""What scores and report need to know of speech recognition with CTC."""
+"""What scores and report need to know of speech recognition."""
 
 import dataclasses
 from collections.abc import Callable
@@ -11,7 +11,7 @@ RATES = {'word': 'wer', 'character': 'cer', 'phone': 'per'}
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """What is recognised, and how errors are counted; see `make_ctc`.
+  """What is recognised, and how errors are counted; see `make_speech`.
 
   Attributes:
     tokenizer: of the targets.

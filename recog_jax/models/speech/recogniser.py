@@ -1,0 +1,207 @@
+"""A speech encoder with heads beside each other: CTC, attention, transducer."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.errors import UserError
+from recog_jax.models.layers import options
+from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Size
+
+# Heads that read the targets in training, by name: modules whose `__call__(
+# hidden b t d, hidden_len b, targets b u, target_len b, *, train)` gives what
+# the head's term of the loss needs. Their other methods are the decoders'.
+OTHERS = ('attention', 'transducer')
+
+
+class SpeechModel(nn.Module):
+  """An encoder, and heads that read its hidden frames.
+
+  The head of CTC (Graves et al., 2006) scores every symbol, and the blank, at
+  every frame. Intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216): the
+  same head is put on the output of earlier layers too; the loss weighs the two.
+
+  Attributes:
+    encoder: `(frames b t f, frame_len b, *, train) -> (hidden b t' d,
+      hidden_len b, taps)`, with `out_len`, `lookahead` and `causal`. taps
+      holds the output of layer i, counted from 1, as `layer<i>`, normalised
+      as the last one is.
+    num_outputs: number of symbols, the blank among them.
+    dtype: of the encoder's computation; the head of CTC is float32.
+    intermediate: numbers of the layers, from 1, that get the head of CTC too.
+    ctc: whether there is a head of CTC.
+    attention_head: an attention decoder, or None; see `OTHERS`.
+    transducer_head: predictor and joiner of a transducer, or None.
+  """
+
+  encoder: nn.Module
+  num_outputs: int
+  dtype: jnp.dtype = jnp.float32
+  intermediate: tuple[int, ...] = ()
+  ctc: bool = True
+  attention_head: nn.Module | None = None
+  transducer_head: nn.Module | None = None
+
+  def setup(self):
+    if self.ctc:
+      self.ctc_head = nn.Dense(self.num_outputs)
+
+  def __call__(
+    self,
+    frames: jax.Array,
+    frame_len: jax.Array,
+    targets: jax.Array | None = None,
+    target_len: jax.Array | None = None,
+    *,
+    train: bool,
+  ) -> tuple[jax.Array | None, jax.Array, dict[str, Any]]:
+    """Logits of padded utterances.
+
+    Args:
+      frames: float `b t f`, features of t frames.
+      frame_len: int32 `b`, how many of them there are.
+      targets: int32 `b u`, for the heads that read them; without, those heads
+        are left out.
+      target_len: int32 `b`.
+      train: use dropout and batch statistics.
+
+    Returns:
+      CTC's float32 logits `b t' v`, None without that head; int32 lengths `b`;
+      and taps: `hidden` `b t' d`, with intermediate CTC `intermediate_logits`,
+      a tuple of `b t' v`, and by its name what each other head gives.
+
+    Raises:
+      UserError: the encoder has no such layer, or it is of another size.
+    """
+    hidden, hidden_len, layers = self.encoder(
+      frames.astype(self.dtype), frame_len, train=train
+    )
+    taps: dict[str, Any] = {'hidden': hidden}
+    if self.intermediate:
+      taps['intermediate_logits'] = tuple(
+        self._logits(self._layer(layers, number, hidden))
+        for number in self.intermediate
+      )
+    if targets is not None:
+      for name in OTHERS:
+        head = getattr(self, f'{name}_head')
+        if head is not None:
+          taps[name] = head(
+            hidden, hidden_len, targets, target_len, train=train
+          )
+    return self._logits(hidden) if self.ctc else None, hidden_len, taps
+
+  def _logits(self, hidden):
+    return self.ctc_head(at_least_float32(hidden))
+
+  def _layer(self, layers, number, hidden):
+    known = sorted(int(k[5:]) for k in layers if k.startswith('layer'))
+    if number not in known:
+      raise UserError(
+        f'config.model.intermediate names layer {number}; the encoder has '
+        f'the layers {", ".join(map(str, known))}.'
+      )
+    layer = layers[f'layer{number}']
+    if layer.shape != hidden.shape:
+      raise UserError(
+        f'config.model.intermediate: layer {number} gives '
+        f'{layer.shape[1:]} for each utterance and the last one '
+        f'{hidden.shape[1:]}; one head needs layers of one size.'
+      )
+    return layer
+
+  @property
+  def heads(self) -> tuple[str, ...]:
+    """Names of the heads, CTC's first."""
+    others = [n for n in OTHERS if getattr(self, f'{n}_head') is not None]
+    return (*(('ctc',) if self.ctc else ()), *others)
+
+  def out_len(self, n):
+    """Hidden frames for n input frames: int, numpy or jax integers."""
+    return self.encoder.out_len(n)
+
+  @property
+  def lookahead(self) -> int | None:
+    """Input frames to the right that hidden ones depend on; None is all."""
+    return self.encoder.lookahead
+
+  @property
+  def causal(self) -> bool:
+    """Whether hidden frames depend on no later input than their own."""
+    return self.encoder.causal
+
+
+def with_ctc(
+  encoder: nn.Module,
+  *,
+  num_outputs: int,
+  intermediate: tuple[Size, ...] = (),
+  dtype: jnp.dtype = jnp.float32,
+) -> SpeechModel:
+  """An encoder with the head of CTC.
+
+  Args:
+    encoder: see `SpeechModel`; one of ours, with `num_layers`.
+    num_outputs: number of symbols, the blank among them.
+    intermediate: layers from 1 with intermediate CTC; see `SpeechModel`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: there is no such layer before the last one.
+  """
+  check_intermediate(intermediate, encoder.num_layers)
+  return SpeechModel(encoder, num_outputs, dtype, tuple(intermediate))
+
+
+def check_intermediate(numbers: Sequence[int], layers: int) -> None:
+  """Raises a UserError unless there are such layers, before the last one."""
+  for number in numbers:
+    if not 1 <= number < layers:
+      raise UserError(
+        f'config.model.intermediate names layer {number}; layers before the '
+        f'last are 1 to {layers - 1}.'
+      )
+
+
+def recogniser(
+  make_encoder: Callable[..., nn.Module],
+  make_model: Callable[..., SpeechModel],
+  name: str,
+  summary: str,
+  *,
+  defaults: Mapping[str, Any] = {},
+  **fixed: Any,
+) -> Callable[..., SpeechModel]:
+  """A factory for configs: an encoder with heads; its options are both's.
+
+  Args:
+    make_encoder: a function of keyword arguments.
+    make_model: puts heads on an encoder, its first argument. What both take
+      (dtype, remat) is one option.
+    name: of the factory.
+    summary: what its docstring says before its options.
+    defaults: of options that have another default than the functions say.
+    **fixed: options of the encoder that are options no more.
+  """
+  of_encoder = inspect.signature(make_encoder).parameters
+  of_model = dict(list(inspect.signature(make_model).parameters.items())[1:])
+
+  def make(**values):
+    encoder = make_encoder(
+      **{k: v for k, v in values.items() if k in of_encoder}
+    )
+    return make_model(
+      encoder, **{k: v for k, v in values.items() if k in of_model}
+    )
+
+  make.__signature__ = inspect.Signature(
+    list({**of_model, **of_encoder}.values()), return_annotation=SpeechModel
+  )
+  entries = [options.args_of(part) for part in (make_encoder, make_model)]
+  make.__doc__ = f'{summary}\n\nArgs:\n' + '\n'.join(entries)
+  return options.factory(make, name, defaults=defaults, **fixed)

@@ -1,0 +1,145 @@
+"""Speech recognition as a config asks for it."""
+
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from recog_jax.errors import UserError, unknown_name
+from recog_jax.ranges import NotNegative, Rate
+from recog_jax.signatures import FREE, Part
+from recog_jax.tasks.speech.spec import RATES, Spec
+from recog_jax.tasks.speech.task import Speech, decoder_of, reads
+from recog_jax.tasks.speech.terms import TERMS
+from recog_jax.text import timit
+
+_FOLDS = {'timit39': 39, 'timit48': 48}
+# The decoder of a head, unless a config names one.
+_DECODERS = {'ctc': 'greedy'}
+
+
+def make_speech(
+  *,
+  info: Any,
+  losses: Mapping[str, NotNegative],
+  decoder: Annotated[Mapping[str, Any] | None, Part('decoder'), FREE] = None,
+  intermediate_weight: Rate = 0.0,
+  consistency_weight: NotNegative = 0.0,
+  unit: str = 'word',
+  fold: str | None = None,
+  timestamps: Annotated[bool, FREE] = False,
+) -> Speech:
+  """The task of a config, for a model with any heads.
+
+  Args:
+    info: of the data: its tokenizer and features.
+    losses: coefficient of the loss of each head that is trained: `ctc`,
+      `attention`, `transducer`.
+    decoder: keys of `decode.decoder.make_decoder`; by default greedy, by the
+      head with the largest coefficient.
+    intermediate_weight: share of intermediate CTC in CTC's loss, in [0, 1).
+    consistency_weight: of the divergence between two views of an utterance in
+      the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
+    unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
+    fold: 'timit39' or 'timit48': phones are folded before they are counted.
+    timestamps: whether evaluation aligns what it has recognised.
+
+  Raises:
+    UserError: a value out of range, or an unknown name.
+  """
+  _check_losses(losses, intermediate_weight, consistency_weight)
+  if unit not in RATES:
+    raise UserError(f"task.unit '{unit}': known: {', '.join(RATES)}")
+  if fold is not None and fold not in _FOLDS:
+    raise UserError(f"task.fold '{fold}': known: {', '.join(_FOLDS)}")
+  losses = {name: float(factor) for name, factor in losses.items()}
+  first = max(losses, key=lambda name: losses[name])
+  keys = {'name': _DECODERS[first], **(decoder or {})}
+  made = decoder_of(keys, info.tokenizer)
+  _check_decoder(made, str(keys['name']), losses)
+  return Speech(
+    spec=Spec(
+      tokenizer=info.tokenizer,
+      unit=unit,
+      fold=functools.partial(timit.fold_text, size=_FOLDS[fold])
+      if fold
+      else None,
+    ),
+    features=info.features,
+    hop_s=info.hop_s,
+    decoder=made,
+    losses=losses,
+    options={},
+    intermediate_weight=float(intermediate_weight),
+    consistency_weight=float(consistency_weight),
+    timestamps=timestamps,
+  )
+
+
+def make_ctc(
+  *,
+  info: Any,
+  decoder: Annotated[Mapping[str, Any] | None, Part('decoder'), FREE] = None,
+  intermediate_weight: Rate = 0.0,
+  consistency_weight: NotNegative = 0.0,
+  unit: str = 'word',
+  fold: str | None = None,
+  timestamps: Annotated[bool, FREE] = False,
+) -> Speech:
+  """The task of a config, for a model with the head of CTC.
+
+  Args:
+    info: of the data: its tokenizer and features.
+    decoder: keys of `decode.decoder.make_decoder`; by default greedy.
+    intermediate_weight: share of intermediate CTC in the loss, in [0, 1).
+    consistency_weight: of the divergence between two views of an utterance in
+      the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
+    unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
+    fold: 'timit39' or 'timit48': phones are folded before they are counted.
+    timestamps: whether evaluation aligns what it has recognised.
+
+  Raises:
+    UserError: a value out of range, or an unknown name.
+  """
+  return make_speech(
+    info=info,
+    losses={'ctc': 1.0},
+    decoder=decoder,
+    intermediate_weight=intermediate_weight,
+    consistency_weight=consistency_weight,
+    unit=unit,
+    fold=fold,
+    timestamps=timestamps,
+  )
+
+
+def _check_losses(
+  losses: Mapping[str, float], intermediate: float, consistency: float
+) -> None:
+  for name in losses:
+    if name not in TERMS:
+      raise unknown_name('term of config.task.losses', name, TERMS)
+  if not any(losses.values()):
+    raise UserError(
+      'config.task.losses has no term above 0: name the heads that are '
+      f'trained, of {", ".join(TERMS)}, with their coefficients'
+    )
+  if not 0 <= intermediate < 1:
+    raise UserError(f'task.intermediate_weight={intermediate} is not in [0, 1)')
+  if consistency < 0:
+    raise UserError(f'task.consistency_weight={consistency} is below 0')
+  if 'ctc' not in losses and (intermediate or consistency):
+    raise UserError(
+      'task.intermediate_weight and task.consistency_weight are of CTC, which '
+      'config.task.losses does not name: add it, or set them to 0'
+    )
+
+
+def _check_decoder(made: Any, name: str, losses: Mapping[str, float]) -> None:
+  """Raises a UserError unless the model has the heads of its decoder."""
+  missing = [head for head in reads(made) if head not in losses]
+  if missing:
+    raise UserError(
+      f"the decoder '{name}' needs the head {' and '.join(missing)}, and the "
+      f'model was trained with {", ".join(losses)} alone: choose another '
+      'decoder, or another model'
+    )

@@ -1,0 +1,102 @@
+"""The terms of the loss of each head; see `Speech.loss`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from recog_jax.errors import UserError
+from recog_jax.tasks.base import Batch, Outputs, Terms
+from recog_jax.tasks.speech.ctc_loss import (
+  consistency,
+  ctc_losses,
+  each_view,
+  feasible,
+)
+
+
+def ctc(outputs: Outputs, rows: Batch) -> tuple[jax.Array, jax.Array]:
+  """Sum of CTC's losses over feasible rows, and int32 target tokens of them."""
+  mask = feasible(rows, outputs['out_len'])
+  losses = ctc_losses(outputs['logits'], outputs['out_len'], rows)
+  tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
+  return jnp.where(mask, losses, 0).sum(), tokens
+
+
+def given(outputs: Outputs, name: str) -> Any:
+  """What a head gave for its loss.
+
+  Raises:
+    UserError: the model has no such head.
+  """
+  found = outputs.get('logits') if name == 'ctc' else outputs['taps'].get(name)
+  if found is None:
+    raise UserError(
+      f"the loss has a term '{name}', and the model has no such head: take "
+      'another config.model.name, or leave it out of config.task.losses'
+    )
+  return found
+
+
+def extra_ctc(
+  outputs: Outputs, batch: Batch, *, intermediate: bool, views: bool
+) -> Terms:
+  """Intermediate CTC, and the consistency of two views.
+
+  Args:
+    outputs: of the model.
+    batch: of the data.
+    intermediate: whether the first is asked for.
+    views: whether the second is.
+
+  Raises:
+    UserError: model or data do not have what is asked for.
+  """
+  out_len = outputs['out_len']
+  rows = each_view(batch, out_len)
+  terms: dict[str, Any] = {}
+  if intermediate:
+    middle = outputs['taps'].get('intermediate_logits', ())
+    if not middle:
+      raise UserError(
+        'task.intermediate_weight is set, but the model has no intermediate '
+        'CTC: name layers in config.model.intermediate, or set it to 0'
+      )
+    found = [ctc({**outputs, 'logits': logits}, rows) for logits in middle]
+    total = sum((one for one, _ in found), start=jnp.zeros(()))
+    terms['intermediate'] = total / len(found), as_float(found[0][1])
+  if views:
+    if len(out_len) == len(batch['valid']):
+      raise UserError(
+        'task.consistency_weight is set, but the data deliver one view of '
+        'each utterance: set config.data.views=2, or the weight to 0'
+      )
+    mask = feasible(rows, out_len)
+    tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
+    apart = consistency(outputs['logits'], out_len)
+    apart = jnp.where(mask[::2], apart, 0).sum()
+    terms['consistency'] = apart, as_float(tokens) / 2
+  return terms
+
+
+def as_float(count: jax.Array) -> jax.Array:
+  """A number of tokens as the weight of a term."""
+  return count.astype(jnp.float32)
+
+
+class Term(NamedTuple):
+  """The loss of one head.
+
+  Attributes:
+    losses: `(outputs, rows as of each_view, **options of the head)` -> sum of
+      the losses in nats over the rows that have one, and int32 how many tokens
+      it is divided by.
+    feasible: `(rows, out_len)` -> bool `b`, the rows that have one.
+  """
+
+  losses: Callable[..., tuple[jax.Array, jax.Array]]
+  feasible: Callable[[Batch, jax.Array], jax.Array]
+
+
+TERMS: Mapping[str, Term] = {'ctc': Term(ctc, feasible)}
