@@ -40,6 +40,7 @@ def main() -> None:
     interface,
     probe,
     processes,
+    shaping,
     train,
   )
   from recog_jax.engine import config as config_lib
@@ -61,9 +62,11 @@ def main() -> None:
   data_dir = flags.FLAGS.data_dir
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   profile = Profile(_PROFILE.value, workdir)
-  canonical = config_lib.canonical(config)
-  facts = {'config': canonical, '--workdir': str(workdir)}
+  given = config_lib.canonical(config)
+  facts = {'config': given, '--workdir': str(workdir)}
   with cli.joined(facts, stop):
+    shaping.shape(config, workdir)
+    canonical = config_lib.canonical(config)
     if make := experiment.prepare(config, data_dir):
       processes.one_first(make)
     ex = experiment.build(config, data_dir)

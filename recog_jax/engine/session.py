@@ -16,6 +16,7 @@ from recog_jax.engine import (
   experiment,
   interface,
   processes,
+  shaping,
   train,
 )
 from recog_jax.engine import mesh as mesh_lib
@@ -154,4 +155,5 @@ def open_config(
   values = config_keys.apply_texts(config, given)
   if make := experiment.prepare(config, data_dir):
     make()
+  shaping.shape(config)
   return Session(config, experiment.build(config, data_dir), spec, values)

@@ -2,18 +2,20 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.traverse_util
 import jax
 import numpy as np
 
 from recog_jax import registry
-from recog_jax.engine import interface, paths
+from recog_jax.compress import channels
+from recog_jax.engine import interface, narrowing, paths
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.step import TrainState
 from recog_jax.errors import UserError, listed
+from recog_jax.ranges import Range
 from recog_jax.storage import (
   AnyPath,
   check_access,
@@ -44,12 +46,22 @@ class InitFrom:
     skip: regexes for whole parameter paths here that keep fresh values.
     zero_head: a head that is not taken begins with zeros, so that its
       gradients, and not its random values, reach the taken weights first.
+    macs: of a workdir of the same model: the least important channels leave
+      until this share of its multiply-adds is left, and the run is of the
+      smaller model; its widths stand in `config.model.channels` of its workdir.
+      None takes the model as it is.
+    importance: of channels; see `compress.channels.scores`.
+    scope: 'layer' removes the same share of all layers, 'global' the least
+      important channels wherever they are.
   """
 
   path: str | None = None
   rename: Sequence[Sequence[str]] = ()
   skip: Sequence[str] = ()
   zero_head: bool = True
+  macs: Annotated[float, Range(0, 1, above=True, below=True)] | None = None
+  importance: channels.Importance = 'magnitude'
+  scope: channels.Scope = 'layer'
 
 
 def begin(
@@ -133,7 +145,11 @@ def _weights(
   spec = _spec(ex)
   found, origin = read(spec, ex.module, fresh)
   trained = _workdir_of(str(spec.path))
+  smaller: list[str] = []
+  if spec.macs is not None:
+    found, smaller = narrowing.narrowed(spec, ex.module, found, trained)
   found, notes = interface.fit_head(found, trained, ex, _of_head)
+  notes = [*smaller, *notes]
   values, report = match(spec, found, fresh, origin, ex.module)
   return values, report, [*_told(report, origin), *notes]
 
@@ -197,7 +213,7 @@ def read(
   return _read_own(spec, path)
 
 
-def _place(path: AnyPath) -> tuple[AnyPath, int | None]:
+def place_of(path: AnyPath) -> tuple[AnyPath, int | None]:
   """The workdir, and the step where one of its checkpoints is named."""
   if path.parent.name == 'checkpoints' and path.name.isdigit():
     return path.parent.parent, int(path.name)
@@ -208,13 +224,13 @@ def _workdir_of(name: str) -> AnyPath | None:
   """The workdir that weights are of; None of another program's file."""
   if name.startswith('hf:') or path_of(name).is_file():
     return None
-  return _place(path_of(name))[0]
+  return place_of(path_of(name))[0]
 
 
 def _read_own(
   spec: InitFrom, path: AnyPath
 ) -> tuple[dict[str, np.ndarray], str]:
-  path, step = _place(path)
+  path, step = place_of(path)
   if not path.is_dir():
     raise UserError(
       f'config.init_from.path={spec.path}: there is nothing there'

@@ -14,6 +14,7 @@ from recog_jax.models.layers.activation import activation as activation_named
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import BatchNorm
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.models.layers.widths import NO_CHANNELS, Channels, below
 from recog_jax.ranges import Positive, Rate, Size
 
 # The side of a patch of the whitening convolution.
@@ -68,13 +69,14 @@ class _Block(nn.Module):
   activation: str
   norm_momentum: float
   dtype: jnp.dtype
+  channels: Channels = NO_CHANNELS
 
   @nn.compact
   def __call__(self, x, *, train, mask):
     act = activation_named(self.activation)
     for i in (1, 2):
       x = Conv(
-        self.features,
+        self.channels.get(f'conv{i}', self.features),
         (3, 3),
         padding=1,
         kernel_init=_dirac_init,
@@ -106,6 +108,9 @@ class Airbench(ImageModel):
     activation: see `layers.activation`.
     norm_momentum: share of the running statistics that a step keeps.
     head_scale: multiplies the logits.
+    channels: outputs of single convolutions by their path, such as
+      {'block1/conv1': 48}, where they are not the table's;
+      `init_from.macs` sets them.
     dtype: of the computation; parameters and logits are float32.
   """
 
@@ -114,6 +119,7 @@ class Airbench(ImageModel):
   activation: Activation = 'relu'
   norm_momentum: Rate = 0.8
   head_scale: Positive = 1 / 9
+  channels: Channels = NO_CHANNELS
   dtype: jnp.dtype = jnp.float32
 
   @property
@@ -141,6 +147,7 @@ class Airbench(ImageModel):
         self.activation,
         self.norm_momentum,
         self.dtype,
+        below(self.channels, f'block{i + 1}'),
         name=f'block{i + 1}',
       )(x, train=train, mask=mask)
     features = x.max((1, 2)).astype(jnp.float32)

@@ -12,6 +12,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.widths import NO_CHANNELS, Channels
 from recog_jax.precision import at_least_float32, spread
 from recog_jax.ranges import Positive, Rate, Size
 
@@ -88,6 +89,8 @@ class InvertedResidual(nn.Module):
     activation: after all but the projection.
     side: of the depthwise kernel.
     excite: whether there is a `SqueezeExcite` after it (v3).
+    expand: whether there is an expansion; None: see `inner`.
+    shortcut: whether there is one; None: where the block keeps the shape.
   """
 
   inner: int
@@ -97,12 +100,15 @@ class InvertedResidual(nn.Module):
   activation: str
   side: Size = 3
   excite: bool = False
+  expand: bool | None = None
+  shortcut: bool | None = None
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask=None):
     layer = functools.partial(self.layer, activation=self.activation)
     y = x
-    if self.inner != x.shape[-1]:
+    expand = self.inner != x.shape[-1] if self.expand is None else self.expand
+    if expand:
       y = layer(self.inner, name='expand')(y, train=train, mask=mask)
     y = layer(
       self.inner,
@@ -116,7 +122,8 @@ class InvertedResidual(nn.Module):
       y = SqueezeExcite(hidden, y.dtype, name='squeeze_excite')(y)
     project = self.layer(self.features, activation='identity', name='project')
     y = project(y, train=train, mask=mask)
-    return x + y if x.shape == y.shape else y
+    same = x.shape == y.shape if self.shortcut is None else self.shortcut
+    return x + y if same else y
 
 
 class Separable(nn.Module):
@@ -163,6 +170,9 @@ class MobileNet(ImageModel):
     dropout: before the head.
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
+    channels: outputs of single convolutions by their path, such as
+      {'block2/expand/conv': 60}, where they are not the table's;
+      `init_from.macs` sets them.
     dtype: of the computation; parameters and logits are float32.
   """
 
@@ -174,6 +184,7 @@ class MobileNet(ImageModel):
   stem: Literal['imagenet', 'cifar'] = 'imagenet'
   norm_momentum: Rate = 0.9
   norm_epsilon: Rate = 1e-5
+  channels: Channels = NO_CHANNELS
   dtype: jnp.dtype = jnp.float32
 
   @property
@@ -188,8 +199,9 @@ class MobileNet(ImageModel):
     self, x: jax.Array, *, train: bool, mask: jax.Array | None = None
   ) -> tuple[jax.Array, dict[str, jax.Array]]:
     layer = conv_norm_of(self)
+    before = round_channels(32 * self.width)  # As in the table.
     x = layer(
-      round_channels(32 * self.width),
+      self.channels.get('stem/conv', before),
       (3, 3),
       stride=1 if self.stem == 'cifar' else 2,
       activation=self.activation,
@@ -201,20 +213,32 @@ class MobileNet(ImageModel):
       # Images of 32 x 32 keep their size in the stem and the first stride.
       if self.stem == 'cifar' and number == first_stride:
         stride = 1
-      block = Separable
+      name, after = f'block{number}', round_channels(c * self.width)
+      block, last_layer = Separable, 'pointwise'
       if expansion:
-        inner = x.shape[-1] * expansion
-        block = functools.partial(InvertedResidual, inner=inner)
+        last_layer, inner = 'project', x.shape[-1]
+        if expansion > 1:
+          inner = before * expansion
+          inner = self.channels.get(f'{name}/expand/conv', inner)
+        block = functools.partial(
+          InvertedResidual,
+          inner=inner,
+          # Where the table has them: not by what is pruned.
+          expand=expansion > 1,
+          shortcut=before == after and stride == 1,
+        )
       x = block(
-        features=round_channels(c * self.width),
+        features=self.channels.get(f'{name}/{last_layer}/conv', after),
         stride=stride,
         layer=layer,
         activation=self.activation,
-        name=f'block{number}',
+        name=name,
       )(x, train=train, mask=mask)
+      before = after
     if self.version == 2:
       # The last layer is not made narrower than the paper's, only wider.
       last = round_channels(1280 * max(1.0, self.width))
+      last = self.channels.get('last/conv', last)
       x = layer(last, activation=self.activation, name='last')(
         x, train=train, mask=mask
       )

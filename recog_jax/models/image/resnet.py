@@ -16,6 +16,7 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
 from recog_jax.models.layers.remat import Policy, call_block
+from recog_jax.models.layers.widths import NO_CHANNELS, Channels, below
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Rate, Size
 
@@ -40,6 +41,8 @@ class BasicBlock(nn.Module):
     norm: makes a BatchNorm (its momentum, epsilon and dtype are bound).
     act: activation function.
     last_scale_init: initialiser of the last BatchNorm's scale.
+    project: whether the shortcut is a convolution.
+    channels: of convolutions that have another width, by name.
   """
 
   width: int
@@ -48,21 +51,29 @@ class BasicBlock(nn.Module):
   norm: Callable[..., nn.Module]
   act: Callable[[jax.Array], jax.Array]
   last_scale_init: nn.initializers.Initializer
+  project: bool
+  channels: Channels = NO_CHANNELS
 
   @nn.compact
   def __call__(self, x, mask, *, train: bool):
     keys = {'train': train, 'mask': mask}
     strides = (self.stride, self.stride)
-    y = self.conv(self.width, (3, 3), strides, padding=1, name='conv1')(x)
+    first, second = map(self.outputs, ('conv1', 'conv2'))
+    y = self.conv(first, (3, 3), strides, padding=1, name='conv1')(x)
     y = self.act(self.norm(name='norm1')(y, **keys))
-    y = self.conv(self.width, (3, 3), padding=1, name='conv2')(y)
+    y = self.conv(second, (3, 3), padding=1, name='conv2')(y)
     y = self.norm(scale_init=self.last_scale_init, name='norm2')(y, **keys)
     return self.act(self.shortcut(x, y, **keys) + y)
 
   @nn.nowrap
+  def outputs(self, name: str, usual: int | None = None) -> int:
+    """Channels of a convolution."""
+    return self.channels.get(name, usual or self.width)
+
+  @nn.nowrap
   def shortcut(self, x, y, **keys):
     """x in the shape of y: projected where the two differ."""
-    if x.shape == y.shape:
+    if not self.project:
       return x
     strides = (self.stride, self.stride)
     x = self.conv(y.shape[-1], (1, 1), strides, name='shortcut_conv')(x)
@@ -94,11 +105,13 @@ class BottleneckBlock(BasicBlock):
   def __call__(self, x, mask, *, train: bool):
     keys = {'train': train, 'mask': mask}
     strides = (self.stride, self.stride)
-    y = self.conv(self.width, (1, 1), name='conv1')(x)
+    first, second = map(self.outputs, ('conv1', 'conv2'))
+    third = self.outputs('conv3', 4 * self.width)
+    y = self.conv(first, (1, 1), name='conv1')(x)
     y = self.act(self.norm(name='norm1')(y, **keys))
-    y = self.conv(self.width, (3, 3), strides, padding=1, name='conv2')(y)
+    y = self.conv(second, (3, 3), strides, padding=1, name='conv2')(y)
     y = self.act(self.norm(name='norm2')(y, **keys))
-    y = self.conv(4 * self.width, (1, 1), name='conv3')(y)
+    y = self.conv(third, (1, 1), name='conv3')(y)
     y = self.norm(scale_init=self.last_scale_init, name='norm3')(y, **keys)
     return self.act(self.shortcut(x, y, **keys) + y)
 
@@ -130,6 +143,9 @@ class ResNet(ImageModel):
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
     remat: what each block keeps for its gradient; see `layers.remat`.
+    channels: outputs of single convolutions by their path, such as
+      {'stage1_block1/conv1': 12}, where they are not the table's;
+      `init_from.macs` sets them.
     dtype: of the computation; parameters and logits are float32.
   """
 
@@ -144,6 +160,7 @@ class ResNet(ImageModel):
   norm_momentum: Rate = 0.9
   norm_epsilon: Rate = 1e-5
   remat: Policy = 'none'
+  channels: Channels = NO_CHANNELS
   dtype: jnp.dtype = jnp.float32
 
   @property
@@ -159,10 +176,11 @@ class ResNet(ImageModel):
     conv = functools.partial(Conv, dtype=self.dtype)
     norm = batch_norm_of(self)
     x = x.astype(self.dtype)
+    width = self.channels.get('stem_conv', self.width)
     if self.stem == 'cifar':
-      x = conv(self.width, (3, 3), padding=1, name='stem_conv')(x)
+      x = conv(width, (3, 3), padding=1, name='stem_conv')(x)
     else:
-      x = conv(self.width, (7, 7), (2, 2), padding=3, name='stem_conv')(x)
+      x = conv(width, (7, 7), (2, 2), padding=3, name='stem_conv')(x)
     x = act(norm(name='stem_norm')(x, train=train, mask=mask))
     if self.stem == 'imagenet':
       x = max_pool(x, 3, 2, padding=1)
@@ -173,6 +191,7 @@ class ResNet(ImageModel):
     block = _BLOCKS[self.block]
     for stage, count in enumerate(self.blocks):
       for index in range(count):
+        name = f'stage{stage + 1}_block{index + 1}'
         unit = block(
           width=self.width * 2**stage,
           stride=2 if stage > 0 and index == 0 else 1,
@@ -180,7 +199,10 @@ class ResNet(ImageModel):
           norm=norm,
           act=act,
           last_scale_init=last_scale_init,
-          name=f'stage{stage + 1}_block{index + 1}',
+          # Where width or stride change: not by what is pruned.
+          project=index == 0 and (stage > 0 or self.block == 'bottleneck'),
+          channels=below(self.channels, name),
+          name=name,
         )
         x = call_block(self.remat, unit, x, mask, train=train)
 

@@ -15,6 +15,7 @@ from recog_jax.models.layers.conv import Conv
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.norm import batch_norm_of
 from recog_jax.models.layers.pool import max_pool
+from recog_jax.models.layers.widths import NO_CHANNELS, Channels, below
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Rate
 
@@ -35,12 +36,14 @@ class Fire(nn.Module):
     norm: makes a BatchNorm, after every convolution; None for none.
     activation: after that.
     dtype: of the computation.
+    channels: of convolutions that have another width, by name.
   """
 
   squeeze: int
   norm: Callable[..., nn.Module] | None
   activation: str
   dtype: jnp.dtype
+  channels: Channels = NO_CHANNELS
 
   @nn.compact
   def __call__(self, x: jax.Array, *, train: bool, mask=None) -> jax.Array:
@@ -48,7 +51,7 @@ class Fire(nn.Module):
 
     def convolve(x, features, side, name):
       x = Conv(
-        features,
+        self.channels.get(name, features),
         (side, side),
         padding=side // 2,
         use_bias=self.norm is None,
@@ -86,6 +89,9 @@ class SqueezeNet(ImageModel):
     dropout: before the last convolution.
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
+    channels: outputs of single convolutions by their path, such as
+      {'fire2/squeeze': 12}, where they are not the table's;
+      `init_from.macs` sets them.
     dtype: of the computation; parameters and logits are float32.
   """
 
@@ -98,6 +104,7 @@ class SqueezeNet(ImageModel):
   dropout: Rate = 0.5
   norm_momentum: Rate = 0.9
   norm_epsilon: Rate = 1e-5
+  channels: Channels = NO_CHANNELS
   dtype: jnp.dtype = jnp.float32
 
   @property
@@ -118,7 +125,7 @@ class SqueezeNet(ImageModel):
     if self.stem == 'cifar':
       side, stride = 3, 1
     x = Conv(
-      features,
+      self.channels.get('conv1', features),
       (side, side),
       (stride, stride),
       padding=1 if self.stem == 'cifar' else 0,
@@ -133,8 +140,14 @@ class SqueezeNet(ImageModel):
     for number, squeeze in FIRE.items():
       if number in pooled:
         x = max_pool(x, 3, 2, ceil=True)
+      name = f'fire{number}'
       x = Fire(
-        squeeze, norm, self.activation, self.dtype, name=f'fire{number}'
+        squeeze,
+        norm,
+        self.activation,
+        self.dtype,
+        below(self.channels, name),
+        name=name,
       )(x, train=train, mask=mask)
     features = at_least_float32(x).mean((1, 2))
     x = Dropout(self.dropout, name='dropout')(x, train=train)

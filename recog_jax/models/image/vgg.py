@@ -12,6 +12,7 @@ from recog_jax.models.layers import options
 from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.conv_norm import conv_norm_of
 from recog_jax.models.layers.pool import adaptive_avg_pool, max_pool
+from recog_jax.models.layers.widths import NO_CHANNELS, Channels
 from recog_jax.ranges import Rate, Size
 
 # Simonyan and Zisserman, "Very deep convolutional networks for large-scale
@@ -46,6 +47,9 @@ class Vgg(ImageModel):
     dropout: after each hidden dense layer; without those there is none.
     norm_momentum: see `BatchNorm`.
     norm_epsilon: see `BatchNorm`.
+    channels: outputs of single convolutions by their path, such as
+      {'conv1_1/conv': 48}, where they are not the table's;
+      `init_from.macs` sets them.
     dtype: of the computation; parameters and logits are float32.
   """
 
@@ -59,6 +63,7 @@ class Vgg(ImageModel):
   dropout: Rate = 0.5
   norm_momentum: Rate = 0.9
   norm_epsilon: Rate = 1e-5
+  channels: Channels = NO_CHANNELS
   dtype: jnp.dtype = jnp.float32
 
   @property
@@ -77,11 +82,10 @@ class Vgg(ImageModel):
     x = x.astype(self.dtype)
     for block, count in enumerate(self.blocks, 1):
       for index in range(1, count + 1):
-        x = layer(
-          self.width * min(2 ** (block - 1), 8),
-          (3, 3),
-          name=f'conv{block}_{index}',
-        )(x, train=train, mask=mask)
+        name = f'conv{block}_{index}'
+        width = self.width * min(2 ** (block - 1), 8)
+        width = self.channels.get(f'{name}/conv', width)
+        x = layer(width, (3, 3), name=name)(x, train=train, mask=mask)
       x = max_pool(x, 2)
     x = adaptive_avg_pool(x, self.pool_size)
     return DenseHead(
