@@ -6,11 +6,18 @@ Examples:
       --output=onnx/my_images --data_dir=/data/tfds
   python -m recog_jax.export --workdir=runs/my_speech --format=litert \\
       --seconds=4,16
+  python -m recog_jax.export --workdir=runs/my_images --format=onnx \\
+      --quantize=int8
 
 Formats: stablehlo (one file for CPUs, CUDA and TPUs; jax runs it), onnx and
 litert, each with the extra of its name. The front end is inside: pictures go in
 as bytes, speech as a waveform. A program for speech has one length, 16 s unless
 --seconds says others, each of which is a file of its own.
+
+--quantize=int8 puts weights into 8 bits and, for onnx and litert, the inputs of
+products too, whose ranges are measured on the training split; int8_weights does
+the weights alone. Such a program is compared with the checkpoint by its metrics
+on up to 2,000 examples: at most 0.5 points worse, of words 0.3.
 
 The folder holds program, signature.json (inputs, units, labels, licence,
 sha256, versions), parity.json and card.md. Before it is called done, it is run
@@ -42,6 +49,9 @@ _BATCH = flags.DEFINE_integer(
 _TOLERANCE = flags.DEFINE_float(
   'tolerance', 1e-4, 'Largest difference of outputs from the checkpoint.'
 )
+_QUANTIZE = flags.DEFINE_string(
+  'quantize', None, 'int8 or int8_weights (default: float).'
+)
 cli.define_data_dir()
 
 
@@ -72,6 +82,7 @@ def main() -> int:
     batch=_BATCH.value,
     data_dir=flags.FLAGS.data_dir,
     tolerance=_TOLERANCE.value,
+    quantize=_QUANTIZE.value,
   )
   return 0 if passed else 1
 

@@ -39,6 +39,7 @@ def write(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     f'{facts["data"]}. The front end is inside: it takes '
     + ' and '.join(f'{one["name"]} ({one["unit"]})' for one in first['inputs'])
     + '.',
+    *_quantized(facts.get('quantize')),
     '',
     '| file | rows | input | bytes |',
     '|---|---|---|---|',
@@ -93,14 +94,47 @@ def _example(facts: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
   )
 
 
+def _quantized(quantize: Mapping[str, Any] | None) -> list[str]:
+  if quantize is None:
+    return []
+  text = (
+    f'Weights of {len(quantize["in_int8"])} parameters are int8 (symmetric, a '
+    'scale for each output channel)'
+  )
+  if quantize['products']:
+    text += (
+      f', and so are the inputs of {quantize["products"]} products, whose '
+      f'ranges were measured on {quantize["examples"]} examples, '
+      f'{quantize["measured_on"]}'
+    )
+  return ['', text + '.']
+
+
+def difference(parity: Mapping[str, Any]) -> str:
+  """The largest difference of outputs, in words."""
+  text = f'largest difference {parity["largest_difference"]:.2g}'
+  if parity['tolerance'] is None:
+    return text
+  return f'{text} of at most {parity["tolerance"]:g}'
+
+
+def bound(found: Mapping[str, Any]) -> str:
+  """What a quantised program is judged by, in words."""
+  return (
+    f'{found["metric"]}: worse by {found["worse_by"]:.4g}, of at most '
+    f'{found["at_most"]:g}'
+  )
+
+
 def _compared(parity: Mapping[str, Any]) -> list[str]:
   passed = 'passed' if parity['passed'] else 'FAILED'
   lines = [
     f'{parity["examples"]} examples, {parity["data"]}: {passed}.',
     '',
-    f'* largest difference {parity["largest_difference"]:.2g} (at most '
-    f'{parity["tolerance"]:g})',
+    f'* {difference(parity)}',
   ]
+  if parity['bound'] is not None:
+    lines.append(f'* {bound(parity["bound"])}')
   if parity['agreement'] is not None:
     lines.append(
       f'* same {parity["compared"]}: {parity["agreement"]:.2%} of the examples'

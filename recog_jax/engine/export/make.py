@@ -12,6 +12,7 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import model as model_lib
 from recog_jax.engine import provenance
 from recog_jax.engine.export import card, parity, trace
+from recog_jax.engine.export import quantize as quantize_lib
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.extras import need
 from recog_jax.engine.export.program import Program
@@ -47,6 +48,7 @@ def export(
   batch: int | None = None,
   data_dir: str | None = None,
   tolerance: float = parity.TOLERANCE,
+  quantize: str | None = None,
 ) -> bool:
   """Exports a checkpoint, and compares the export with it.
 
@@ -54,11 +56,14 @@ def export(
     place: a workdir.
     kind: of `signature.FORMATS`.
     checkpoint: 'best', 'latest' or a step.
-    output: the folder; by default `export-KIND` in the workdir.
+    output: the folder; by default `export-KIND` in the workdir, with
+      `quantize` behind it where that is given.
     seconds: of speech, the lengths of waveforms, see `trace.of_model`.
     batch: rows of the programs; None: any number, of LiteRT one.
     data_dir: where the data of the comparison are looked for.
     tolerance: of the comparison.
+    quantize: `int8` (weights and activations) or `int8_weights`; None: neither.
+      Such an export is compared by its metrics.
 
   Returns:
     Whether both say the same; if not, the folder is there all the same.
@@ -74,8 +79,11 @@ def export(
       f'{workdir} is an export already: give the workdir that it was made of'
     )
   # Their errors come first.
-  need(signature_lib.format_of(kind).PACKAGES, kind)
-  target = path_of(output) if output else workdir / f'export-{kind}'
+  writer = signature_lib.format_of(kind)
+  need(writer.PACKAGES, kind)
+  quantize_lib.check(quantize, writer, kind)
+  name = '-'.join(filter(None, ('export', kind, quantize)))
+  target = path_of(output) if output else workdir / name
   _check_target(target)
   model, config = _opened(workdir, kind, checkpoint)
   fresh = target.with_name(target.name + '.new')
@@ -85,8 +93,17 @@ def export(
   try:
     _copy(workdir, fresh)
     facts = _facts(model, workdir.name, kind)
-    runtime = write_programs(model, facts, fresh, seconds=seconds, batch=batch)
-    found = parity.compare(model, runtime, config, data_dir, tolerance)
+    plan = None
+    if quantize is not None:
+      plan = quantize_lib.plan(
+        model, quantize, config, data_dir, ranges=writer.INT8_ACTIVATIONS
+      )
+    runtime = write_programs(
+      model, facts, fresh, seconds=seconds, batch=batch, plan=plan
+    )
+    found = parity.compare(
+      model, runtime, config, data_dir, None if plan else tolerance
+    )
     _finish(fresh, facts, found)
     move_folder(fresh, target)
   except BaseException:  # Ctrl-C too: what is not whole does not stay.
@@ -118,15 +135,18 @@ def write_programs(
   *,
   seconds: Sequence[float] = (),
   batch: int | None = None,
+  plan: quantize_lib.Plan | None = None,
 ) -> Runtime:
   """Writes the programs of a model, and opens them.
 
   Args:
     model: with a module.
-    facts: `format`, and what else the signature says; gets `programs`.
+    facts: `format`, and what else the signature says; gets `programs` and, of
+      a plan, `quantize`.
     folder: is there.
     seconds: see `trace.of_model`.
     batch: rows; None: any number, of LiteRT one.
+    plan: what is quantised; None: nothing.
 
   Raises:
     UserError: see `export`.
@@ -135,9 +155,15 @@ def write_programs(
   writer = signature_lib.format_of(kind)
   batch = _ONE_ROW.get(kind) if batch is None else batch
   facts['programs'] = []
-  for program in trace.of_model(model, seconds):
+  traced = model if plan is None else writer.before_int8(plan)
+  for program in trace.of_model(traced, seconds):
     name = _name(program, writer.SUFFIX)
-    write_whole(folder / name, writer.save(program, batch))
+    if plan is None:
+      content = writer.save(program, batch)
+    else:
+      content, found = writer.save_int8(program, batch, plan)
+      facts['quantize'] = {**plan.facts, **found}
+    write_whole(folder / name, content)
     facts['programs'].append(_entry(folder, name, program, batch, model))
   entries = tuple(
     Entry(**{k: v for k, v in entry.items() if k != 'bytes'})
@@ -286,10 +312,8 @@ def _tell(
   target: AnyPath, facts: dict[str, Any], found: dict[str, Any]
 ) -> None:
   size = sum(entry['bytes'] for entry in facts['programs'])
-  text = (
-    f'{found["examples"]} examples ({found["data"]}): largest difference '
-    f'{found["largest_difference"]:.2g} of at most {found["tolerance"]:g}'
-  )
+  text = f'{found["examples"]} examples ({found["data"]}): '
+  text += card.difference(found)
   if found['agreement'] is not None:
     text += f', {found["agreement"]:.2%} with the same {found["compared"]}'
   if found['left_out_as_too_long']:
@@ -298,8 +322,12 @@ def _tell(
   for side, metrics in found['metrics'].items():
     say(f'{side}: {as_json(metrics)}')
   say(f'{target}: {facts["format"]}, {size:,} bytes')
-  if not found['passed']:
-    warn(
-      f'{target} does not say what the checkpoint says: see its parity.json, '
-      'and do not use it'
-    )
+  if found['passed']:
+    return
+  if found['bound'] is not None:
+    warn(f'{target} is worse than the checkpoint: {card.bound(found["bound"])}')
+    return
+  warn(
+    f'{target} does not say what the checkpoint says: see its parity.json, '
+    'and do not use it'
+  )

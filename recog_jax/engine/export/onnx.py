@@ -8,11 +8,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax.engine.export import onnx_int8
 from recog_jax.engine.export.extras import quiet, refused, taken
 from recog_jax.engine.export.program import Program
 
 SUFFIX = '.onnx'
 PACKAGES = ('jax2onnx', 'onnx', 'onnxruntime')
+# onnxruntime has routines for products of 8 bits.
+INT8_ACTIVATIONS = True
 _EXTRA = 'onnx'
 # Read by every onnxruntime from 1.18 on.
 _OPSET = 21
@@ -49,6 +52,31 @@ def save(program: Program, batch: int | None) -> bytes:
     except Exception as error:  # Whatever a converter of hundred parts raises.
       raise refused('ONNX', error) from error
   return model.SerializeToString()
+
+
+def before_int8(plan: Any) -> Any:
+  """The model that is traced: in float32, see `onnx_int8`."""
+  return plan.model
+
+
+def save_int8(
+  program: Program, batch: int | None, plan: Any
+) -> tuple[bytes, dict[str, Any]]:
+  """The program in 8 bits, see `save`; and what the signature says of it.
+
+  Args:
+    program: of `before_int8`.
+    batch: rows; None for any number of them.
+    plan: see `quantize.Plan`.
+  """
+  made = onnx_int8.quantize(
+    save(program, batch), plan.kernels, plan.batches(program)
+  )
+  return made.content, {
+    'in_int8': list(made.weights),
+    'in_float32': sorted({*plan.kernels} - {*made.weights}),
+    'products': made.products,
+  }
 
 
 @contextlib.contextmanager

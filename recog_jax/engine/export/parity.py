@@ -18,6 +18,15 @@ from recog_jax.engine.model import Model
 from recog_jax.errors import UserError
 
 EXAMPLES = 200
+# Of what is judged by its metrics: one example is then 0.05 points.
+EXAMPLES_OF_METRICS = 2000
+# How much worse the headline of a quantised program may be: error rates of
+# words, and all else between 0 and 1; of a loss this share of it.
+WORSE = {'wer': 0.003}
+_WORSE = 0.005
+_WORSE_LOSS = 0.05
+# And where no metric can be had, the share of answers that are the same.
+_SAME = 0.95
 # Of float32 outputs, logits or log-probabilities.
 TOLERANCE = 1e-4
 # What a program computes at once here.
@@ -58,7 +67,7 @@ def compare(
   runtime: Runtime,
   config: ConfigDict | None = None,
   data_dir: str | None = None,
-  tolerance: float = TOLERANCE,
+  tolerance: float | None = TOLERANCE,
 ) -> dict[str, Any]:
   """The content of `parity.json`.
 
@@ -67,10 +76,12 @@ def compare(
     runtime: the programs of its export.
     config: of the training, which names the data; None: made-up inputs.
     data_dir: where they are looked for.
-    tolerance: of the largest difference.
+    tolerance: of the largest difference; None: of a quantised program, which
+      is judged by its metrics.
   """
   begin = time.perf_counter()
-  source = _Real(model, config, data_dir)
+  most = EXAMPLES if tolerance is not None else EXAMPLES_OF_METRICS
+  source = _Real(model, config, data_dir, most)
   found = Found(source.name)
   both = _Both(model, runtime)
   for batch in source.batches(runtime):
@@ -83,7 +94,13 @@ def compare(
   found.left_out = source.left_out
   found.metrics = both.metrics(source.lookup)
   agreement = found.same / found.examples if found.said else None
-  passed = found.difference <= tolerance and agreement in (None, 1.0)
+  bound = None
+  if tolerance is not None:
+    passed = found.difference <= tolerance and agreement in (None, 1.0)
+  else:
+    bound = _bound(model, found, agreement)
+    # Rates are quotients, whose difference is rounded.
+    passed = bound['worse_by'] <= bound['at_most'] + 1e-9
   return {
     'passed': passed,
     'data': found.data,
@@ -94,10 +111,34 @@ def compare(
     'distinct_answers': len(found.answers) if found.said else None,
     'largest_difference': found.difference,
     'tolerance': tolerance,
+    'bound': bound,
     'largest_output': found.scale,
     'metrics': found.metrics,
     'seconds': round(time.perf_counter() - begin, 3),
   }
+
+
+def _bound(
+  model: Model, found: Found, agreement: float | None
+) -> dict[str, Any]:
+  """By how much the program is worse, in which metric, and the most it may."""
+  task: Any = model.task
+  name = task.headline
+  sides = [found.metrics.get(side, {}) for side in ('checkpoint', 'export')]
+  if all(name in side for side in sides):
+    ours, theirs = (float(side[name]) for side in sides)
+    worse = ours - theirs if task.higher_is_better else theirs - ours
+    most = WORSE.get(name, _WORSE)
+    if not task.higher_is_better and name not in WORSE:
+      most = _WORSE_LOSS * abs(ours)
+  elif agreement is not None:
+    name, worse, most = f'other {found.said}', 1 - agreement, 1 - _SAME
+  else:
+    name, worse = 'difference', found.difference
+    most = (1 - _SAME) * found.scale
+  if not np.isfinite(worse):
+    worse = float('inf')
+  return {'metric': name, 'worse_by': worse, 'at_most': most}
 
 
 class _Real:
@@ -110,8 +151,13 @@ class _Real:
   """
 
   def __init__(
-    self, model: Model, config: ConfigDict | None, data_dir: str | None
+    self,
+    model: Model,
+    config: ConfigDict | None,
+    data_dir: str | None,
+    most: int,
   ):
+    self._most = most
     self._speech = model.reader.modality == 'speech'
     self.left_out = 0
     self.lookup: Any = None
@@ -133,15 +179,15 @@ class _Real:
       self.name += f', since the data cannot be opened ({error})'
 
   def batches(self, runtime: Runtime) -> Iterator[Batch]:
-    """Rows that count, and fit into a program; at most `EXAMPLES` in all."""
+    """Rows that count, and fit into a program; at most `most` in all."""
     if self._ex is None:
       yield from self._made_up(runtime)
       return
     data = self._ex.data
     size = data.size('val')
-    wanted = np.arange(size)[:EXAMPLES]
+    wanted = np.arange(size)[: self._most]
     if self._speech:  # Comes by length: all lengths are to be among them.
-      wanted = np.linspace(0, size - 1, min(size, EXAMPLES)).astype(int)
+      wanted = np.linspace(0, size - 1, min(size, self._most)).astype(int)
     left = len(wanted)
     local = mesh_lib.rows_of(self._ex.mesh)
     with data.evaluation('val', local, self._ex.eval_batch_size) as batches:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 
+from recog_jax.engine.export import quantize
 from recog_jax.engine.export.extras import refused, taken
 from recog_jax.engine.export.program import Program
 from recog_jax.errors import UserError, listed
@@ -13,6 +14,8 @@ from recog_jax.errors import UserError, listed
 SUFFIX = '.stablehlo'
 # Without flatbuffers jax.export can neither write nor read a file.
 PACKAGES = ('jax', 'jaxlib', 'flatbuffers')
+# Weights are int8, and multiplied out where the program runs.
+INT8_ACTIVATIONS = False
 _EXTRA = 'stablehlo'
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 # What jax itself puts there, and takes away where the program is called: that
@@ -48,6 +51,25 @@ def save(program: Program, batch: int | None) -> bytes:
       'StableHLO cannot hold it'
     )
   return bytes(exported.serialize())
+
+
+def before_int8(plan: Any) -> Any:
+  """The model that is traced: its kernels are int8 constants."""
+  return quantize.in_int8(plan.model, plan.kernels)
+
+
+def save_int8(
+  program: Program, batch: int | None, plan: Any
+) -> tuple[bytes, dict[str, Any]]:
+  """`save`, and what the signature says of it.
+
+  Args:
+    program: of `before_int8`.
+    batch: rows; None for any number of them.
+    plan: see `quantize.Plan`.
+  """
+  facts = {'in_int8': sorted(plan.kernels), 'in_float32': [], 'products': 0}
+  return save(program, batch), facts
 
 
 def load(
