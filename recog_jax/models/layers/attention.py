@@ -1,5 +1,6 @@
 """Self-attention over padded sequences, and ways to tell it of positions."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import flax.linen as nn
@@ -30,7 +31,7 @@ def sinusoids(positions: np.ndarray, dim: int) -> np.ndarray:
 
 
 def relative_scores(
-  q: jax.Array, kernel: jax.Array, dtype: jnp.dtype
+  q: jax.Array, kernel: jax.Array, dtype: jnp.dtype, before: int = 0
 ) -> jax.Array:
   """Products of queries with projected sinusoids of the distance to each key.
 
@@ -45,13 +46,15 @@ def relative_scores(
     q: `b t n h`.
     kernel: `d n h`, projects the sinusoids of a distance, sines first.
     dtype: of the products.
+    before: keys that stand before the first query.
 
   Returns:
-    `b n t t`: entry i, j is of query i at the distance i - j.
+    `b n t s` with s = before + t: entry i, j is of query i at the distance
+    before + i - j.
   """
   t, dim = q.shape[1], kernel.shape[0]
-  table = sinusoids(np.arange(t), dim)
-  sin, cos = np.split(table[:, None], 2, -1)
+  table = sinusoids(np.arange(before + t), dim)
+  sin, cos = np.split(table[before:, None], 2, -1)
   along = jnp.einsum('btnh,dnh->btnd', q, kernel.astype(q.dtype))
   on_sine, on_cosine = jnp.split(at_least_float32(along), 2, -1)
   turned = [on_cosine * sin - on_sine * cos, on_sine * sin + on_cosine * cos]
@@ -59,14 +62,18 @@ def relative_scores(
   return jnp.einsum('btnd,sd->bnts', turned, jnp.asarray(table, dtype))
 
 
-def rotate(x: jax.Array) -> jax.Array:
+def rotate(x: jax.Array, start: int = 0) -> jax.Array:
   """Rotary positions of `b t n h` (Su et al., 2021, arXiv:2104.09864).
 
   Pairs of channels (i, i + h/2) are turned by angles that grow with t, so that
   products of queries and keys depend on their distance.
+
+  Args:
+    x: `b t n h`.
+    start: position of the first.
   """
   t, h = x.shape[1], x.shape[-1]
-  sin, cos = np.split(sinusoids(np.arange(t), h)[:, None], 2, -1)
+  sin, cos = np.split(sinusoids(np.arange(start, start + t), h)[:, None], 2, -1)
   first, second = jnp.split(at_least_float32(x), 2, -1)
   turned = [first * cos - second * sin, first * sin + second * cos]
   return jnp.concatenate(turned, -1).astype(x.dtype)
@@ -127,30 +134,47 @@ class SelfAttention(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, mask: jax.Array | None) -> jax.Array:
+  def __call__(
+    self,
+    x: jax.Array,
+    mask: jax.Array | None,
+    cache: Mapping[str, jax.Array] | None = None,
+  ) -> jax.Array | tuple[jax.Array, dict[str, jax.Array]]:
     """Attends from every frame to the frames that count.
+
+    Positions are counted from the first key that is there, so that a stream of
+    hours loses no phase: only distances matter.
 
     Args:
       x: `b t d`.
-      mask: bool `b t`, the frames that count; None for all.
+      mask: bool `b t`, the frames that count, or `b t s`, those that each of
+        the t frames sees; None for all.
+      cache: `k` and `v` `b l n h`, the keys, without positions, and the values
+        of the l frames before x; s is then l + t.
 
     Returns:
-      `b t d`.
+      `b t d`; and where there is a cache, that of what follows.
     """
     b, t, d = x.shape
     q, k, v = _Projections(self.heads, self.dtype, name='qkv')(x)
-    bias = None
+    bias, before = None, 0
+    if cache is not None:
+      before = cache['k'].shape[1]
+      k = jnp.concatenate([cache['k'], k], 1)
+      v = jnp.concatenate([cache['v'], v], 1)
+      cache = {'k': k[:, t:], 'v': v[:, t:]}
     if self.positions == 'relative':
-      q, bias = self._relative(q)
+      q, bias = self._relative(q, before)
     elif self.positions == 'rotary':
-      q, k = rotate(q), rotate(k)
+      q, k = rotate(q, before), rotate(k)
     if mask is not None:
-      mask = mask[:, None, None, :]
+      mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
     y = jax.nn.dot_product_attention(q, k, v, bias, mask)
-    return Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
+    y = Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
+    return y if cache is None else (y, cache)
 
-  def _relative(self, q):
-    """Queries for contents, and `b n t t` scores of the distances."""
+  def _relative(self, q, before):
+    """Queries for contents, and `b n t s` scores of the distances."""
     head = q.shape[-1]
     shape, zeros = (self.heads, head), nn.initializers.zeros
     content = self.param('content_bias', zeros, shape, jnp.float32)
@@ -158,6 +182,7 @@ class SelfAttention(nn.Module):
     dim = self.heads * head
     # The kernel of a dense layer from sinusoids of the distance.
     kernel = _Kernel(dim, name='position')().reshape(dim, *shape)
-    scores = relative_scores(add_bias(q, position), kernel, self.dtype)
+    q_place = add_bias(q, position)
+    scores = relative_scores(q_place, kernel, self.dtype, before)
     # `dot_product_attention` scales what it computes, not the bias.
     return add_bias(q, content), scores * head**-0.5

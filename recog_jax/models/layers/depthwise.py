@@ -5,6 +5,8 @@ channels: at b=32 t=125 c=144 and 15 taps one took 53 ms of processor time,
 its gradients 53 and 37; written as below 0.8, 0.8 and 3.8 (two cores, float32).
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -14,43 +16,43 @@ from recog_jax.models.layers.dense import add_bias
 from recog_jax.tracing import on_cpu
 
 
-def _plain(x, kernel):
-  taps, c = kernel.shape
+def _plain(x, kernel, pads):
   return lax.conv_general_dilated(
     x,
     kernel[:, None],
     (1,),
-    [(taps // 2, (taps - 1) // 2)],
+    [pads],
     dimension_numbers=('NWC', 'WIO', 'NWC'),
-    feature_group_count=c,
+    feature_group_count=x.shape[-1],
   )
 
 
-def _pad(x, before, after):
-  return jnp.pad(x, ((0, 0), (before, after), (0, 0)))
+def _pad(x, pads):
+  return jnp.pad(x, ((0, 0), pads, (0, 0)))
 
 
-def _shifted_sum(x, kernel, before):
+def _shifted_sum(x, kernel, pads):
   """One loop over the output: sum of the taps' products."""
-  taps, t = len(kernel), x.shape[1]
-  x = _pad(x, before, taps - 1 - before)
+  taps, t = len(kernel), x.shape[1] + sum(pads) - len(kernel) + 1
+  x = _pad(x, pads)
   return sum(x[:, i : i + t] * kernel[i] for i in range(taps))
 
 
-@jax.custom_vjp
-def _by_shifts(x, kernel):
-  return _shifted_sum(x, kernel, len(kernel) // 2)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _by_shifts(x, kernel, pads):
+  return _shifted_sum(x, kernel, pads)
 
 
-def _fwd(x, kernel):
-  return _by_shifts(x, kernel), (x, kernel)
+def _fwd(x, kernel, pads):
+  return _by_shifts(x, kernel, pads), (x, kernel)
 
 
-def _bwd(saved, dy):
+def _bwd(pads, saved, dy):
   x, kernel = saved
-  taps, t = len(kernel), x.shape[1]
-  dx = _shifted_sum(dy, kernel[::-1], (taps - 1) // 2)
-  padded = _pad(x, taps // 2, (taps - 1) // 2)
+  taps, t = len(kernel), dy.shape[1]
+  before, after = pads
+  dx = _shifted_sum(dy, kernel[::-1], (taps - 1 - before, taps - 1 - after))
+  padded = _pad(x, pads)
 
   # Row by row, what is added up stays in the cache.
   def add_row(total, row):
@@ -66,17 +68,24 @@ def _bwd(saved, dy):
 _by_shifts.defvjp(_fwd, _bwd)
 
 
-def depthwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def depthwise_conv(
+  x: jax.Array, kernel: jax.Array, pads: tuple[int, int] | None = None
+) -> jax.Array:
   """Convolves each channel of `b t c` with its own taps, zeros outside.
 
   Args:
     x: `b t c`.
-    kernel: `k c`; tap i of output t is at t + i - k // 2.
+    kernel: `k c`; tap i of output t is at t + i - pads[0].
+    pads: zeros before and after, each below k; None: k // 2 and as many after
+      as keep t.
 
   Returns:
-    `b t c`.
+    `b t' c` with t' = t + sum(pads) - k + 1.
   """
-  return (_by_shifts if on_cpu() else _plain)(x, kernel)
+  taps = len(kernel)
+  if pads is None:
+    pads = taps // 2, (taps - 1) // 2
+  return (_by_shifts if on_cpu() else _plain)(x, kernel, pads)
 
 
 class DepthwiseConv(nn.Module):
@@ -85,17 +94,34 @@ class DepthwiseConv(nn.Module):
   Attributes:
     taps: number k of frames that an output sees, half of them later ones.
     dtype: of the computation.
+    causal: all of them are earlier ones, and its own.
   """
 
   taps: int
   dtype: jnp.dtype = jnp.float32
+  causal: bool = False
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    """`b t c` to `b t c`."""
-    c = x.shape[-1]
+  def __call__(
+    self, x: jax.Array, cache: jax.Array | None = None
+  ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    """`b t c` to `b t c`.
+
+    Args:
+      x: `b t c`.
+      cache: `b k-1 c`, the frames before x, of a causal convolution.
+
+    Returns:
+      `b t c`; and where there is a cache, that of what follows.
+    """
+    c, before = x.shape[-1], self.taps - 1
+    pads = (before, 0) if self.causal else None
+    if cache is not None:
+      x, pads = jnp.concatenate([cache, x], 1), (0, 0)
+      cache = x[:, x.shape[1] - before :]
     init = nn.initializers.normal(self.taps**-0.5)
     kernel = self.param('kernel', init, (self.taps, c), jnp.float32)
     bias = self.param('bias', nn.initializers.zeros, (c,), jnp.float32)
-    y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype))
-    return add_bias(y, bias)
+    y = depthwise_conv(x.astype(self.dtype), kernel.astype(self.dtype), pads)
+    y = add_bias(y, bias)
+    return y if cache is None else (y, cache)

@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.models.layers.mask import length_mask
-from recog_jax.models.layers.rnn_scan import CELLS, recur, vary
+from recog_jax.models.layers.rnn_scan import CELLS, go_on, recur, vary
 from recog_jax.precision import dot
 
 Initializer = nn.initializers.Initializer
@@ -129,10 +129,24 @@ class RecurrentLayer(nn.Module):
   dtype: jnp.dtype = jnp.float32
 
   @nn.compact
-  def __call__(self, x: jax.Array, lengths: jax.Array) -> jax.Array:
+  def __call__(
+    self,
+    x: jax.Array,
+    lengths: jax.Array,
+    states: tuple[jax.Array, ...] | None = None,
+  ) -> jax.Array | tuple[jax.Array, tuple[jax.Array, ...]]:
     """Runs over `b t f` with lengths `b`; `b t d`, zero behind the lengths.
 
     d is h (or r), twice that if bidirectional. Padding has to be finite.
+
+    Args:
+      x: `b t f`.
+      lengths: int32 `b`.
+      states: of one direction, those before x, as `state_sizes` has them, each
+        `b h`; None for zeros.
+
+    Returns:
+      `b t d`; and where there are states, those after the last frame.
 
     Raises:
       ValueError: an unknown cell, or a projection of another than an LSTM.
@@ -168,10 +182,22 @@ class RecurrentLayer(nn.Module):
     ):
       if key in sides:
         weights[name] = sides[key].astype(dtype)
-    y = recur(CELLS[self.cell], _turn(inputs), valid, weights)
+    cell = CELLS[self.cell]
+    if states is None:
+      y = recur(cell, _turn(inputs), valid, weights)
+    else:
+      before = tuple(s.T[None].astype(inputs.dtype) for s in states)
+      after, y = go_on(cell, inputs, valid, weights, before)
+      states = tuple(s[0].T for s in after)
     # t d r b -> b t (d r)
     y = _turn(y).transpose(3, 0, 1, 2).reshape(b, t, -1)
-    return y.astype(self.dtype)
+    y = y.astype(self.dtype)
+    return y if states is None else (y, states)
+
+
+def state_sizes(cell: str, hidden: int, projection: int) -> tuple[int, ...]:
+  """Units of each state of a cell; the first is the output."""
+  return (projection or hidden,) + (hidden,) * (CELLS[cell].states - 1)
 
 
 def _turn(x):

@@ -206,29 +206,52 @@ def recur(
     Outputs `t d r b`.
   """
   if exporting():
-    return _scan(cell, inputs, valid, weights)
+    _, d, g, b = inputs.shape
+    sizes = (weights['hidden'].shape[1],) + (g // cell.gates,) * (
+      cell.states - 1
+    )
+    zeros = tuple(jnp.zeros((d, size, b), inputs.dtype) for size in sizes)
+    return _scan(cell, inputs, valid, weights, zeros)[1]
   weights = {name: vary(leaf, inputs) for name, leaf in weights.items()}
   return _recur(cell, inputs, valid, weights)
 
 
-def _scan(cell, inputs, valid, weights):
-  """The same outputs by `lax.scan`, which converters know; no gradient."""
-  _, d, g, b = inputs.shape
-  h, r = g // cell.gates, weights['hidden'].shape[1]
+def go_on(
+  cell: Cell,
+  inputs: jax.Array,
+  valid: jax.Array,
+  weights: Weights,
+  states: States,
+) -> tuple[States, jax.Array]:
+  """As `recur`, from states `d h b` on; no gradient.
+
+  Where steps are not valid the states stay as they are.
+
+  Returns:
+    The states after the last step, and the outputs `t d r b`.
+  """
+  after, outputs = _scan(cell, inputs, valid, weights, states, hold=True)
+  return after, jnp.where(valid, outputs, jnp.zeros((), outputs.dtype))
+
+
+def _scan(cell, inputs, valid, weights, states, *, hold=False):
+  """States and outputs by `lax.scan`, which converters know; no gradient."""
   matrix = jnp.swapaxes(weights['hidden'], 1, 2)
   small = _small(weights)
 
   def step(states, now):
     z = _product(matrix, states[0])
-    new = _advance(cell, z, now[0], states, small, now[1])
+    kept = True if hold else now[1]
+    new = _advance(cell, z, now[0], states, small, kept)
     output = new[0]
     if 'projection' in weights:
       output = _product(jnp.swapaxes(weights['projection'], 1, 2), output)
-    return (output, *new[1:]), output
+    new = (output, *new[1:])
+    if hold:
+      new = tuple(map(functools.partial(jnp.where, now[1]), new, states))
+    return new, output
 
-  sizes = (r,) + (h,) * (cell.states - 1)
-  states = tuple(jnp.zeros((d, size, b), inputs.dtype) for size in sizes)
-  return lax.scan(step, states, (inputs, valid))[1]
+  return lax.scan(step, states, (inputs, valid))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

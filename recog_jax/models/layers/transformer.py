@@ -1,5 +1,8 @@
 """The block of speech and vision Transformers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -51,13 +54,33 @@ class TransformerBlock(nn.Module):
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, mask: jax.Array | None, *, train: bool
-  ) -> jax.Array:
-    """`b t d` to the same; bool `b t` says which frames count, None all."""
+    self,
+    x: jax.Array,
+    mask: jax.Array | None,
+    seen: jax.Array | None = None,
+    cache: Mapping[str, Any] | None = None,
+    *,
+    train: bool,
+  ) -> jax.Array | tuple[jax.Array, dict[str, Any]]:
+    """`b t d` to the same.
+
+    Args:
+      x: `b t d`.
+      mask: bool `b t`, which frames count; None for all.
+      seen: bool `b t s`, which of them each frame sees; None for all.
+      cache: of the attention, see `SelfAttention`.
+      train: use dropout.
+
+    Returns:
+      `b t d`; and where there is a cache, that of what follows.
+    """
     y = nn.LayerNorm(dtype=self.dtype, name='attention_norm')(x)
-    y = SelfAttention(self.heads, self.positions, self.dtype, name='attention')(
-      y, mask
+    attention = SelfAttention(
+      self.heads, self.positions, self.dtype, name='attention'
     )
+    y = attention(y, mask if seen is None else seen, cache)
+    if cache is not None:
+      y, cache = y
     branch = Branch(self.dropout, self.stochastic_depth, name='attention_drop')
     x = x + branch(y, train=train)
     y = nn.LayerNorm(dtype=self.dtype, name='ffn_norm')(x)
@@ -65,4 +88,10 @@ class TransformerBlock(nn.Module):
       self.inner, self.activation, self.dropout, self.dtype, name='ffn'
     )(y, train=train)
     branch = Branch(self.dropout, self.stochastic_depth, name='ffn_drop')
-    return x + branch(y, train=train)
+    x = x + branch(y, train=train)
+    return x if cache is None else (x, cache)
+
+  def cache(self, b: int, dim: int) -> dict[str, jax.Array]:
+    """What `__call__` is given of the frames before the first, beside keys."""
+    del b, dim
+    return {}

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
@@ -16,7 +16,7 @@ from recog_jax.models.layers.mask import zero_padding
 from recog_jax.models.layers.norm import BatchNorm
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
-from recog_jax.models.speech.encoder import Encoder, attention_encoder
+from recog_jax.models.speech.encoder import CHUNK, Encoder, attention_encoder
 from recog_jax.models.speech.recogniser import recogniser, with_ctc
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
@@ -38,31 +38,47 @@ class ConvModule(nn.Module):
     taps: of the depthwise convolution.
     norm: after it, `batch` as in the paper or `layer`.
     norm_momentum: see `BatchNorm`.
+    causal: see `DepthwiseConv`.
     dtype: of the computation.
   """
 
   taps: int
   norm: str
   norm_momentum: float
+  causal: bool
   dtype: jnp.dtype
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, mask: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """`b t d` with bool `b t`, the frames that count, to `b t d`."""
+    self,
+    x: jax.Array,
+    mask: jax.Array,
+    cache: jax.Array | None = None,
+    *,
+    train: bool,
+  ) -> jax.Array | tuple[jax.Array, jax.Array]:
+    """`b t d` with bool `b t`, the frames that count, to `b t d`.
+
+    Where there is a cache of the depthwise convolution, that of what follows
+    is returned as well.
+    """
     d = x.shape[-1]
     x = Dense(2 * d, dtype=self.dtype, name='pointwise_in')(x)
     values, gates = jnp.split(x, 2, -1)
     x = zero_padding(values * jax.nn.sigmoid(gates), mask)
-    x = DepthwiseConv(self.taps, self.dtype, name='depthwise')(x)
+    x = DepthwiseConv(
+      self.taps, self.dtype, causal=self.causal, name='depthwise'
+    )(x, cache)
+    if cache is not None:
+      x, cache = x
     if self.norm == 'batch':
       norm = BatchNorm(self.norm_momentum, dtype=self.dtype, name='norm')
       x = norm(x, train=train, mask=mask)
     else:
       x = nn.LayerNorm(dtype=self.dtype, name='norm')(x)
     x = jax.nn.silu(x)
-    return Dense(d, dtype=self.dtype, name='pointwise_out')(x)
+    y = Dense(d, dtype=self.dtype, name='pointwise_out')(x)
+    return y if cache is None else (y, cache)
 
 
 class ConformerBlock(nn.Module):
@@ -78,6 +94,7 @@ class ConformerBlock(nn.Module):
     dropout: of all branches and of the inner layers.
     stochastic_depth: see `Branch`.
     dtype: of the computation.
+    causal: see `ConvModule`.
   """
 
   heads: int
@@ -89,12 +106,32 @@ class ConformerBlock(nn.Module):
   dropout: float
   stochastic_depth: float
   dtype: jnp.dtype
+  causal: bool = False
 
   @nn.compact
   def __call__(
-    self, x: jax.Array, mask: jax.Array, *, train: bool
-  ) -> jax.Array:
-    """`b t d` with bool `b t`, the frames that count, to `b t d`."""
+    self,
+    x: jax.Array,
+    mask: jax.Array,
+    seen: jax.Array | None = None,
+    cache: Mapping[str, Any] | None = None,
+    *,
+    train: bool,
+  ) -> jax.Array | tuple[jax.Array, dict[str, Any]]:
+    """`b t d` to the same.
+
+    Args:
+      x: `b t d`.
+      mask: bool `b t`, which frames count.
+      seen: bool `b t s`, which of them each frame sees; None for all.
+      cache: of the attention, see `SelfAttention`, and `conv`, that of the
+        convolution.
+      train: use dropout and batch statistics.
+
+    Returns:
+      `b t d`; and where there is a cache, that of what follows.
+    """
+    new = {}
 
     def norm(name, x):
       return nn.LayerNorm(dtype=self.dtype, name=f'{name}_norm')(x)
@@ -113,12 +150,28 @@ class ConformerBlock(nn.Module):
     attention = SelfAttention(
       self.heads, self.positions, self.dtype, name='attention'
     )
-    x = x + drop('attention', attention(norm('attention', x), mask))
+    y = attention(norm('attention', x), mask if seen is None else seen, cache)
+    if cache is not None:
+      y, new = y
+    x = x + drop('attention', y)
     conv = ConvModule(
-      self.taps, self.norm, self.norm_momentum, self.dtype, name='conv'
+      self.taps,
+      self.norm,
+      self.norm_momentum,
+      self.causal,
+      self.dtype,
+      name='conv',
     )
-    x = x + drop('conv', conv(norm('conv', x), mask, train=train))
-    return norm('final', ffn('ffn2', x))
+    y = conv(norm('conv', x), mask, cache and cache['conv'], train=train)
+    if cache is not None:
+      y, new['conv'] = y
+    x = x + drop('conv', y)
+    x = norm('final', ffn('ffn2', x))
+    return x if cache is None else (x, new)
+
+  def cache(self, b: int, dim: int) -> dict[str, jax.Array]:
+    """What `__call__` is given of the frames before the first, beside keys."""
+    return {'conv': jnp.zeros((b, self.taps - 1, dim), self.dtype)}
 
 
 def conformer_encoder(
@@ -137,6 +190,7 @@ def conformer_encoder(
     'name': 'conv2d',
     'factor': 4,
   },
+  chunk: Annotated[Mapping | None, Part(factory=CHUNK)] = None,
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> Encoder:
@@ -157,6 +211,8 @@ def conformer_encoder(
     dropout: of each branch, the inner layers and the input.
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
+    chunk: keys of `speech.chunk.Chunk`: attention in chunks and causal
+      convolutions, so that the model can stream; None: all is seen.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
   """
@@ -167,6 +223,7 @@ def conformer_encoder(
       taps=kernel,
       norm=norm,
       norm_momentum=norm_momentum,
+      causal=chunk is not None,
     ),
     layers=layers,
     dim=dim,
@@ -175,6 +232,7 @@ def conformer_encoder(
     dropout=dropout,
     stochastic_depth=stochastic_depth,
     subsample=subsample,
+    chunk=chunk,
     remat=remat,
     dtype=dtype,
   )

@@ -59,6 +59,7 @@ class SpeechModel(nn.Module):
     target_len: jax.Array | None = None,
     *,
     train: bool,
+    state: Any = None,
   ) -> tuple[jax.Array | None, jax.Array, dict[str, Any]]:
     """Logits of padded utterances.
 
@@ -69,19 +70,25 @@ class SpeechModel(nn.Module):
         are left out.
       target_len: int32 `b`.
       train: use dropout and batch statistics.
+      state: of a stream, see `streaming.StreamingEncoder`.
 
     Returns:
       CTC's float32 logits `b t' v`, None without that head; int32 lengths `b`;
       and taps: `hidden` `b t' d`, with intermediate CTC `intermediate_logits`,
-      a tuple of `b t' v`, and by its name what each other head gives.
+      a tuple of `b t' v`, by its name what each other head gives, and of a
+      stream `state`, that of what follows.
 
     Raises:
       UserError: the encoder has no such layer, or it is of another size.
     """
+    # An encoder that cannot stream has no such argument.
+    more = {} if state is None else {'state': state}
     hidden, hidden_len, layers = self.encoder(
-      frames.astype(self.dtype), frame_len, train=train
+      frames.astype(self.dtype), frame_len, train=train, **more
     )
     taps: dict[str, Any] = {'hidden': hidden}
+    if state is not None:
+      taps['state'] = layers['state']
     if self.intermediate:
       taps['intermediate_logits'] = tuple(
         self._logits(self._layer(layers, number, hidden))

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import flax.linen as nn
 import jax
@@ -10,14 +10,19 @@ import jax.numpy as jnp
 
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import Policy, call_block
-from recog_jax.models.layers.rnn import RecurrentLayer
+from recog_jax.models.layers.rnn import RecurrentLayer, state_sizes
 from recog_jax.models.speech.recogniser import recogniser, with_ctc
+from recog_jax.models.speech.streaming import (
+  State,
+  StreamingEncoder,
+  subsampled,
+)
 from recog_jax.models.speech.subsample import make_subsample
 from recog_jax.ranges import Count, Rate, Size
 from recog_jax.signatures import Part
 
 
-class RnnEncoder(nn.Module):
+class RnnEncoder(StreamingEncoder):
   """Subsampling, then recurrent layers with dropout after each.
 
   Attributes:
@@ -48,20 +53,26 @@ class RnnEncoder(nn.Module):
 
   @nn.compact
   def __call__(
-    self, frames: jax.Array, frame_len: jax.Array, *, train: bool
-  ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    self,
+    frames: jax.Array,
+    frame_len: jax.Array,
+    *,
+    train: bool,
+    state: State | None = None,
+  ) -> tuple[jax.Array, jax.Array, dict[str, Any]]:
     """Encodes padded utterances.
 
     Args:
       frames: `b t f`.
       frame_len: int32 `b`.
       train: use dropout.
+      state: of a stream, see `StreamingEncoder`.
 
     Returns:
       hidden `b t' d`, its lengths `b`, and taps: `layer1` ... `b t' d`, the
-      output of every layer.
+      output of every layer; of a stream `state`, that of what follows.
     """
-    x, hidden_len = self.subsample(frames, frame_len)
+    x, hidden_len, new = subsampled(self.subsample, frames, frame_len, state)
     dropout = functools.partial(
       Dropout, broadcast_dims=(1,) if self.locked_dropout else ()
     )
@@ -78,9 +89,15 @@ class RnnEncoder(nn.Module):
         dtype=self.dtype,
         name=f'layer{number}',
       )
-      x = call_block(self.remat, layer, x, hidden_len)
+      if state is None:
+        x = call_block(self.remat, layer, x, hidden_len)
+      else:
+        x, after = layer(x, hidden_len, state['blocks'][number - 1])
+        new['blocks'] += (after,)
       x = dropout(self.dropout, name=f'dropout{number}')(x, train=train)
       taps[f'layer{number}'] = x
+    if state is not None:
+      taps['state'] = new
     return x, hidden_len, taps
 
   @property
@@ -100,6 +117,21 @@ class RnnEncoder(nn.Module):
   def causal(self) -> bool:
     """Whether outputs depend on no later input than their own frames."""
     return not self.bidirectional
+
+  @property
+  def step_frames(self) -> None:
+    """None: any number that the subsampling divides."""
+    return
+
+  def why_not(self) -> str | None:
+    if self.bidirectional:
+      return 'its second direction begins at the end: set bidirectional=False'
+    return None
+
+  def caches(self, b: int) -> dict[str, Any]:
+    sizes = state_sizes(self.cell, self.hidden, self.projection)
+    cache = tuple(jnp.zeros((b, size), jnp.float32) for size in sizes)
+    return {'blocks': (cache,) * self.layers}
 
 
 def rnn_encoder(

@@ -1,6 +1,7 @@
 """Fewer frames for an encoder: stacking, or convolutions with strides."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,9 +36,19 @@ class Stack(nn.Module):
 
   @nn.compact
   def __call__(
-    self, frames: jax.Array, frame_len: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`."""
+    self,
+    frames: jax.Array,
+    frame_len: jax.Array,
+    state: tuple[()] | None = None,
+  ) -> tuple[jax.Array, ...]:
+    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`.
+
+    Of a stream, that of what follows is returned as well.
+    """
+    found = self._stacked(frames, frame_len)
+    return found if state is None else (*found, state)
+
+  def _stacked(self, frames, frame_len):
     b, t, f = frames.shape
     x = zero_padding(frames.astype(self.dtype), length_mask(frame_len, t))
     x = jnp.pad(x, ((0, 0), (0, -t % self.factor), (0, 0)))
@@ -50,6 +61,14 @@ class Stack(nn.Module):
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
     return _ceil_div(n, self.factor)
+
+  def why_not(self) -> None:
+    """Why it cannot stream: it can."""
+
+  def init_state(self, b: int, f: int) -> tuple[()]:
+    """What is kept of frames `b t f` before the first: nothing."""
+    del b, f
+    return ()
 
   @property
   def lookahead(self) -> int:
@@ -71,26 +90,43 @@ class Conv2d(nn.Module):
     channels: of each convolution.
     dim: size of the dense layer over channels and frequencies; 0 for none.
     dtype: of the computation.
+    causal: over time both rows of zeros are in front, so that no frame later
+      than the first of its own is seen.
   """
 
   factor: Size
   channels: Size
   dim: int
   dtype: jnp.dtype = jnp.float32
+  causal: bool = False
 
   @nn.compact
   def __call__(
-    self, frames: jax.Array, frame_len: jax.Array
-  ) -> tuple[jax.Array, jax.Array]:
-    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`."""
+    self,
+    frames: jax.Array,
+    frame_len: jax.Array,
+    state: tuple[jax.Array, ...] | None = None,
+  ) -> tuple[Any, ...]:
+    """`b t f` and lengths `b` to `b t' d`, zero behind the new lengths `b`.
+
+    Of a stream, the rows before those of each convolution, that of what
+    follows is returned as well.
+    """
     x = frames.astype(self.dtype)[..., None]
+    new = ()
     for number, stride in enumerate(_TIME_STRIDES[self.factor], 1):
       x = zero_padding(x, length_mask(frame_len, x.shape[1]))
+      pads = (2, 0) if self.causal else (1, 1)
+      if state is not None:
+        x = jnp.concatenate([state[number - 1], x], 1)
+        new += (x[:, x.shape[1] - pads[0] :],)
+        # Rows that the last stride needs are there; see `why_not`.
+        pads = (0, 0)
       x = Conv(
         self.channels,
         (3, 3),
         (stride, 2),
-        padding=1,
+        padding=(pads, (1, 1)),
         use_bias=True,
         dtype=self.dtype,
         name=f'conv{number}',
@@ -100,7 +136,27 @@ class Conv2d(nn.Module):
     x = x.reshape(*x.shape[:2], -1)
     if self.dim:
       x = Dense(self.dim, dtype=self.dtype, name='projection')(x)
-    return _cut(x, frame_len)
+    found = _cut(x, frame_len)
+    return found if state is None else (*found, new)
+
+  def why_not(self) -> str | None:
+    """Why it cannot stream; None if it can."""
+    # A stride of 2 passes over what the row of zeros behind stands for.
+    if self.causal or 1 not in _TIME_STRIDES[self.factor]:
+      return None
+    return (
+      'its subsampling sees frames of the next chunk: set '
+      'config.model.subsample.causal=True'
+    )
+
+  def init_state(self, b: int, f: int) -> tuple[jax.Array, ...]:
+    """What is kept of frames `b t f` before the first: zeros."""
+    states, channels = (), 1
+    for _ in _TIME_STRIDES[self.factor]:
+      shape = (b, 2 if self.causal else 1, f, channels)
+      states += (jnp.zeros(shape, self.dtype),)
+      f, channels = _ceil_div(f, 2), self.channels
+    return states
 
   def out_len(self, n):
     """Frames out of n frames: int, numpy or jax integers."""
@@ -112,6 +168,8 @@ class Conv2d(nn.Module):
   def lookahead(self) -> int:
     """Output i depends on inputs up to `i * factor + lookahead`."""
     frames = 0
+    if self.causal:
+      return frames
     for stride in reversed(_TIME_STRIDES[self.factor]):
       frames = frames * stride + 1
     return frames
@@ -151,12 +209,20 @@ def _stack(*, dim, dtype, factor: Size):
   return Stack(factor=_count('factor', factor), dim=dim, dtype=dtype)
 
 
-def _conv2d(*, dim, dtype, factor: Size = 4, channels: Size | None = None):
+def _conv2d(
+  *,
+  dim,
+  dtype,
+  factor: Size = 4,
+  channels: Size | None = None,
+  causal: bool = False,
+):
   """Two 3x3 convolutions over time and frequency.
 
   Args:
     factor: frames in for a frame out: 2, 3 or 4.
     channels: of both convolutions; by default the size of the hidden layer.
+    causal: sees no later frame than the first of its own; for streams.
   """
   if _count('factor', factor) not in _TIME_STRIDES:
     raise UserError(
@@ -170,6 +236,7 @@ def _conv2d(*, dim, dtype, factor: Size = 4, channels: Size | None = None):
     channels=_count('channels', channels),
     dim=dim,
     dtype=dtype,
+    causal=causal,
   )
 
 
@@ -185,7 +252,8 @@ def make_subsample(
 
   Args:
     keys: `name` and what that kind takes: `none`; `stack` with `factor`;
-      `conv2d` with `factor` 2, 3 or 4 and `channels` (`dim` unless given).
+      `conv2d` with `factor` 2, 3 or 4, `channels` (`dim` unless given) and
+      `causal`.
     dim: size of the dense layer at the end; 0 or None leaves it out.
     dtype: of the computation; parameters are float32.
 

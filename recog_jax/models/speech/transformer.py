@@ -10,7 +10,7 @@ from recog_jax.models.layers.activation import Activation
 from recog_jax.models.layers.attention import Positions
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
-from recog_jax.models.speech.encoder import Encoder, attention_encoder
+from recog_jax.models.speech.encoder import CHUNK, Encoder, attention_encoder
 from recog_jax.models.speech.recogniser import recogniser, with_ctc
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
@@ -30,6 +30,7 @@ def transformer_encoder(
     'name': 'conv2d',
     'factor': 4,
   },
+  chunk: Annotated[Mapping | None, Part(factory=CHUNK)] = None,
   remat: Policy = 'none',
   dtype: jnp.dtype = jnp.float32,
 ) -> Encoder:
@@ -49,6 +50,8 @@ def transformer_encoder(
     dropout: of each branch, the inner layers and the input.
     stochastic_depth: share of utterances that skip a branch of the last block.
     subsample: see `make_subsample`.
+    chunk: keys of `speech.chunk.Chunk`: attention in chunks, so that the model
+      can stream; None: all is seen.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
   """
@@ -63,6 +66,7 @@ def transformer_encoder(
     dropout=dropout,
     stochastic_depth=stochastic_depth,
     subsample=subsample,
+    chunk=chunk,
     remat=remat,
     dtype=dtype,
     final_norm=True,
