@@ -20,7 +20,7 @@ ENTRIES = {
 COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
-LEAVES = {'metrics', 'text', 'decode', 'features'}
+LEAVES = {'metrics', 'text', 'decode', 'features', 'losses'}
 # How parts are found by name; it imports none of them.
 NAMES = {'registry', 'plugins', 'signatures', 'ranges'}
 # What a model is asked and says, from data to reports.

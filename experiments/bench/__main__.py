@@ -9,6 +9,7 @@ Examples:
   python -m experiments.bench loop --data_dir=/data/tfds
   python -m experiments.bench buckets
   python -m experiments.bench features --peer_python=PYTHON
+  python -m experiments.bench transducer --peer_python=PYTHON
 
 PYTHON is the interpreter of an environment that has torch, torchvision and
 torchaudio.
@@ -28,6 +29,7 @@ _PARTS = {
   'loop': 'experiments.bench.loop',
   'buckets': 'experiments.bench.buckets',
   'features': 'experiments.bench.features',
+  'transducer': 'experiments.bench.transducer',
 }
 
 

@@ -10,23 +10,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from recog_jax.decode import fusion
 from recog_jax.decode.forward import labelling_log_probs
-from recog_jax.decode.greedy import greedy, pack
+from recog_jax.decode.greedy import greedy
+from recog_jax.decode.prefixes import hashed, like, take, write_out
 
 _NEVER = -jnp.inf
-# Odd and random, for each of the two hashes of a prefix.
-_MULTIPLIERS = np.array(
-  [
-    [0x9E3779B1, 0xC2B2AE3D],
-    [0x85EBCA77, 0x27D4EB2F],
-    [0x165667B1, 0x2C1B3C6D],
-  ],
-  np.uint32,
-)
 
 
 class Hypotheses(NamedTuple):
@@ -131,14 +122,14 @@ def beam_search(
   def step(beam, frame):
     new, parent, token = _step(beam, frame, blank_id, scorer)
     keep = frame.inside
-    new = jax.tree.map(lambda a, b: jnp.where(_like(keep, a), a, b), new, beam)
+    new = jax.tree.map(lambda a, b: jnp.where(like(keep, a), a, b), new, beam)
     parent = jnp.where(keep[:, None], parent, jnp.arange(width))
     return new, (parent, jnp.where(keep[:, None], token, blank_id))
 
   beam, trace = lax.scan(step, beam, frames)
   bonus = beam.bonus + (scorer.finish(beam.lm) if scorer else 0)
   score, slots = lax.top_k(beam.total + bonus, n_best)
-  ids, num = _write_out(slots, *trace, blank_id)
+  ids, num = write_out(slots, *trace, blank_id)
   bonus = jnp.take_along_axis(bonus, slots, 1)
   # A slot that no prefix has come to holds no hypothesis.
   bonus = jnp.where(score > _NEVER, bonus, _NEVER)
@@ -247,23 +238,23 @@ def _step(beam: _Beam, frame: _Frame, blank_id: int, scorer):
   parent = jnp.where(stays, chosen, (chosen - w) // n)
   place = jnp.where(stays, 0, chosen - w)
   token = jnp.take_along_axis(frame.tokens, place % n, 1)
-  old = jax.tree.map(lambda x: _take(x, parent), beam)
+  old = jax.tree.map(lambda x: take(x, parent), beam)
   grown = old._replace(
     blank=jnp.full_like(old.blank, _NEVER),
-    label=_take(new.reshape(-1, w * n), place),
+    label=take(new.reshape(-1, w * n), place),
     last=token,
     num=old.num + 1,
-    key=_hash(old.key, token),
+    key=hashed(old.key, token),
     parent_key=old.key,
   )
   if scorer:
     grown = grown._replace(
-      bonus=old.bonus + _take(gain.reshape(-1, w * n), place),
+      bonus=old.bonus + take(gain.reshape(-1, w * n), place),
       lm=scorer.advance(old.lm, token),
     )
-  stayed = old._replace(blank=_take(blank, parent), label=_take(label, parent))
+  stayed = old._replace(blank=take(blank, parent), label=take(label, parent))
   beam = jax.tree.map(
-    lambda a, b: jnp.where(_like(stays, a), a, b), stayed, grown
+    lambda a, b: jnp.where(like(stays, a), a, b), stayed, grown
   )
   return beam, parent, jnp.where(stays, blank_id, token)
 
@@ -278,53 +269,13 @@ def _is_child(beam: _Beam, total: jax.Array) -> jax.Array:
   return same & alive[:, :, None] & alive[:, None]
 
 
-def _hash(key: jax.Array, token: jax.Array) -> jax.Array:
-  """Key of a prefix with one more token; two independent 32-bit hashes."""
-  mixed = (token[..., None] + 1).astype(jnp.uint32) * _MULTIPLIERS[0]
-  key = (key ^ mixed) * _MULTIPLIERS[1]
-  key = (key ^ (key >> 15)) * _MULTIPLIERS[2]
-  return key ^ (key >> 13)
-
-
-def _write_out(slots, parents, tokens, blank_id: int):
-  """Follows slots of the last frame, `b n`, back through all frames.
-
-  Args:
-    slots: int `b n`.
-    parents: int `t b w`, the slot of each prefix in the frame before.
-    tokens: int `t b w`, the token it added; the blank for none.
-    blank_id: CTC's blank.
-
-  Returns:
-    Token ids int32 `b n t`, padded with 0, and their number int32 `b n`.
-  """
-
-  def step(slots, frame):
-    parent, token = frame
-    return _take(parent, slots), _take(token, slots)
-
-  _, path = lax.scan(step, slots, (parents, tokens), reverse=True)
-  path = jnp.moveaxis(path, 0, 2)
-  return pack(path, path != blank_id)
-
-
 def _best(ids, num, log_prob, bonus, n: int) -> Hypotheses:
   """The n best of hypotheses `b m`; a bonus of -inf says that there is none."""
   score, best = lax.top_k(log_prob + bonus, n)
   some = score > _NEVER
   return Hypotheses(
-    ids=jnp.where(some[..., None], _take(ids, best), 0),
-    num=jnp.where(some, _take(num, best), 0),
+    ids=jnp.where(some[..., None], take(ids, best), 0),
+    num=jnp.where(some, take(num, best), 0),
     score=score,
-    log_prob=jnp.where(some, _take(log_prob, best), _NEVER),
+    log_prob=jnp.where(some, take(log_prob, best), _NEVER),
   )
-
-
-def _take(x: jax.Array, index: jax.Array) -> jax.Array:
-  """x, `b m ...`, at index, `b n`: `b n ...`."""
-  return jnp.take_along_axis(x, _like(index, x), 1)
-
-
-def _like(x: jax.Array, other: jax.Array) -> jax.Array:
-  """x with trailing axes of size 1, as many as other has axes."""
-  return x.reshape(x.shape + (1,) * (other.ndim - x.ndim))
