@@ -58,6 +58,9 @@ TABLES: dict[str, dict[str, str]] = {
     'gru_ctc': f'{_SPEECH}.rnn:gru_ctc',
     'transformer_ctc': f'{_SPEECH}.transformer:transformer_ctc',
     'conformer_ctc': f'{_SPEECH}.conformer:conformer_ctc',
+    'lstm_las': f'{_SPEECH}.rnn:lstm_las',
+    'transformer_aed': f'{_SPEECH}.transformer:transformer_aed',
+    'conformer_aed': f'{_SPEECH}.conformer:conformer_aed',
   },
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
@@ -131,6 +134,10 @@ KINDS: dict[str, Kind] = {
   'decoder': Kind('recog_jax.decode.decoder:KINDS', ('blank_id', 'vocab')),
   'subsample': Kind(
     'recog_jax.models.speech.subsample:KINDS', ('dim', 'dtype')
+  ),
+  'attention decoder': Kind(
+    'recog_jax.models.speech.attention:KINDS',
+    ('num_outputs', 'remat', 'dtype'),
   ),
   'schedule': Kind(
     f'{_SCHEDULE}:KINDS',

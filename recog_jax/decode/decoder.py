@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from recog_jax.decode import fusion
+from recog_jax.decode import attention, fusion, rescore
 from recog_jax.decode.beam import beam_search, check_beam
 from recog_jax.decode.greedy import greedy
 from recog_jax.decode.lm import LmKeys
@@ -94,7 +94,13 @@ class Decoder:
 
 
 # Of each name its keys, which make the decoder.
-KINDS = {'greedy': Keys, 'beam': Keys}
+KINDS = {
+  'greedy': Keys,
+  'beam': Keys,
+  'attention': attention.Keys,
+  'joint': attention.JointKeys,
+  'rescore': rescore.Keys,
+}
 
 
 def make_decoder(

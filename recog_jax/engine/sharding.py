@@ -36,8 +36,8 @@ _KEPT = (('.*', 'fsdp'),)
 # three parts of a qkv kernel lie side by side: what a head needs is no
 # contiguous block of it, hence it is gathered and cut by heads in use.
 _ATTENTION = (
-  (r'.*/qkv/kernel', (('fsdp', 'tensor'), None)),
-  (r'.*/attention/out/kernel', ('tensor', 'fsdp')),
+  (r'.*/(qkv|q|kv)/kernel', (('fsdp', 'tensor'), None)),
+  (r'.*/(attention|cross)/out/kernel', ('tensor', 'fsdp')),
 )
 _FEED_FORWARD = (
   (r'.*/ffn\d?/inner/kernel', ('fsdp', 'tensor')),

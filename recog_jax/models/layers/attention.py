@@ -79,29 +79,40 @@ def rotate(x: jax.Array, start: int = 0) -> jax.Array:
   return jnp.concatenate(turned, -1).astype(x.dtype)
 
 
-class _Projections(nn.Module):
-  """Queries, keys and values of all heads by one product.
+class Projections(nn.Module):
+  """Queries, keys and values of all heads, or some of them, by one product.
 
-  Parameters `kernel` `d 3d` and `bias`, as a dense layer has them: each of the
-  three lies in d columns, head after head. They are cut by heads before the
-  product, so that heads can be divided over devices.
+  Parameters `kernel` `d (parts dim)` and `bias`, as a dense layer has them:
+  each part lies in dim columns, head after head. They are cut by heads before
+  the product, so that heads can be divided over devices.
+
+  Attributes:
+    heads: number n of heads.
+    parts: how many projections.
+    dim: size of each; None: that of the input.
+    dtype: of the computation.
   """
 
   heads: int
   dtype: jnp.dtype
+  parts: int = 3
+  dim: int | None = None
 
   @nn.compact
-  def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`b t d` to three of `b t n h`."""
-    d = x.shape[-1]
+  def __call__(self, x: jax.Array) -> tuple[jax.Array, ...]:
+    """`b t d` to as many `b t n h` as there are parts."""
+    d, parts = x.shape[-1], self.parts
+    dim = self.dim or d
     init = nn.initializers.lecun_normal()
-    kernel = self.param('kernel', init, (d, 3 * d), jnp.float32)
-    bias = self.param('bias', nn.initializers.zeros, (3 * d,), jnp.float32)
+    kernel = self.param('kernel', init, (d, parts * dim), jnp.float32)
+    bias = self.param(
+      'bias', nn.initializers.zeros, (parts * dim,), jnp.float32
+    )
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-    shape = (3, self.heads, d // self.heads)
+    shape = (parts, self.heads, dim // self.heads)
     y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
     y = split_tensor(add_bias(y, bias.reshape(shape)), axis=3)
-    return y[:, :, 0], y[:, :, 1], y[:, :, 2]
+    return tuple(y[:, :, part] for part in range(parts))
 
 
 class _Kernel(nn.Module):
@@ -156,7 +167,7 @@ class SelfAttention(nn.Module):
       `b t d`; and where there is a cache, that of what follows.
     """
     b, t, d = x.shape
-    q, k, v = _Projections(self.heads, self.dtype, name='qkv')(x)
+    q, k, v = Projections(self.heads, self.dtype, name='qkv')(x)
     bias, before = None, 0
     if cache is not None:
       before = cache['k'].shape[1]

@@ -17,7 +17,11 @@ from recog_jax.models.layers.norm import BatchNorm
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import Branch
 from recog_jax.models.speech.encoder import CHUNK, Encoder, attention_encoder
-from recog_jax.models.speech.recogniser import recogniser, with_ctc
+from recog_jax.models.speech.recogniser import (
+  recogniser,
+  with_attention,
+  with_ctc,
+)
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
@@ -253,4 +257,11 @@ conformer_s_ctc, conformer_m_ctc, conformer_l_ctc = (
     **_TABLE_1[size],
   )
   for size in 'sml'
+)
+conformer_aed = recogniser(
+  conformer_encoder,
+  with_attention,
+  'conformer_aed',
+  'Conformer with a Transformer decoder (Guo et al., 2021, arXiv:2010.13956).',
+  defaults={'decoder': {'name': 'transformer'}},
 )

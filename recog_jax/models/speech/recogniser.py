@@ -2,16 +2,19 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax import registry
 from recog_jax.errors import UserError
 from recog_jax.models.layers import options
+from recog_jax.models.layers.remat import Policy
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Size
+from recog_jax.signatures import Part
 
 # Heads that read the targets in training, by name: modules whose `__call__(
 # hidden b t d, hidden_len b, targets b u, target_len b, *, train)` gives what
@@ -163,6 +166,48 @@ def with_ctc(
   """
   check_intermediate(intermediate, encoder.num_layers)
   return SpeechModel(encoder, num_outputs, dtype, tuple(intermediate))
+
+
+def with_attention(
+  encoder: nn.Module,
+  *,
+  num_outputs: int,
+  decoder: Annotated[Mapping, Part('attention decoder')],
+  ctc: bool = True,
+  intermediate: tuple[Size, ...] = (),
+  remat: Policy = 'none',
+  dtype: jnp.dtype = jnp.float32,
+) -> SpeechModel:
+  """An encoder with an attention decoder, as a rule beside the head of CTC.
+
+  Args:
+    encoder: see `with_ctc`.
+    num_outputs: number of symbols, the blank among them.
+    decoder: the attention decoder; see `models.speech.attention`.
+    ctc: whether there is a head of CTC beside (Watanabe et al., 2017).
+    intermediate: layers from 1 with intermediate CTC; see `SpeechModel`.
+    remat: what blocks and steps keep for their gradient; see `layers.remat`.
+    dtype: of the computation; parameters and logits are float32.
+
+  Raises:
+    UserError: options that do not fit together.
+  """
+  if intermediate and not ctc:
+    raise UserError(
+      'config.model.intermediate is of the head of CTC, which config.model.ctc '
+      'leaves out: set one of the two otherwise.'
+    )
+  model = with_ctc(
+    encoder, num_outputs=num_outputs, intermediate=intermediate, dtype=dtype
+  )
+  head = registry.build(
+    'attention decoder',
+    decoder,
+    num_outputs=num_outputs,
+    remat=remat,
+    dtype=dtype,
+  )
+  return model.clone(ctc=ctc, attention_head=head)
 
 
 def check_intermediate(numbers: Sequence[int], layers: int) -> None:

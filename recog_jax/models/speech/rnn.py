@@ -11,7 +11,11 @@ import jax.numpy as jnp
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.rnn import RecurrentLayer, state_sizes
-from recog_jax.models.speech.recogniser import recogniser, with_ctc
+from recog_jax.models.speech.recogniser import (
+  recogniser,
+  with_attention,
+  with_ctc,
+)
 from recog_jax.models.speech.streaming import (
   State,
   StreamingEncoder,
@@ -217,4 +221,12 @@ gru_ctc = recogniser(
   cell='gru',
   activation='tanh',
   projection=0,
+)
+lstm_las = recogniser(
+  rnn_encoder,
+  with_attention,
+  'lstm_las',
+  'LSTM layers with an attending LSTM (Chan et al., 2016, arXiv:1508.01211).',
+  defaults={'decoder': {'name': 'lstm'}},
+  **_LSTM,
 )

@@ -11,7 +11,11 @@ from recog_jax.models.layers.attention import Positions
 from recog_jax.models.layers.remat import Policy
 from recog_jax.models.layers.transformer import TransformerBlock
 from recog_jax.models.speech.encoder import CHUNK, Encoder, attention_encoder
-from recog_jax.models.speech.recogniser import recogniser, with_ctc
+from recog_jax.models.speech.recogniser import (
+  recogniser,
+  with_attention,
+  with_ctc,
+)
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
@@ -78,4 +82,11 @@ transformer_ctc = recogniser(
   with_ctc,
   'transformer_ctc',
   'Transformer encoder, pre-norm, with CTC (Vaswani et al., 2017).',
+)
+transformer_aed = recogniser(
+  transformer_encoder,
+  with_attention,
+  'transformer_aed',
+  'Transformer encoder and decoder, pre-norm (Vaswani et al., 2017).',
+  defaults={'decoder': {'name': 'transformer'}},
 )

@@ -14,7 +14,7 @@ from recog_jax.text import timit
 
 _FOLDS = {'timit39': 39, 'timit48': 48}
 # The decoder of a head, unless a config names one.
-_DECODERS = {'ctc': 'greedy'}
+_DECODERS = {'ctc': 'greedy', 'attention': 'attention'}
 
 
 def make_speech(
@@ -24,6 +24,7 @@ def make_speech(
   decoder: Annotated[Mapping[str, Any] | None, Part('decoder'), FREE] = None,
   intermediate_weight: Rate = 0.0,
   consistency_weight: NotNegative = 0.0,
+  label_smoothing: Rate = 0.0,
   unit: str = 'word',
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
@@ -39,6 +40,8 @@ def make_speech(
     intermediate_weight: share of intermediate CTC in CTC's loss, in [0, 1).
     consistency_weight: of the divergence between two views of an utterance in
       the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
+    label_smoothing: share of an attention decoder's target that is spread over
+      all symbols.
     unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
     fold: 'timit39' or 'timit48': phones are folded before they are counted.
     timestamps: whether evaluation aligns what it has recognised.
@@ -68,7 +71,7 @@ def make_speech(
     hop_s=info.hop_s,
     decoder=made,
     losses=losses,
-    options={},
+    options={'attention': {'label_smoothing': float(label_smoothing)}},
     intermediate_weight=float(intermediate_weight),
     consistency_weight=float(consistency_weight),
     timestamps=timestamps,

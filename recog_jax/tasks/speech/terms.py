@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
+from recog_jax.precision import at_least_float32
 from recog_jax.tasks.base import Batch, Outputs, Terms
 from recog_jax.tasks.speech.ctc_loss import (
   consistency,
@@ -14,6 +15,7 @@ from recog_jax.tasks.speech.ctc_loss import (
   each_view,
   feasible,
 )
+from recog_jax.text.tokenizer import BLANK_ID
 
 
 def ctc(outputs: Outputs, rows: Batch) -> tuple[jax.Array, jax.Array]:
@@ -85,6 +87,36 @@ def as_float(count: jax.Array) -> jax.Array:
   return count.astype(jnp.float32)
 
 
+def attention(
+  outputs: Outputs, rows: Batch, *, label_smoothing: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
+  """Cross-entropy of an attention decoder, by symbol; the end is one too.
+
+  Args:
+    outputs: with the logits `b (u+1) v` of the head in `taps`.
+    rows: see `each_view`.
+    label_smoothing: share of the target that is spread over all v symbols
+      (Szegedy et al., 2016, arXiv:1512.00567); never over padding.
+  """
+  log_probs = jax.nn.log_softmax(at_least_float32(outputs['taps']['attention']))
+  length = rows['target_len'][:, None]
+  # The end has the number of the blank, which padding may not have.
+  place = jnp.arange(log_probs.shape[1])
+  targets = jnp.pad(rows['targets'], ((0, 0), (0, 1)))
+  targets = jnp.where(place < length, targets, BLANK_ID)
+  own = jnp.take_along_axis(log_probs, targets[..., None], 2)[..., 0]
+  wanted = (1 - label_smoothing) * own + label_smoothing * log_probs.mean(2)
+  mask = attended(rows, outputs['out_len'])
+  losses = jnp.where(mask[:, None] & (place <= length), -wanted, 0)
+  symbols = jnp.where(mask, rows['target_len'] + 1, 0).sum(dtype=jnp.int32)
+  return losses.sum(), symbols
+
+
+def attended(rows: Batch, out_len: jax.Array) -> jax.Array:
+  """bool `b`: valid rows with text, and with a frame to attend to."""
+  return rows['valid'] & (out_len > 0) & (rows['target_len'] > 0)
+
+
 class Term(NamedTuple):
   """The loss of one head.
 
@@ -99,4 +131,7 @@ class Term(NamedTuple):
   feasible: Callable[[Batch, jax.Array], jax.Array]
 
 
-TERMS: Mapping[str, Term] = {'ctc': Term(ctc, feasible)}
+TERMS: Mapping[str, Term] = {
+  'ctc': Term(ctc, feasible),
+  'attention': Term(attention, attended),
+}
