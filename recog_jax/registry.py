@@ -61,6 +61,8 @@ TABLES: dict[str, dict[str, str]] = {
     'lstm_las': f'{_SPEECH}.rnn:lstm_las',
     'transformer_aed': f'{_SPEECH}.transformer:transformer_aed',
     'conformer_aed': f'{_SPEECH}.conformer:conformer_aed',
+    'lstm_transducer': f'{_SPEECH}.rnn:lstm_transducer',
+    'conformer_transducer': f'{_SPEECH}.conformer:conformer_transducer',
   },
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',

@@ -10,6 +10,7 @@ from recog_jax.decode import attention, fusion, rescore
 from recog_jax.decode.beam import beam_search, check_beam
 from recog_jax.decode.greedy import greedy
 from recog_jax.decode.lm import LmKeys
+from recog_jax.decode.transducer_decoder import TransducerKeys
 from recog_jax.ranges import Size
 
 
@@ -100,6 +101,8 @@ KINDS = {
   'attention': attention.Keys,
   'joint': attention.JointKeys,
   'rescore': rescore.Keys,
+  'transducer_greedy': TransducerKeys,
+  'transducer_beam': TransducerKeys,
 }
 
 

@@ -22,6 +22,7 @@ from recog_jax.models.speech.recogniser import (
   with_attention,
   with_ctc,
 )
+from recog_jax.models.speech.transducer import with_transducer
 from recog_jax.ranges import Rate, Size
 from recog_jax.signatures import Part
 
@@ -264,4 +265,10 @@ conformer_aed = recogniser(
   'conformer_aed',
   'Conformer with a Transformer decoder (Guo et al., 2021, arXiv:2010.13956).',
   defaults={'decoder': {'name': 'transformer'}},
+)
+conformer_transducer = recogniser(
+  conformer_encoder,
+  with_transducer,
+  'conformer_transducer',
+  'Conformer with a transducer (Gulati et al., 2020, arXiv:2005.08100).',
 )

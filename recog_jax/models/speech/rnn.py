@@ -22,6 +22,7 @@ from recog_jax.models.speech.streaming import (
   subsampled,
 )
 from recog_jax.models.speech.subsample import make_subsample
+from recog_jax.models.speech.transducer import with_transducer
 from recog_jax.ranges import Count, Rate, Size
 from recog_jax.signatures import Part
 
@@ -228,5 +229,12 @@ lstm_las = recogniser(
   'lstm_las',
   'LSTM layers with an attending LSTM (Chan et al., 2016, arXiv:1508.01211).',
   defaults={'decoder': {'name': 'lstm'}},
+  **_LSTM,
+)
+lstm_transducer = recogniser(
+  rnn_encoder,
+  with_transducer,
+  'lstm_transducer',
+  'LSTM layers with a transducer (Graves et al., 2013, arXiv:1303.5778).',
   **_LSTM,
 )

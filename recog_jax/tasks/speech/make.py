@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.losses.transducer import Delay
 from recog_jax.ranges import NotNegative, Rate
 from recog_jax.signatures import FREE, Part
 from recog_jax.tasks.speech.spec import RATES, Spec
@@ -14,7 +15,11 @@ from recog_jax.text import timit
 
 _FOLDS = {'timit39': 39, 'timit48': 48}
 # The decoder of a head, unless a config names one.
-_DECODERS = {'ctc': 'greedy', 'attention': 'attention'}
+_DECODERS = {
+  'ctc': 'greedy',
+  'attention': 'attention',
+  'transducer': 'transducer_greedy',
+}
 
 
 def make_speech(
@@ -25,6 +30,8 @@ def make_speech(
   intermediate_weight: Rate = 0.0,
   consistency_weight: NotNegative = 0.0,
   label_smoothing: Rate = 0.0,
+  fastemit: NotNegative = 0.0,
+  delay_penalty: NotNegative = 0.0,
   unit: str = 'word',
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
@@ -42,6 +49,10 @@ def make_speech(
       the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
     label_smoothing: share of an attention decoder's target that is spread over
       all symbols.
+    fastemit: share by which a transducer's gradient of tokens is larger, so
+      that they come earlier (Yu et al., 2021, arXiv:2010.11148); about 0.005.
+    delay_penalty: nats that a transducer's token gains for each hidden frame
+      that it comes earlier (Kang et al., 2023, arXiv:2211.00490); about 0.005.
     unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
     fold: 'timit39' or 'timit48': phones are folded before they are counted.
     timestamps: whether evaluation aligns what it has recognised.
@@ -50,6 +61,12 @@ def make_speech(
     UserError: a value out of range, or an unknown name.
   """
   _check_losses(losses, intermediate_weight, consistency_weight)
+  delay = Delay(float(fastemit), float(delay_penalty))
+  if 'transducer' not in losses and delay != Delay():
+    raise UserError(
+      'task.fastemit and task.delay_penalty are of a transducer, which '
+      'config.task.losses does not name: add it, or set them to 0'
+    )
   if unit not in RATES:
     raise UserError(f"task.unit '{unit}': known: {', '.join(RATES)}")
   if fold is not None and fold not in _FOLDS:
@@ -71,7 +88,10 @@ def make_speech(
     hop_s=info.hop_s,
     decoder=made,
     losses=losses,
-    options={'attention': {'label_smoothing': float(label_smoothing)}},
+    options={
+      'attention': {'label_smoothing': float(label_smoothing)},
+      'transducer': {'delay': delay},
+    },
     intermediate_weight=float(intermediate_weight),
     consistency_weight=float(consistency_weight),
     timestamps=timestamps,

@@ -247,13 +247,15 @@ class Speech(base.BaseTask):
 
     Returns:
       `index` `b`; `ids` int32 `b u`, of which `num` `b` count; `score` `b`, the
-      decoder's, and what else it gives. With timestamps `start` and `end`
-      `b u`, encoder frames of each token, and `frame_s` `b`, how long one is.
+      decoder's, and what else it gives. With timestamps, or a decoder that
+      knows them, `start` and `end` `b u`, encoder frames of each token, and
+      `frame_s` `b`, how long one is.
     """
     rows = self._decoded(outputs)
     if self.timestamps:
       rows |= self._aligned(outputs, rows)
-      rows.pop('confidence', None)
+    rows.pop('confidence', None)
+    if self.timestamps or 'start' in rows:
       rows['frame_s'] = self._frame_s(outputs, batch)
     return {'index': batch['index'], **rows}
 
@@ -265,8 +267,11 @@ class Speech(base.BaseTask):
   def _aligned(
     self, outputs: Outputs, rows: Mapping[str, jax.Array]
   ) -> dict[str, jax.Array]:
-    """`start`, `end` and `confidence` of each token; {} without CTC's head."""
-    if 'logits' not in outputs:
+    """`start`, `end` and `confidence` of each token, by the head of CTC.
+
+    {} without it, and where the decoder says itself when tokens come.
+    """
+    if 'logits' not in outputs or 'start' in rows:
       return {}
     logits, out_len = outputs['logits'], outputs['out_len']
     ids = rows['ids']

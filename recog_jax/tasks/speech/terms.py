@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.errors import UserError
+from recog_jax.losses.transducer import Delay, Joint, transducer_loss
 from recog_jax.precision import at_least_float32
 from recog_jax.tasks.base import Batch, Outputs, Terms
 from recog_jax.tasks.speech.ctc_loss import (
@@ -22,6 +23,31 @@ def ctc(outputs: Outputs, rows: Batch) -> tuple[jax.Array, jax.Array]:
   """Sum of CTC's losses over feasible rows, and int32 target tokens of them."""
   mask = feasible(rows, outputs['out_len'])
   losses = ctc_losses(outputs['logits'], outputs['out_len'], rows)
+  tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
+  return jnp.where(mask, losses, 0).sum(), tokens
+
+
+def has_frames(rows: Batch, out_len: jax.Array) -> jax.Array:
+  """bool `b`: valid rows with text, and with a frame.
+
+  A transducer may emit any number of tokens in one.
+  """
+  return rows['valid'] & (out_len > 0) & (rows['target_len'] > 0)
+
+
+def transducer(
+  outputs: Outputs, rows: Batch, *, delay: Delay
+) -> tuple[jax.Array, jax.Array]:
+  """The same of a transducer's losses."""
+  losses = transducer_loss(
+    Joint(**outputs['taps']['transducer']),
+    rows['targets'],
+    outputs['out_len'],
+    rows['target_len'],
+    blank_id=BLANK_ID,
+    delay=delay,
+  )
+  mask = has_frames(rows, outputs['out_len'])
   tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
   return jnp.where(mask, losses, 0).sum(), tokens
 
@@ -134,4 +160,5 @@ class Term(NamedTuple):
 TERMS: Mapping[str, Term] = {
   'ctc': Term(ctc, feasible),
   'attention': Term(attention, attended),
+  'transducer': Term(transducer, has_frames),
 }
