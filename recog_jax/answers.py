@@ -132,6 +132,37 @@ class Transcript(Answer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Line:
+  """What is said in a stream, as far as it is known.
+
+  Times are seconds from the begin of the stream.
+
+  Attributes:
+    final: whether the utterance has ended; otherwise what comes later replaces
+      this line.
+    text: of the utterance.
+    begin: of its first word; without words `heard`.
+    end: of its last word.
+    words: in order.
+    heard: how much of the stream was known by then.
+    reason: why it has ended: `silence`, `longest` (cut behind a word) or `end`
+      (of the stream); None where it has not.
+  """
+
+  final: bool
+  text: str
+  begin: float
+  end: float
+  words: tuple[Word, ...]
+  heard: float
+  reason: str | None = None
+
+  def as_json(self) -> dict[str, Any]:
+    """Plain values by name."""
+    return _plain(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class Outputs(Answer):
   """What a model gives whose task says no more of it.
 

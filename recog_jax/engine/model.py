@@ -14,7 +14,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from recog_jax import registry
-from recog_jax.answers import Answer, Asked, Failed
+from recog_jax.answers import Answer, Asked, Failed, Line
 from recog_jax.data.base import OUTPUTS, Kept, Reader
 from recog_jax.engine import (
   choosing,
@@ -26,6 +26,7 @@ from recog_jax.engine import (
 )
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import stream as stream_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.reader import reader_of
@@ -116,6 +117,17 @@ class Model:
     """The answers, one after another; what cannot be read is `Failed`."""
     yield from prediction.run(self, things, asked)
 
+  def stream(
+    self, chunks: Iterable[Any], rate: int, **options: Any
+  ) -> Iterator[Line]:
+    """What is said in a stream, while it goes on; see `stream.lines`."""
+    yield from stream_lib.lines(self, chunks, rate, **options)
+
+  @functools.cached_property
+  def stream_step(self) -> Callable[..., tuple[Any, Any]]:
+    """See `stream.make_step`; compiled once for all streams."""
+    return stream_lib.make_step(self.module, self.task)
+
   def rows(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
     """`Task.answer_rows` of a batch, on the device."""
     return self._rows(self.variables, dict(batch))
@@ -157,6 +169,7 @@ def load(
   task: Mapping[str, Any] | None = None,
   dtype: str | None = None,
   for_export: bool = False,
+  chunk: int | None = None,
 ) -> Model:
   """Opens a workdir or an export; neither data nor training are needed.
 
@@ -168,6 +181,8 @@ def load(
     task: keys of the task that replace the config's, for example `decoder`.
     dtype: of the computation, in the place of `config.model.dtype`.
     for_export: with the task that an export of it would have.
+    chunk: frames of the encoder's chunks, in the place of
+      `config.model.chunk.frames`; of streams.
 
   Raises:
     UserError: there is no such thing, or no checkpoint in it.
@@ -186,6 +201,8 @@ def load(
     config_lib.own_task(config)[key] = value
   if dtype is not None and 'dtype' in config.model:
     config.model.dtype = dtype
+  if chunk is not None and config.model.get('chunk'):
+    config.model.chunk.frames = chunk
   try:
     if signature is not None:
       return _of_export(config, kept, workdir, signature)

@@ -134,7 +134,7 @@ class Features:
     return mel.mel_energies(power, self._bank(), self._bands, xp)
 
   @property
-  def _edges(self) -> tuple[str, int]:
+  def edges(self) -> tuple[str, int]:
     """How signals are padded, and how many samples before the first."""
     raise NotImplementedError
 
@@ -181,7 +181,7 @@ class Features:
     if xp is np:
       out = self._on_host(np.asarray(waves), lens, frame_lens, count, threads)
     elif count:
-      mode, left = self._edges
+      mode, left = self.edges
       total = (count - 1) * self.hop_len + self.window_len
       waves = xp.asarray(waves, np.float32)
       waves = framing.pad(waves, lens, left, total, mode, xp)
@@ -198,7 +198,7 @@ class Features:
 
   def _on_host(self, waves, lens, frame_lens, count, threads) -> np.ndarray:
     """`b count f`, an utterance at a time, in blocks of frames."""
-    mode, left = self._edges
+    mode, left = self.edges
     out = np.zeros((len(waves), count, self._base_dim), np.float32)
 
     def fill(row, wave, n, t) -> None:
@@ -275,7 +275,7 @@ class LogMel(Features):
     )
 
   @property
-  def _edges(self) -> tuple[str, int]:
+  def edges(self) -> tuple[str, int]:
     if self.padding == 'none':
       return 'none', 0
     # The window stands in the middle of the transform's samples.
@@ -332,7 +332,7 @@ class Fbank(Features):
     return self.num_mels + self.energy
 
   @property
-  def _edges(self) -> tuple[str, int]:
+  def edges(self) -> tuple[str, int]:
     if self.snip_edges:
       return 'none', 0
     return 'symmetric', self.window_len // 2 - self.hop_len // 2

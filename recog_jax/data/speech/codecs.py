@@ -7,7 +7,7 @@ are cached and prepared ones stored: the same bits wherever they come from.
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,22 @@ def resample(audio: np.ndarray, from_rate: int, to_rate: int) -> np.ndarray:
   return _on_steps(audio)
 
 
+def resampler(
+  from_rate: int, to_rate: int
+) -> Callable[[np.ndarray, bool], np.ndarray]:
+  """As `resample`, of what comes in blocks.
+
+  Returns:
+    (float32 `n`, whether it is the last block) -> what is known now, float32.
+  """
+  if from_rate == to_rate:
+    return lambda audio, last: _on_steps(audio)
+  import soxr
+
+  stream = soxr.ResampleStream(from_rate, to_rate, 1, 'float32')
+  return lambda audio, last: _on_steps(stream.resample_chunk(audio, last=last))
+
+
 def _on_steps(audio: np.ndarray) -> np.ndarray:
   """On the steps of 16 bits, and limited to them: resampling overshoots."""
   steps = np.clip(np.rint(audio * np.float32(2.0**15)), -(2**15), 2**15 - 1)
@@ -173,21 +189,14 @@ def blocks(
   """
   with _opened(path) as file:
     rate, frames = file.samplerate, file.frames
-    stream = None
-    if rate != sample_rate:
-      import soxr
-
-      stream = soxr.ResampleStream(rate, sample_rate, 1, 'float32')
+    resampled = resampler(rate, sample_rate)
     done, size = 0, max(1, round(seconds * rate))
     while done < frames:
       audio = _read(path, file, 0, min(size, frames - done))
       done += len(audio)
       if not len(audio):
         raise containers.ends_early(path, done, frames, rate)
-      checked(audio, path)
-      if stream is not None:
-        audio = stream.resample_chunk(audio, last=done >= frames)
-      yield _on_steps(audio)
+      yield resampled(checked(audio, path), done >= frames)
 
 
 def checked(audio: np.ndarray, path: Any) -> np.ndarray:

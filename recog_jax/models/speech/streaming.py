@@ -86,7 +86,9 @@ class StreamingEncoder(nn.Module):
       UserError: the encoder cannot stream.
     """
     self.check_stream()
-    return {'subsample': self.subsample.init_state(b, f), **self.caches(b)}
+    state = {'subsample': self.subsample.init_state(b, f), **self.caches(b)}
+    # No buffer twice, so that a step may be given them to write into.
+    return jax.tree.map(jnp.copy, state)
 
   def step(
     self,

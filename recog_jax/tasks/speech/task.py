@@ -20,7 +20,7 @@ from recog_jax.decode.heard import Heard
 from recog_jax.errors import UserError
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
-from recog_jax.tasks.speech import report, scores, windows
+from recog_jax.tasks.speech import report, scores, stream, windows
 from recog_jax.tasks.speech import terms as terms_lib
 from recog_jax.tasks.speech.ctc_loss import both_views, each_view
 from recog_jax.tasks.speech.heads import head_of
@@ -335,6 +335,10 @@ class Speech(base.BaseTask):
   ) -> dict[str, Any]:
     """Error rates with intervals, and transcripts; see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
+
+  def stream_decoder(self, module: nn.Module) -> stream.StreamDecoder:
+    """How a stream is decoded; see `stream.decoder_of`."""
+    return stream.decoder_of(module, reads(self.decoder))
 
   def answer(
     self,
