@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from recog_jax import registry
+from recog_jax.compress import training as quantized_training
 from recog_jax.data.base import Data
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.settings import Checkpointing, Every, Settings, steps_of
@@ -104,7 +105,7 @@ def build(
     )
   data = make_data(settings, data_dir)
   task = registry.build('task', settings.task, info=data.info)
-  module = make_module(settings.model, task)
+  module = make_module(settings.model, task, settings.quantize)
   # Of sequences, how many outputs a model has decides what can be trained on.
   data = data.for_model(module)
   mesh = registry.call(
@@ -145,12 +146,27 @@ def make_data(settings: Settings, data_dir: str | None) -> Any:
   )
 
 
-def make_module(keys: Any, task: Task) -> nn.Module:
-  """The model of `config.model`, with the outputs of a task."""
+def make_module(
+  keys: Any, task: Task, quantize: Mapping[str, Any] | None = None
+) -> nn.Module:
+  """The model of `config.model`, with the outputs of a task.
+
+  Args:
+    keys: of `config.model`.
+    task: has `num_outputs`.
+    quantize: keys of `config.quantize`; None: nothing is rounded.
+  """
   model = dict(keys)
   if 'dtype' in model:
     model['dtype'] = _dtype(model['dtype'])
-  return registry.build('model', model, num_outputs=task.num_outputs)
+  module = registry.build('model', model, num_outputs=task.num_outputs)
+  if quantize is None:
+    return module
+  plan = registry.call(
+    quantized_training.make_quantization, quantize, 'config.quantize'
+  )
+  wrapped: Any = quantized_training.Quantized(module, plan)
+  return wrapped  # Called as a module is.
 
 
 def _dtype(name: str) -> Any:

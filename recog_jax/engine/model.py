@@ -301,7 +301,7 @@ def _built(
 ) -> Model:
   """The model without weights."""
   reader, task = _parts(config, kept, for_export=for_export)
-  module = experiment.make_module(config.model, task)
+  module = experiment.make_module(config.model, task, config.get('quantize'))
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:
     batch = task.preprocess(batch, None, train=False)

@@ -243,6 +243,7 @@ class Programs:
       ema_decay=settings.ema_decay,
       frozen=frozen if any(still) else None,
       prune=plan,
+      total_steps=ex.total_steps,
       view=self._view,
     )
 

@@ -32,6 +32,8 @@ class Settings:
     freeze: what is not trained, and until when; see `make_freezing`.
     prune: keys of `make_pruning`: weights that become zero on the way; {} takes
       the defaults.
+    quantize: keys of `make_quantization`: training knows of int8; {} takes the
+      defaults.
     init_from: keys of `transfer.InitFrom`: where weights come from.
     probe: keys of `probe.Probe`: a linear classifier on fixed features is
       fitted instead of a training; {} takes the defaults.
@@ -72,6 +74,10 @@ class Settings:
       factory='recog_jax.compress.pruning:make_pruning',
       given=('params', 'total_steps'),
     ),
+  ] = None
+  quantize: Annotated[
+    Mapping[str, Any] | None,
+    Part(factory='recog_jax.compress.training:make_quantization'),
   ] = None
   init_from: Annotated[
     Mapping[str, Any] | None,

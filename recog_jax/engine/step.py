@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from recog_jax.compress import pruning
+from recog_jax.compress import training as quantized_training
 from recog_jax.engine import freezing, rng
 from recog_jax.engine.optimizer import ema_update
 from recog_jax.engine.parallelism import View
@@ -116,6 +117,7 @@ def make_train_step(
   ema_decay: float | None = None,
   frozen: Any = None,
   prune: pruning.Pruning | None = None,
+  total_steps: int = 0,
   view: View,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
   """The train step: a pure function, to be jitted once with its state donated.
@@ -133,6 +135,7 @@ def make_train_step(
     frozen: a tree of bools like the parameters, True for those that stay as
       they are; see `recog_jax.engine.freezing`. None freezes nothing.
     prune: what `tx` removes, for the log and for averages.
+    total_steps: the run's, which says when `config.quantize` begins.
     view: what the step sees of the batch; see `recog_jax.engine.parallelism`.
 
   Returns:
@@ -209,14 +212,15 @@ def make_train_step(
     )
     batch = task.preprocess(batch, mixup, train=True)
     rngs = {'dropout': dropout}
-    if accumulate_steps == 1:
-      grads, total, model_state, terms = gradients(
-        state.params, state.model_state, batch, rngs, None
-      )
-    else:
-      grads, total, model_state, terms = accumulate(
-        state.params, state.model_state, batch, rngs
-      )
+    with quantized_training.at_step(state.step, total_steps):
+      if accumulate_steps == 1:
+        grads, total, model_state, terms = gradients(
+          state.params, state.model_state, batch, rngs, None
+        )
+      else:
+        grads, total, model_state, terms = accumulate(
+          state.params, state.model_state, batch, rngs
+        )
     grads = view.add_gradients(grads)
     total, terms = view.add((total, terms))
     model_state = view.average(model_state)

@@ -25,6 +25,8 @@ _SAME = 0.9
 # Below it, the nodes that multiply it out are larger than what they save.
 _LEAST = 128
 _LEVELS = 127
+# Bytes from which on a regular constant is written as nodes.
+_LONG = 4096
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -367,8 +369,8 @@ def _multiplied_out(
 
 def _compact(onnx: Any, model: Any) -> None:
   """Short names for all inside, and nothing that only people read."""
-  del onnx
   graph = model.graph
+  _regular(onnx, graph)
   del graph.value_info[:]
   del model.metadata_props[:]
   kept = {one.name for one in (*graph.input, *graph.output)}
@@ -377,6 +379,43 @@ def _compact(onnx: Any, model: Any) -> None:
   del graph.initializer[:]
   graph.initializer.extend(left)
   _rename(graph, {name: name for name in kept}, [0])
+
+
+def _regular(onnx: Any, graph: Any) -> None:
+  """Long constants that count up, or are one number, as nodes that say so.
+
+  onnxruntime's preparation computed them; it does so again when it opens the
+  file.
+  """
+  make, array = onnx.helper.make_node, onnx.numpy_helper.from_array
+  keep, nodes = [], []
+  for one in graph.initializer:
+    value = onnx.numpy_helper.to_array(one)
+    if value.nbytes < _LONG:
+      keep.append(one)
+      continue
+    flat, name = value.reshape(-1), one.name
+    shape = array(np.array(value.shape, np.int64), f'{name}_long')
+    if np.array_equal(flat, np.broadcast_to(flat[:1], flat.shape)):
+      keep += [shape, array(flat[0], f'{name}_one')]
+      nodes.append(make('Expand', [f'{name}_one', f'{name}_long'], [name]))
+    elif value.dtype in (np.int32, np.int64) and np.all(np.diff(flat) == 1):
+      ends = {'from': flat[0], 'to': flat[-1] + 1, 'by': 1}
+      keep.append(shape)
+      keep += [
+        array(np.asarray(end, value.dtype), f'{name}_{word}')
+        for word, end in ends.items()
+      ]
+      bounds = [f'{name}_{word}' for word in ends]
+      nodes.append(make('Range', bounds, [f'{name}_all']))
+      nodes.append(make('Reshape', [f'{name}_all', f'{name}_long'], [name]))
+    else:
+      keep.append(one)
+  del graph.initializer[:]
+  graph.initializer.extend(keep)
+  nodes += graph.node
+  del graph.node[:]
+  graph.node.extend(nodes)
 
 
 def _inputs(node: Any) -> Iterator[str]:

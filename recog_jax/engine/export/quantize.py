@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from recog_jax.compress import int8
+from recog_jax.compress import int8, training
 from recog_jax.data.base import Piece
 from recog_jax.engine import experiment, exported
 from recog_jax.engine import mesh as mesh_lib
@@ -117,7 +117,7 @@ def plan(
     UserError: no training data, or too few of them.
   """
   kind = kind if ranges else WEIGHTS
-  folded, names, change = _folded(model)
+  folded, names, change = _folded(_plain(model))
   kernels = int8.kernels(jax.tree.map(np.asarray, folded.variables['params']))
   examples: list[np.ndarray] = []
   data = None
@@ -135,6 +135,29 @@ def plan(
     'folding_changed_outputs_by': change,
   }
   return Plan(kind, folded, kernels, examples, facts)
+
+
+def _plain(model: Model) -> Model:
+  """Without what `config.quantize` rounds in every call, but for the kernels.
+
+  Inputs of products are rounded by the program, kernels to the same numbers.
+  """
+  module: Any = model.module
+  if not isinstance(module, training.Quantized):
+    return model
+  plain, task = module.plain, model.task
+
+  def forward(variables: Any, batch: Any) -> Any:
+    batch = task.preprocess(batch, None, train=False)
+    outputs, _ = task.forward(plain, variables, batch, rngs={}, train=False)
+    return outputs, batch
+
+  return dataclasses.replace(
+    model,
+    module=plain,
+    variables=module.exported(model.variables),
+    forward=forward,
+  )
 
 
 def _folded(model: Model) -> tuple[Model, list[str], float]:
