@@ -33,4 +33,8 @@ def get_config(arg: str = '') -> ConfigDict:
   if arg == 'tiny':
     config.model.hidden = 16
     config.model.predictor_size = config.model.joiner_size = 16
+    return config
+  config.total_steps = 3000
+  config.evaluation.every_steps = 1500
+  config.checkpoint.every_steps = 1500
   return config
