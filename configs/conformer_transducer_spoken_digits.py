@@ -20,6 +20,7 @@ def get_config(arg: str = '') -> ConfigDict:
   config.model = {
     **config.model,
     'name': 'conformer_transducer',
+    'intermediate': (),
     **{
       key: transducer.model[key]
       for key in (
