@@ -127,9 +127,13 @@ def define_compilation_cache() -> None:
 def define_decoder() -> None:
   """The flags that say how speech is decoded."""
   flags.DEFINE_string(
-    'decoder', None, "greedy or beam (default: the config's)."
+    'decoder',
+    None,
+    "greedy, beam (CTC), attention, joint, rescore (default: the config's).",
   )
   flags.DEFINE_integer('beam_width', None, 'Hypotheses kept.')
+  flags.DEFINE_integer('n_best', None, 'Hypotheses in the results.')
+  flags.DEFINE_float('ctc_weight', None, "CTC's share; for joint, rescore.")
   flags.DEFINE_string('lm', None, 'ARPA file of an n-gram model; for beam.')
   flags.DEFINE_string(
     'lm_unit', None, 'What the model is of, word (default) or token.'
@@ -143,6 +147,8 @@ def decoder_keys() -> dict[str, Any]:
   values = flags.FLAGS
   found = {
     'width': values.beam_width,
+    'n_best': values.n_best,
+    'ctc_weight': values.ctc_weight,
     'lm': values.lm,
     'lm_unit': values.lm_unit,
     'alpha': values.alpha,

@@ -298,14 +298,20 @@ def _take(x: jax.Array, index: jax.Array) -> jax.Array:
   )
 
 
-def given(found: Hypotheses, n_best: int) -> dict[str, Any]:
-  """What a decoder gives of a search; more than the best where asked for."""
+def given(found: Any, n_best: int) -> dict[str, Any]:
+  """What a decoder gives of a search; more than the best where asked for.
+
+  Args:
+    found: `Hypotheses`, or what has `ids`, `num` and `score` as those do.
+    n_best: how many.
+  """
   rows = {
     'ids': found.ids[:, 0],
     'num': found.num[:, 0],
     'score': found.score[:, 0],
-    'unfinished': found.unfinished,
   }
+  if hasattr(found, 'unfinished'):
+    rows['unfinished'] = found.unfinished
   if n_best > 1:
     rows |= {
       'n_best_ids': found.ids[:, :n_best],

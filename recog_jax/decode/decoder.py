@@ -22,22 +22,26 @@ class Keys(LmKeys):
     width: prefixes that the beam keeps.
     top_tokens: only this many tokens of a frame, the most probable, extend
       prefixes; None for all.
+    n_best: how many texts come into the records, with their scores.
   """
 
   width: Size = 16
   top_tokens: Size | None = None
+  n_best: Size = 1
 
   def make(
     self, name: str, *, blank_id: int, vocab: Sequence[str]
   ) -> 'Decoder':
-    check_beam(self.width, self.top_tokens)
+    check_beam(self.width, self.top_tokens, self.n_best)
     if self.lm and name == 'greedy':
       raise ValueError(
         "greedy decoding takes no language model: set the decoder's name to "
         "'beam', or lm to None"
       )
     scorer = self.scorer(blank_id=blank_id, vocab=vocab)
-    return Decoder(name, blank_id, self.width, self.top_tokens, scorer)
+    return Decoder(
+      name, blank_id, self.width, self.top_tokens, scorer, self.n_best
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +57,7 @@ class Decoder:
     width: of the beam.
     top_tokens: tokens of a frame that extend prefixes; None for all.
     scorer: the language model of the beam, or None.
+    n_best: texts that the beam gives beside the best.
     reads: the heads whose outputs it needs; one that needs others than CTC's is
       called with a `Heard`.
   """
@@ -62,6 +67,7 @@ class Decoder:
   width: int
   top_tokens: int | None
   scorer: fusion.Scorer | None
+  n_best: int = 1
   reads: tuple[str, ...] = ('ctc',)
 
   def __call__(self, logits: jax.Array, lens: jax.Array) -> dict[str, Any]:
@@ -74,7 +80,8 @@ class Decoder:
     Returns:
       `ids` int32 `b t`, padded with 0; `num` int32 `b`, tokens that count;
       `score` float32 `b`, natural log: the best path's probability (greedy),
-      or the labelling's fused score (beam).
+      or the labelling's fused score (beam). Of several texts `n_best_ids`
+      `b n t`, `n_best_num` and `n_best_score` `b n` too.
     """
     if self.name == 'greedy':
       ids, num, score = greedy(logits, lens, blank_id=self.blank_id)
@@ -85,13 +92,10 @@ class Decoder:
       blank_id=self.blank_id,
       width=self.width,
       top_tokens=self.top_tokens,
+      n_best=self.n_best,
       scorer=self.scorer,
     )
-    return {
-      'ids': best.ids[:, 0],
-      'num': best.num[:, 0],
-      'score': best.score[:, 0],
-    }
+    return attention.given(best, self.n_best)
 
 
 # Of each name its keys, which make the decoder.

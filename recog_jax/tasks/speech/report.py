@@ -8,10 +8,11 @@ import numpy as np
 
 from recog_jax.answers import Span, Transcript, Word
 from recog_jax.decode.align import word_times
+from recog_jax.errors import warn
 from recog_jax.metrics import wer
 from recog_jax.report import transcripts, transcripts_pages
 from recog_jax.storage import as_json
-from recog_jax.tasks.speech import scores
+from recog_jax.tasks.speech import n_best, scores
 from recog_jax.tasks.speech.spec import Spec
 
 # A field with more values than this tells records apart, and groups nothing.
@@ -29,7 +30,8 @@ def report(
   """Error rates of a split with intervals, and what was recognised.
 
   Writes PREFIX-transcripts.jsonl, .html and .png (the worst ones), and with
-  timestamps PREFIX-words.jsonl: [word, start, end] of each, in seconds.
+  timestamps PREFIX-words.jsonl: [word, start, end] of each, in seconds. Of
+  lists of hypotheses PREFIX-nbest.jsonl.
 
   Args:
     spec: of the records.
@@ -39,7 +41,8 @@ def report(
     prefix: of their names.
 
   Returns:
-    What `wer.speech_metrics` gives.
+    What `wer.speech_metrics` gives; of lists of hypotheses `oracle_wer` and so
+    on, the rates if the best of each were chosen.
   """
   references, hypotheses, fields = scores.texts(spec, records, lookup)
   ids = fields.get('id', [str(i) for i in records['index']])
@@ -67,7 +70,20 @@ def report(
     with path.open('w', encoding='utf-8', errors='backslashreplace') as file:
       for row in _word_rows(spec, records, ids):
         file.write(as_json(row, ensure_ascii=False) + '\n')
+  if 'n_best_ids' in records:
+    found = n_best.texts(spec, records)
+    result |= n_best.oracle(spec, found, references)
+    n_best.write(directory / f'{prefix}-nbest.jsonl', ids, found)
+  if any(records.get('unfinished', ())):
+    count, n = int(records['unfinished'].sum()), len(ids)
+    result['notes'] = [_UNFINISHED.format(f'{count} of {n} texts were')]
   return result
+
+
+_UNFINISHED = (
+  '{} ended by the bound of symbols and not by the attention decoder: they may '
+  'repeat themselves, or lack their end'
+)
 
 
 def _word_rows(
@@ -84,7 +100,16 @@ _ALIGNED = ('ids', 'num', 'start', 'end', 'frame_s')
 
 
 def _words(spec: Spec, row: Mapping[str, np.ndarray]) -> list[tuple]:
-  """(word, begin, end, confidence) of one aligned row, in seconds."""
+  """(word, begin, end, confidence) of one row, in seconds.
+
+  Of one that is not aligned all words are where the row is, from 0 to the end.
+  """
+  if 'start' not in row:
+    num = int(row['num'])
+    text = spec.tokenizer.decode(int(i) for i in row['ids'][:num])
+    # By symbol, of which the end is one.
+    sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
+    return [(word, 0.0, None, sure) for word in text.split()]
   tokens = spec.tokenizer.tokens
   if spec.unit == 'phone':  # Each one is a word of its own.
     tokens = [f'\u2581{t}' for t in tokens]
@@ -112,14 +137,19 @@ def transcript(
     spans: of each part.
     source: the file.
   """
-  words, parts = [], []
+  words, parts, unfinished = [], [], 0
   for row, span in zip(rows, spans, strict=True):
     for word, begin, end, sure in _words(spec, row):
-      words.append(Word(word, span.begin + begin, span.begin + end, sure))
+      end = span.end if end is None else span.begin + end
+      words.append(Word(word, span.begin + begin, end, sure))
+    unfinished += bool(row.get('unfinished', False))
     ids = [int(i) for i in row['ids'][: int(row['num'])]]
     text = spec.tokenizer.decode(ids).strip()
     if text:
       parts.append((span.begin, span.end, text))
+  if unfinished:
+    count = f'{source or "a recording"}: {unfinished} of {len(rows)} parts were'
+    warn(_UNFINISHED.format(count))
   sure = float(np.mean([word.confidence for word in words])) if words else 0.0
   return Transcript(
     source,

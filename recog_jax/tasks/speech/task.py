@@ -276,6 +276,9 @@ class Speech(base.BaseTask):
     logits, out_len = outputs['logits'], outputs['out_len']
     ids = rows['ids']
     found = align(logits, out_len, ids, rows['num'], blank_id=BLANK_ID)
+    if self._others:  # Which may say more than CTC has frames for.
+      start, end = (jnp.maximum(x, 0) for x in (found.start, found.end))
+      found = found._replace(start=start, end=end)
     return {
       'start': found.start,
       'end': found.end,
@@ -328,6 +331,8 @@ class Speech(base.BaseTask):
     if len(means) > 1:
       found |= {f'{name}_loss': mean for name, mean in means.items()}
     found['infeasible'] = int(state.infeasible)
+    if 'unfinished' in records:
+      found['unfinished'] = int(records['unfinished'].sum())
     return {**found, **scores.rates(self.spec, records, lookup)}
 
   def report(
