@@ -46,6 +46,12 @@ _SLOW = (
   'transfer_cifar10_animals',
   'short_cifar10',
   'resnet20_cifar10',
+  'lstm_las_librispeech',
+  'lstm_las_spoken_digits',
+  'transformer_aed_librispeech',
+  'transformer_aed_spoken_digits',
+  'conformer_aed_librispeech100',
+  'conformer_aed_sentences',
   # Trained in tests/data/sources/test_own.py.
   'my_speech',
   'my_images',
