@@ -6,7 +6,7 @@ TensorFlow.
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -18,15 +18,54 @@ from recog_jax.errors import UserError
 
 SUFFIX = '.tflite'
 PACKAGES = ('tensorflow', 'ai-edge-litert')
+# LiteRT has routines for products of 8 bits.
+INT8_ACTIVATIONS = True
 _EXTRA = 'litert'
 
 
-def save(program: Program, batch: int | None) -> bytes:
+def before_int8(plan: Any) -> Any:
+  """The model that is traced: in float32; the converter makes int8 of it."""
+  return plan.model
+
+
+def save_int8(
+  program: Program, batch: int | None, plan: Any
+) -> tuple[bytes, dict[str, Any]]:
+  """The program in 8 bits, see `save`; and what the signature says of it.
+
+  TensorFlow's converter chooses what it quantises: kernels by output channel,
+  and where ranges are known, what flows between operations that it has in int8.
+
+  Args:
+    program: of `before_int8`.
+    batch: rows, a number.
+    plan: see `quantize.Plan`.
+  """
+  batches = plan.batches(program)
+  content = save(program, batch, quantized=True, batches=batches)
+  return content, {
+    'in_int8': sorted(plan.kernels),
+    'in_float32': [],
+    'chosen_by': 'the converter of LiteRT',
+    'products': 0 if batches is None else len(plan.kernels),
+  }
+
+
+def save(
+  program: Program,
+  batch: int | None,
+  *,
+  quantized: bool = False,
+  batches: Sequence[Any] | None = None,
+) -> bytes:
   """The program as a flat buffer.
 
   Args:
     program: what is exported.
     batch: rows, a number.
+    quantized: whether kernels are put into 8 bits.
+    batches: inputs by name, for the ranges of activations; None: these stay in
+      float32.
 
   Raises:
     UserError: the extra is not installed, any number of rows is asked for, or
@@ -68,9 +107,21 @@ def save(program: Program, batch: int | None) -> bytes:
       )
       converter = tf.lite.TFLiteConverter.from_saved_model(folder)
       converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+      if quantized:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+      if batches is not None:
+        converter.representative_dataset = lambda: _rows(batches, batch)
       return bytes(converter.convert())
     except Exception as error:  # Whatever a converter of hundred parts raises.
       raise refused('LiteRT', error) from error
+
+
+def _rows(batches: Sequence[Any], rows: int) -> Iterator[dict[str, Any]]:
+  """Inputs of a program with so many rows, of those of any number."""
+  for arrays in batches:
+    size = len(next(iter(arrays.values())))
+    for start in range(0, size - rows + 1, rows):
+      yield {k: v[start : start + rows] for k, v in arrays.items()}
 
 
 def load(
