@@ -51,7 +51,7 @@ def accuracy(stem: Path, rows: Sequence[Row], caption: str) -> None:
   axes.set(ylabel='test accuracy in %')
   axes.set_title(f'Accuracy on {rows[0]["data"]} after equal epochs')
   axes.grid(axis='y', alpha=0.3)
-  _save(figure, stem, caption)
+  save(figure, stem, caption)
 
 
 def _label(rows: Sequence[Row]) -> str:
@@ -82,7 +82,7 @@ def wer(stem: Path, rows: Sequence[Row], caption: str) -> None:
     axes.set_xlim(left=0)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=7.5, title='test WER at the end', title_fontsize=8)
-  _save(figure, stem, caption)
+  save(figure, stem, caption)
 
 
 def _wer_line(
@@ -158,10 +158,10 @@ def tradeoff(stem: Path, rows: Sequence[Row], caption: str) -> None:
   handles, labels = panels[0].get_legend_handles_labels()
   figure.legend(handles, labels, fontsize=8, loc='outside right upper')
   figure.suptitle(f'Training cost against accuracy, {rows[0]["data"]}')
-  _save(figure, stem, caption)
+  save(figure, stem, caption)
 
 
-def _save(figure: Figure, stem: Path, caption: str) -> None:
+def save(figure: Figure, stem: Path, caption: str) -> None:
   """Writes STEM.png and STEM.svg, the caption beneath."""
   # Constrained layout keeps room for this label, below all panels.
   width = round(_LETTERS * figure.get_figwidth())
