@@ -1,6 +1,7 @@
-"""A small Conformer transducer on strings of recorded digits.
+r"""A small Conformer transducer on strings of recorded digits.
 
-  python -m recog_jax.main --config=configs/conformer_transducer_spoken_digits.py
+  python -m recog_jax.main \
+      --config=configs/conformer_transducer_spoken_digits.py
 
 The encoder of `conformer_ctc_spoken_digits` (Gulati et al., 2020) with the
 stateless predictor, the joiner and the head of CTC of

@@ -2,7 +2,7 @@
 
   python -m experiments.tables.partition_parity [--steps=20] [--out=FILE]
 
-Small networks of three families on eight simulated CPU devices. The step, the
+Small networks of four families on eight simulated CPU devices. The step, the
 data and the optimizer are the same; what differs is how the batch and the
 parameters are divided and who places the collectives. Differences are those of
 the order of sums. Dropout is off: in the per-device view every device draws
@@ -52,6 +52,22 @@ MODELS = {
       'dropout': 0.0,
       'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 8},
       'intermediate': (1,),
+    },
+  ),
+  'Conformer transducer': (
+    'configs/conformer_transducer_spoken_digits.py:tiny',
+    {
+      'name': 'conformer_transducer',
+      'layers': 1,
+      'dim': 96,
+      'heads': 4,
+      'kernel': 7,
+      'dropout': 0.0,
+      'subsample': {'name': 'conv2d', 'factor': 2, 'channels': 8},
+      'predictor': 'lstm',
+      'predictor_size': 96,
+      'joiner_size': 192,
+      'ctc': True,
     },
   ),
 }

@@ -126,9 +126,7 @@ def greedy_step(
     return state, place, jnp.where(emits, in_frame + 1, 0), said
 
   zeros = jnp.zeros(b, jnp.int32)
-  state, _, _, said = lax.while_loop(
-    goes_on, step, (state, zeros, zeros, said)
-  )
+  state, _, _, said = lax.while_loop(goes_on, step, (state, zeros, zeros, said))
   frames = state.frames + frame_len.astype(jnp.int32)
   return state._replace(frames=frames), said
 
@@ -288,9 +286,7 @@ def _round(
   """One more symbol of each prefix whose blank has not come."""
   state, done = slots.state, slots.done
   width = done.shape[1]
-  log_probs = jax.nn.log_softmax(
-    head('score', frame[:, None], state.predicted)
-  )
+  log_probs = jax.nn.log_softmax(head('score', frame[:, None], state.predicted))
   stay = state.score + jnp.where(done, 0, log_probs[..., blank_id])
   stay = _merge(stay, state.key)
 
@@ -353,9 +349,7 @@ def _merge(score: jax.Array, key: jax.Array) -> jax.Array:
   # Slots without a prefix may hold the key of another slot's.
   there = score > _NEVER
   same &= there[:, :, None] & there[:, None]
-  total = jax.nn.logsumexp(
-    jnp.where(same, score[:, None, :], _NEVER), axis=2
-  )
+  total = jax.nn.logsumexp(jnp.where(same, score[:, None, :], _NEVER), axis=2)
   first = same.argmax(2) == jnp.arange(score.shape[1])
   return jnp.where(there & first, total, _NEVER)
 

@@ -180,9 +180,7 @@ def _logits_grad(
   grad = jnp.exp(logits - norm[..., None]) * both
   at_token = ids == rows.targets[:, None, :, None]
   grad -= jnp.where(at_token, shares.token[..., None], 0)
-  return grad - jnp.where(
-    ids == options.blank_id, shares.blank[..., None], 0
-  )
+  return grad - jnp.where(ids == options.blank_id, shares.blank[..., None], 0)
 
 
 # -- the lattice ---------------------------------------------------------------
@@ -278,7 +276,7 @@ def _log_add(x: jax.Array, y: jax.Array) -> jax.Array:
   return jnp.maximum(x, y) + jnp.log1p(jnp.exp(-jnp.abs(x - y)))
 
 
-# -- the two losses --------------------------------------------------------------
+# -- the two losses ------------------------------------------------------------
 
 
 def _finish(total: jax.Array, rows: _Rows) -> jax.Array:

@@ -160,9 +160,7 @@ def test_rows_and_padding_do_not_matter():
   for one, two in ((found.ids, other_found.ids), (frame, other_frame)):
     np.testing.assert_array_equal(one[order], two[..., :n])
     assert not two[..., n:].any()
-  np.testing.assert_allclose(
-    found.score[order], other_found.score, atol=1e-5
-  )
+  np.testing.assert_allclose(found.score[order], other_found.score, atol=1e-5)
 
 
 def test_a_language_model_is_in_the_score():

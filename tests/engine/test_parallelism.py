@@ -26,6 +26,9 @@ def losses(model, layout):
     pytest.param(
       'Conformer-CTC', [THREE, '8 data, pmap'], marks=pytest.mark.slow
     ),
+    pytest.param(
+      'Conformer transducer', [THREE, '8 data, pmap'], marks=pytest.mark.slow
+    ),
   ],
 )
 def test_losses_are_those_of_one_device(root, monkeypatch, model, layouts):
