@@ -124,6 +124,29 @@ def define_compilation_cache() -> None:
   )
 
 
+def define_chunk() -> None:
+  """The size of a stream's chunks."""
+  flags.DEFINE_integer(
+    'chunk',
+    None,
+    "Encoder frames of a stream's chunks (default: the config's).",
+    lower_bound=1,
+  )
+
+
+def define_listening() -> None:
+  """How a stream comes."""
+  flags.DEFINE_integer('rate', None, 'Of raw samples of --stream, in Hz.')
+  flags.DEFINE_bool(
+    'real_time', False, 'Hear the file of --stream no faster than it was made.'
+  )
+
+
+def listening_keys() -> dict[str, Any]:
+  """What `define_listening` was given."""
+  return {'rate': flags.FLAGS.rate, 'real_time': flags.FLAGS.real_time}
+
+
 def define_decoder() -> None:
   """The flags that say how speech is decoded."""
   flags.DEFINE_string(

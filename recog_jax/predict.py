@@ -16,6 +16,11 @@ With the weights of another program, which nothing was trained from:
   python -m recog_jax.predict --config=configs/resnet50_imagenet.py \\
       --config.init_from.path=resnet50.pth photos/
 
+Speech while one speaks, from 16-bit samples on standard input or a file:
+  arecord -f S16_LE -r 16000 | python -m recog_jax.predict \\
+      --workdir=runs/my_stream --stream=- --rate=16000
+  python -m recog_jax.predict --workdir=runs/my_stream --stream=a.wav
+
 Files, folders (with the folders in them), patterns, or - for a list of files on
 standard input. Neither the training data nor its config are needed. Of pictures
 answers are a table, jsonl, csv or html; of speech text, jsonl, csv, srt, vtt,
@@ -50,16 +55,27 @@ _TOP = flags.DEFINE_integer('top', 5, 'Classes that are listed.')
 _THRESHOLD = flags.DEFINE_float(
   'threshold', None, 'Give no class whose probability is lower.'
 )
+_STREAM = flags.DEFINE_string(
+  'stream', None, 'A recording, or - for raw samples: text while one speaks.'
+)
 cli.define_config()
 cli.define_data_dir()
 cli.define_decoder()
+cli.define_chunk()
+cli.define_listening()
 cli.define_compilation_cache()
 cli.take_words('PATH')
 
 
 def main() -> int:
   from recog_jax.answers import Asked
-  from recog_jax.engine import answering, compilation_cache, model, things
+  from recog_jax.engine import (
+    answering,
+    compilation_cache,
+    listening,
+    model,
+    things,
+  )
   from recog_jax.errors import UserError, warn
   from recog_jax.planning import stand_in
 
@@ -80,9 +96,11 @@ def main() -> int:
       warn(note)
     opened = model.of_config(config, flags.FLAGS.data_dir)
   else:
-    opened = model.load(
-      _WORKDIR.value, checkpoint=_CHECKPOINT.value, task=cli.decoder_keys()
-    )
+    keys = {'task': cli.decoder_keys(), 'chunk': flags.FLAGS.chunk}
+    opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value, **keys)
+  if _STREAM.value is not None:
+    how = cli.listening_keys()
+    return listening.run(opened, _STREAM.value, kind=_FORMAT.value, **how)
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(
     opened,

@@ -33,6 +33,7 @@ def talkative(root, name):
   variables = random_like(shapes, spread=0.3, seed=1)
   head = variables['params']['ctc_head']
   head['kernel'] = 20 * head['kernel']
+  head['bias'] = head['bias'].at[1].set(3.0)  # Spaces.
   return model_lib.of_experiment(ex, config, variables, 0), ex.data
 
 
@@ -85,7 +86,7 @@ def test_words_are_whole_where_the_longest_utterance_is_cut(opened):
   model, waves = opened
   wave = np.concatenate(waves)
   whole = text_of(model.stream([wave], RATE, rules=NEVER))
-  rules = Rules(silence_s=9.0, longest_s=0.5)
+  rules = Rules(silence_s=9.0, longest_s=1.0)
   found = text_of(model.stream([wave], RATE, rules=rules))
   assert found.split() == whole.split()
 
