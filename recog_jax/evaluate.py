@@ -20,6 +20,11 @@ An exported model, by its own runtime:
   python -m recog_jax.evaluate --workdir=runs/gru_ctc/export-onnx \\
       --decoder=beam --config.task.decoder.width=32
 
+A model that can stream, as it hears while one speaks; --aligner says by which
+other model of the same tokens delays are measured:
+  python -m recog_jax.evaluate --workdir=runs/my_stream --stream --chunk=8 \\
+      --aligner=runs/my_speech
+
 Writes results/<split>-<step>[-<tag>].json into the workdir; for images with a
 confusion matrix and a sheet of the worst mistakes, for speech with what was
 recognised beside what was said.
@@ -51,7 +56,14 @@ _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
 _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
+_STREAM = flags.DEFINE_bool(
+  'stream', False, 'Measure delays and error rates of streams.'
+)
+_ALIGNER = flags.DEFINE_string(
+  'aligner', None, 'Workdir that says where tokens are (default: --workdir).'
+)
 cli.define_decoder()
+cli.define_chunk()
 cli.take_keys('data.', 'task.decoder.')
 cli.define_data_dir()
 cli.define_compilation_cache()
@@ -94,6 +106,14 @@ def main() -> None:
       checkpoint=_CHECKPOINT.value if _CHECKPOINT.present else None,
     )
   compilation_cache.enable(flags.FLAGS.compilation_cache)
+  if _STREAM.value:
+    from recog_jax.engine import stream_report
+
+    how = {'checkpoint': _CHECKPOINT.value, 'tag': _TAG.value}
+    how |= {'chunk': flags.FLAGS.chunk, 'aligner': _ALIGNER.value}
+    how |= {'data_dir': flags.FLAGS.data_dir, 'keys': cli.given.texts}
+    stream_report.run(workdir, _SPLIT.value, **how)
+    return
   with cli.joined({'flags': cli.command_flags()}):
     where = workdir, flags.FLAGS.data_dir, _task_keys()
     data: Any = {'split': _SPLIT.value, 'keys': cli.given.texts}

@@ -21,6 +21,7 @@ class Added(NamedTuple):
     num: int32 `b`, how many there are.
     blanks: float32 `b t`, the blank's probability in each frame.
     sure: float32 `b t`, the token's probability where it begins.
+    logits: `b t v`, of all frames.
   """
 
   ids: jax.Array
@@ -28,6 +29,7 @@ class Added(NamedTuple):
   num: jax.Array
   blanks: jax.Array
   sure: jax.Array
+  logits: jax.Array
 
 
 def greedy_start(b: int, *, blank_id: int) -> jax.Array:
@@ -60,4 +62,4 @@ def greedy_step(
   sure = jnp.take_along_axis(probs.max(2), places, 1)
   last = jnp.take_along_axis(both, lens[:, None], 1)[:, 0]
   blanks = jnp.where(inside, probs[:, :, blank_id], 1.0)
-  return Added(ids, places, num, blanks, sure), last
+  return Added(ids, places, num, blanks, sure, logits), last

@@ -55,6 +55,9 @@ class Token(NamedTuple):
   heard: float
 
 
+Watch = Callable[[list[Token], float, np.ndarray], None]
+
+
 def make_step(module: Any, task: Any) -> Callable[..., tuple[Any, Any]]:
   """(variables, state, frames `b t f`, lens `b`) -> `Added`, state; jitted."""
   decoder = task.stream_decoder(module)
@@ -108,7 +111,7 @@ class Listener:
     *,
     rules: Rules | None = None,
     frames: int | None = None,
-    watch: Callable[[Sequence[Token], float], None] | None = None,
+    watch: Watch | None = None,
   ):
     """Before the first sample.
 
@@ -117,7 +120,8 @@ class Listener:
       rate: of the samples in Hz; None: the model's. Another one is resampled.
       rules: where an utterance ends.
       frames: input frames of a step; None: see `check`.
-      watch: is told after each step what tokens it added and its seconds.
+      watch: is told after each step what tokens it added, its seconds, and its
+        outputs `t v` at every frame.
 
     Raises:
       UserError: it cannot stream.
@@ -228,7 +232,7 @@ class Listener:
       )
     ]
     if self._watch is not None:
-      self._watch(new, seconds)
+      self._watch(new, seconds, added.logits[:out])
     begins = np.zeros(out, bool)
     begins[added.frames[:num]] = True
     self._utterance, ends = endpoint.advance(
