@@ -19,6 +19,9 @@ products too, whose ranges are measured on the training split; int8_weights does
 the weights alone. Such a program is compared with the checkpoint by its metrics
 on up to 2,000 examples: at most 0.5 points worse, of words 0.3.
 
+With --streaming the program is a step of a stream: states are inputs and
+outputs, and signature.json names them (engine/export/streaming.py).
+
 The folder holds program, signature.json (inputs, units, labels, licence,
 sha256, versions), parity.json and card.md. Before it is called done, it is run
 beside the checkpoint on up to 200 examples of the val split, or on made-up
@@ -52,6 +55,9 @@ _TOLERANCE = flags.DEFINE_float(
 _QUANTIZE = flags.DEFINE_string(
   'quantize', None, 'int8 or int8_weights (default: float).'
 )
+_STREAMING = flags.DEFINE_bool(
+  'streaming', False, 'Of speech, a step of a stream, with states.'
+)
 cli.define_data_dir()
 
 
@@ -83,6 +89,7 @@ def main() -> int:
     data_dir=flags.FLAGS.data_dir,
     tolerance=_TOLERANCE.value,
     quantize=_QUANTIZE.value,
+    stream=_STREAMING.value,
   )
   return 0 if passed else 1
 

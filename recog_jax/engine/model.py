@@ -276,6 +276,11 @@ def _of_export(
   config: ConfigDict, kept: Kept, place: AnyPath, signature: Signature
 ) -> Model:
   """The model of an export: its programs in the place of a module."""
+  if 'streaming' in signature.facts:
+    raise UserError(
+      f'{place} is a step of a stream, whose caller keeps its states '
+      '(signature.json): give the workdir that it was made of'
+    )
   reader, task = _parts(config, kept, for_export=True)
   runtime = Runtime(place, signature)
   return Model(

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import model as model_lib
 from recog_jax.engine import provenance
-from recog_jax.engine.export import card, parity, trace
+from recog_jax.engine.export import card, parity, streaming, trace
 from recog_jax.engine.export import quantize as quantize_lib
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.extras import need
@@ -49,6 +49,7 @@ def export(
   data_dir: str | None = None,
   tolerance: float = parity.TOLERANCE,
   quantize: str | None = None,
+  stream: bool = False,
 ) -> bool:
   """Exports a checkpoint, and compares the export with it.
 
@@ -64,6 +65,7 @@ def export(
     tolerance: of the comparison.
     quantize: `int8` (weights and activations) or `int8_weights`; None: neither.
       Such an export is compared by its metrics.
+    stream: a step of a stream, see `streaming`.
 
   Returns:
     Whether both say the same; if not, the folder is there all the same.
@@ -82,7 +84,16 @@ def export(
   writer = signature_lib.format_of(kind)
   need(writer.PACKAGES, kind)
   quantize_lib.check(quantize, writer, kind)
-  name = '-'.join(filter(None, ('export', kind, quantize)))
+  if stream and seconds:
+    raise UserError('--streaming has chunks of one length: leave out --seconds')
+  if stream and quantize:
+    raise UserError(
+      f'--quantize={quantize} measures whole utterances, and a step of a stream '
+      'is exported in float32: leave out --quantize or --streaming'
+    )
+  name = '-'.join(
+    filter(None, ('export', kind, quantize, 'streaming' if stream else None))
+  )
   target = path_of(output) if output else workdir / name
   _check_target(target)
   model, config = _opened(workdir, kind, checkpoint)
@@ -98,10 +109,13 @@ def export(
       plan = quantize_lib.plan(
         model, quantize, config, data_dir, ranges=writer.INT8_ACTIVATIONS
       )
+    if stream:
+      facts['streaming'] = streaming.facts_of(model)
     runtime = write_programs(
       model, facts, fresh, seconds=seconds, batch=batch, plan=plan
     )
-    found = parity.compare(
+    compare = streaming.compare if stream else parity.compare
+    found = compare(
       model, runtime, config, data_dir, None if plan else tolerance
     )
     _finish(fresh, facts, found)
@@ -153,10 +167,15 @@ def write_programs(
   """
   kind = facts['format']
   writer = signature_lib.format_of(kind)
-  batch = _ONE_ROW.get(kind) if batch is None else batch
+  if batch is None:
+    batch = 1 if 'streaming' in facts else _ONE_ROW.get(kind)
   facts['programs'] = []
   traced = model if plan is None else writer.before_int8(plan)
-  for program in trace.of_model(traced, seconds):
+  if 'streaming' in facts:
+    programs = [streaming.of_model(model)]
+  else:
+    programs = trace.of_model(traced, seconds)
+  for program in programs:
     name = _name(program, writer.SUFFIX)
     if plan is None:
       content = writer.save(program, batch)
