@@ -1,7 +1,7 @@
 r"""A Conformer on LibriSpeech's 960 hours that writes while one speaks.
 
-  python -m recog_jax.prepare --config=configs/conformer_streaming_librispeech.py \
-      --cmvn
+  python -m recog_jax.prepare \
+      --config=configs/conformer_streaming_librispeech.py --cmvn
   python -m recog_jax.main --config=configs/conformer_streaming_librispeech.py
 
 The medium size of `conformer_ctc_librispeech` with attention in chunks (16

@@ -1,8 +1,9 @@
 r"""A Conformer that writes digits while they are spoken, for several delays.
 
-  python -m recog_jax.prepare --config=configs/conformer_streaming_spoken_digits.py \
-      --cmvn --output=runs
-  python -m recog_jax.main --config=configs/conformer_streaming_spoken_digits.py \
+  python -m recog_jax.prepare \
+      --config=configs/conformer_streaming_spoken_digits.py --cmvn --output=runs
+  python -m recog_jax.main \
+      --config=configs/conformer_streaming_spoken_digits.py \
       --config.data.cmvn=runs/spoken_digit_cmvn.json
 
 Attention in chunks of 4, 8, 16 frames of 20 ms or the whole utterance, drawn

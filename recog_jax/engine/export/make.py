@@ -88,8 +88,8 @@ def export(
     raise UserError('--streaming has chunks of one length: leave out --seconds')
   if stream and quantize:
     raise UserError(
-      f'--quantize={quantize} measures whole utterances, and a step of a stream '
-      'is exported in float32: leave out --quantize or --streaming'
+      f'--quantize={quantize} measures whole utterances, and a step of a '
+      'stream is exported in float32: leave out --quantize or --streaming'
     )
   name = '-'.join(
     filter(None, ('export', kind, quantize, 'streaming' if stream else None))
