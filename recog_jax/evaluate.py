@@ -109,10 +109,16 @@ def main() -> None:
   if _STREAM.value:
     from recog_jax.engine import stream_report
 
-    how = {'checkpoint': _CHECKPOINT.value, 'tag': _TAG.value}
-    how |= {'chunk': flags.FLAGS.chunk, 'aligner': _ALIGNER.value}
-    how |= {'data_dir': flags.FLAGS.data_dir, 'keys': cli.given.texts}
-    stream_report.run(workdir, _SPLIT.value, **how)
+    stream_report.run(
+      workdir,
+      _SPLIT.value,
+      checkpoint=_CHECKPOINT.value,
+      tag=_TAG.value,
+      chunk=flags.FLAGS.chunk,
+      aligner=_ALIGNER.value,
+      data_dir=flags.FLAGS.data_dir,
+      keys=cli.given.texts,
+    )
     return
   with cli.joined({'flags': cli.command_flags()}):
     where = workdir, flags.FLAGS.data_dir, _task_keys()

@@ -114,10 +114,12 @@ def export(
     runtime = write_programs(
       model, facts, fresh, seconds=seconds, batch=batch, plan=plan
     )
-    compare = streaming.compare if stream else parity.compare
-    found = compare(
-      model, runtime, config, data_dir, None if plan else tolerance
-    )
+    if stream:
+      found = streaming.compare(model, runtime, config, data_dir, tolerance)
+    else:
+      found = parity.compare(
+        model, runtime, config, data_dir, None if plan else tolerance
+      )
     _finish(fresh, facts, found)
     move_folder(fresh, target)
   except BaseException:  # Ctrl-C too: what is not whole does not stay.
