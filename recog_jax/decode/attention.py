@@ -14,13 +14,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from recog_jax.decode import fusion, prefix
+from recog_jax.decode import ctc_prefix, fusion
 from recog_jax.decode.greedy import greedy
 from recog_jax.decode.heard import Heard
 from recog_jax.decode.lm import LmKeys
+from recog_jax.decode.prefixes import take
 from recog_jax.ranges import Share, Size
 
-NEVER = prefix.NEVER
+NEVER = ctc_prefix.NEVER
 # The bound is so many times the symbols of CTC's greedy text, and some more.
 _TIMES, _MORE = 1.2, 5
 
@@ -55,7 +56,7 @@ class _Beam(NamedTuple):
     ids: int32 `b w u`.
     state: of the decoder.
     lm: of the language model, or None.
-    ctc: `prefix.Prefixes`, or None.
+    ctc: `ctc_prefix.Prefixes`, or None.
     ended: `Hypotheses` `b w`.
   """
 
@@ -128,7 +129,7 @@ def search(
     ids=jnp.zeros((b, width, most - 1), jnp.int32),
     state=head('init_state', memory, width, most),
     lm=scorer.init(b, width) if scorer else None,
-    ctc=prefix.begin(log_probs, width, blank_id=blank_id)
+    ctc=ctc_prefix.begin(log_probs, width, blank_id=blank_id)
     if log_probs is not None
     else None,
     ended=Hypotheses(
@@ -199,7 +200,7 @@ def _ends(
   """float32 `b w`: the scores of the hypotheses as whole texts."""
   score = beam.attention + steps[:, :, blank_id]
   if ctc_weight:
-    whole = prefix.ended(beam.ctc, lens)
+    whole = ctc_prefix.ended(beam.ctc, lens)
     score = (1 - ctc_weight) * score + ctc_weight * whole
   if scorer:
     score = score + beam.bonus + scorer.finish(beam.lm)
@@ -224,7 +225,9 @@ def _continued(
   total = attention
   grown = None
   if ctc_weight and log_probs is not None:
-    grown = prefix.extend(log_probs, lens, beam.ctc, tokens, blank_id=blank_id)
+    grown = ctc_prefix.extend(
+      log_probs, lens, beam.ctc, tokens, blank_id=blank_id
+    )
     whole = grown.score.reshape(b, w, k)
     total = (1 - ctc_weight) * attention + ctc_weight * whole
   bonus = jnp.broadcast_to(beam.bonus[:, :, None], total.shape)
@@ -241,14 +244,14 @@ def _continued(
   parent = chosen // k
 
   def pick(x):
-    return _take(x.reshape(b, w * k, *x.shape[3:]), chosen)
+    return take(x.reshape(b, w * k, *x.shape[3:]), chosen)
 
   def follow(tree):
-    return jax.tree.map(lambda x: _take(x, parent), tree)
+    return jax.tree.map(lambda x: take(x, parent), tree)
 
   token = pick(tokens)
   place = jnp.minimum(beam.place, beam.ids.shape[2] - 1)
-  ids = _take(beam.ids, parent)
+  ids = take(beam.ids, parent)
   ids = lax.dynamic_update_slice(ids, token[:, :, None], (0, 0, place))
   lm = follow(beam.lm)
   return beam._replace(
@@ -260,7 +263,7 @@ def _continued(
     ids=ids,
     state=beam.state if w == 1 else follow(beam.state),
     lm=scorer.advance(lm, token) if scorer else None,
-    ctc=jax.tree.map(lambda x: _take(x, chosen), grown),
+    ctc=jax.tree.map(lambda x: take(x, chosen), grown),
   )
 
 
@@ -284,17 +287,10 @@ def _merge(beam: _Beam, scores: jax.Array) -> Hypotheses:
   score, chosen = lax.top_k(jnp.concatenate([old.score, scores], 1), w)
   num = jnp.broadcast_to(beam.place, scores.shape)
   return Hypotheses(
-    _take(jnp.concatenate([old.ids, beam.ids], 1), chosen),
-    _take(jnp.concatenate([old.num, num], 1), chosen),
+    take(jnp.concatenate([old.ids, beam.ids], 1), chosen),
+    take(jnp.concatenate([old.num, num], 1), chosen),
     score,
     old.unfinished,
-  )
-
-
-def _take(x: jax.Array, index: jax.Array) -> jax.Array:
-  """x, `b m ...`, at index, `b n`: `b n ...`."""
-  return jnp.take_along_axis(
-    x, index.reshape(index.shape + (1,) * (x.ndim - 2)), 1
   )
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.decode import attention, prefix, rescore
+from recog_jax.decode import attention, ctc_prefix, rescore
 from recog_jax.decode.decoder import make_decoder
 from tests.decode import brute, toy_head
 
@@ -68,11 +68,11 @@ def test_prefix_scores_are_sums_over_all_texts_that_begin_so():
 
   @jax.jit
   def run(log_probs, lens, *tokens):
-    found, seen = prefix.begin(log_probs, 1, blank_id=0), []
+    found, seen = ctc_prefix.begin(log_probs, 1, blank_id=0), []
     for token in tokens:
       token = jnp.full((2, 1, 1), token)
-      found = prefix.extend(log_probs, lens, found, token, blank_id=0)
-      seen.append((found.score[:, 0], prefix.ended(found, lens)[:, 0]))
+      found = ctc_prefix.extend(log_probs, lens, found, token, blank_id=0)
+      seen.append((found.score[:, 0], ctc_prefix.ended(found, lens)[:, 0]))
     return seen
 
   for text in [(1, 2, 1), (2, 2, 3), (3, 3, 3)]:
