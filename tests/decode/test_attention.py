@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from recog_jax.decode import attention, ctc_prefix, rescore
+from recog_jax.decode import attention, ctc_prefix, fusion, rescore
+from recog_jax.decode.arpa import write_arpa
 from recog_jax.decode.decoder import make_decoder
 from tests.decode import brute, toy_head
+from tests.decode import toy_fusion as lm
 
 SEARCH = functools.partial(attention.search, blank_id=0)
 
@@ -202,3 +204,43 @@ def test_decoders_say_which_heads_they_read():
   assert made['greedy'] == made['beam'] == ('ctc',)
   assert made['attention'] == ('attention',)
   assert made['joint'] == made['rescore'] == ('ctc', 'attention')
+
+
+def test_a_model_is_fused_into_the_search_of_all_texts(tmp_path):
+  write_arpa(lm.words(), tmp_path / 'lm.arpa')
+  keys = {'lm': str(tmp_path / 'lm.arpa'), 'alpha': lm.ALPHA, 'beta': lm.BETA}
+  decoder = make_decoder(
+    {'name': 'attention', 'width': 40, 'n_best': 3, **keys},
+    blank_id=0,
+    vocab=lm.VOCAB,
+  )
+  one = toy_head.heard()
+  found = found_by(one, decoder)
+  for row in range(3):
+    best = sorted(
+      (
+        (score + lm.fused('word', lm.words(), text), text)
+        for score, text in _expected(one, row, 0.0)
+      ),
+      reverse=True,
+    )
+    for place, (score, text) in enumerate(best[:3]):
+      n = int(found['n_best_num'][row, place])
+      assert tuple(found['n_best_ids'][row, place, :n].tolist()) == text
+      np.testing.assert_allclose(
+        found['n_best_score'][row, place], score, rtol=1e-4
+      )
+
+
+def test_a_model_scores_each_prefix_with_symbols_of_its_own():
+  scorer = fusion.make_word_scorer(
+    lm.words(), lm.VOCAB, blank_id=0, alpha=1.0, beta=0.5
+  )
+  state = scorer.init(2, 2)
+  state = scorer.advance(state, jnp.array([[2, 3], [1, 2]]))
+  tokens = jnp.array([[[1, 2], [3, 1]], [[2, 3], [1, 3]]])
+  every = jnp.array([[[1, 2, 3]] * 2] * 2)
+  few = attention._extend(scorer, state, tokens, 4)
+  whole = attention._extend(scorer, state, every, 4)
+  np.testing.assert_allclose(few, jnp.take_along_axis(whole, tokens - 1, 2))
+  assert np.abs(few).max() > 0

@@ -10,37 +10,15 @@ from recog_jax.decode import fusion
 from recog_jax.decode.arpa import write_arpa
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.decode.greedy import greedy
-from recog_jax.decode.ngram_train import train
 from tests.decode import brute
-
-VOCAB = ('<blank>', ' ', 'a', 'b')
-TEXT = 'a ab|ab a ab|b a ab|ab ab a|a b|ba ab a|ab|a a ab b|b ba|ab a b'
-ALPHA, BETA = 0.7, 0.4
-
-
-def _words():
-  return train([s.split() for s in TEXT.split('|')], order=3)
-
-
-def _tokens():
-  sentences = TEXT.split('|')
-  return train([[*map(fusion.lm_token, s)] for s in sentences], order=3)
-
-
-def _fused(unit, model, labelling, alpha=ALPHA, beta=BETA):
-  """What the language model adds to a labelling, scored on the host."""
-  tokens = [VOCAB[i] for i in labelling]
-  words = ''.join(tokens).split()
-  if unit == 'token':
-    words = [fusion.lm_token(token) for token in tokens]
-  return alpha * model.log_probs(words).sum() + beta * len(words)
+from tests.decode.toy_fusion import ALPHA, BETA, VOCAB, fused, tokens, words
 
 
 @pytest.mark.parametrize('unit', ['word', 'token'])
 def test_a_wide_beam_with_a_model_finds_the_best_of_all_labellings(
   tmp_path, unit
 ):
-  model = {'word': _words, 'token': _tokens}[unit]()
+  model = {'word': words, 'token': tokens}[unit]()
   write_arpa(model, tmp_path / 'lm.arpa')
   keys = {
     'name': 'beam',
@@ -58,7 +36,7 @@ def test_a_wide_beam_with_a_model_finds_the_best_of_all_labellings(
   changed = 0
   for row in range(16):
     every = brute.labellings(logits[row, : lens[row]], 0)
-    fused = {k: v + _fused(unit, model, k) for k, v in every.items()}
+    fused = {k: v + fused(unit, model, k) for k, v in every.items()}
     best = max(fused, key=fused.get)
     assert tuple(found['ids'][row, : found['num'][row]].tolist()) == best
     np.testing.assert_allclose(found['score'][row], fused[best], atol=1e-4)
@@ -95,7 +73,7 @@ def _score(scorer, vocab, texts):
 
 
 def test_words_are_scored_alike_however_they_are_cut():
-  model = _words()
+  model = words()
   vocab = ('<blank>', '<unk>', '\u2581', '\u2581a', 'a', 'b', 'ab', '\u2581ba')
   scorer = fusion.make_word_scorer(
     model, vocab, blank_id=0, alpha=1.0, beta=0.0
@@ -115,7 +93,7 @@ def test_words_are_scored_alike_however_they_are_cut():
 
 
 def test_tokens_that_a_token_model_lacks_are_unknown():
-  model = _tokens()
+  model = tokens()
   vocab = (*VOCAB, 'c')
   scorer = fusion.make_token_scorer(
     model, vocab, blank_id=0, alpha=1.0, beta=0.5
@@ -150,8 +128,8 @@ def test_a_model_that_does_not_fit_the_tokens_is_refused():
   make = fusion.make_word_scorer
   weights = {'blank_id': 0, 'alpha': 1.0, 'beta': 0.0}
   with pytest.raises(ValueError, match='cannot spell any word'):
-    make(_words(), ('<blank>', ' ', 'A', 'B'), **weights)
+    make(words(), ('<blank>', ' ', 'A', 'B'), **weights)
   with pytest.raises(ValueError, match='spaces at their begin only'):
-    make(_words(), ('<blank>', 'a b', 'a'), **weights)
+    make(words(), ('<blank>', 'a b', 'a'), **weights)
   with pytest.raises(ValueError, match='has none of the tokens'):
-    fusion.make_token_scorer(_words(), ('<blank>', 'x', 'y'), **weights)
+    fusion.make_token_scorer(words(), ('<blank>', 'x', 'y'), **weights)
