@@ -9,11 +9,11 @@ the weights, of an export those of its programs; the headline metric with its 95
 % interval; latency of one picture or of four seconds of speech, front end and
 all; peak memory of the process that measured it. Each model has a process of
 its own, on so many cores. The metric is read from `results` where it stands,
-and evaluated where not. Writes light.csv, light.png and light.svg into
---output, which is `runs/light`.
+and evaluated where not; of a training it is that of the latest checkpoint.
+Writes light.csv, light.png and light.svg into --output, which is `runs/light`.
 
-A name may stand before each: NAME=PATH. Of entries with equal names up to the
-first comma the points have one colour: `digits, int8` is `digits`.
+A name may stand before each: NAME=PATH. Entries with equal names up to the
+first comma are drawn in one panel: `digits, int8` beside `digits`.
 """
 
 import argparse

@@ -29,7 +29,8 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     signature = signature_lib.read(place)
   row = {'format': signature.format if signature else 'workdir'}
   # First of all, so that its peak is not that of an evaluation.
-  row |= _speed(args.place, args.runs)
+  speed, step = _speed(args.place, args.runs)
+  row |= speed
   row |= {
     'cores': len(os.sched_getaffinity(0)),
     'peak_mb': resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
@@ -39,16 +40,16 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     place, args.data_dir, split=args.split, adapt=adapt
   )
   row |= _size(place, ex, args.split, signature)
-  return row | _metric(place, ex, args, signature)
+  return row | _metric(place, ex, args, signature, step)
 
 
-def _speed(place: str, runs: int) -> dict[str, Any]:
-  """Latency of one input from what a reader gives to logits on the host."""
+def _speed(place: str, runs: int) -> tuple[dict[str, Any], int]:
+  """Latency of one input, from samples to logits on the host; and the step."""
   import numpy as np
 
   import recog_jax
 
-  model = recog_jax.load(place)
+  model = recog_jax.load(place, checkpoint='latest')
   reader: Any = model.reader
   draw = np.random.default_rng(0)
   if reader.modality == 'speech':
@@ -71,7 +72,8 @@ def _speed(place: str, runs: int) -> dict[str, Any]:
     once()
   times = 1e3 * np.array([once() for _ in range(runs)])
   p50, p99 = np.percentile(times, [50, 99])
-  return {'p50_ms': float(p50), 'p99_ms': float(p99), 'runs': runs}
+  speed = {'p50_ms': float(p50), 'p99_ms': float(p99), 'runs': runs}
+  return speed, model.step
 
 
 def _size(place: Any, ex: Any, split: str, signature: Any) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def _size(place: Any, ex: Any, split: str, signature: Any) -> dict[str, Any]:
   leaves = jax.tree.leaves(shapes['params'])
   count, nonzero = sum(leaf.size for leaf in leaves), None
   if signature is None:
-    model = recog_jax.load(place)
+    model = recog_jax.load(place, checkpoint='latest')
     arrays = [np.asarray(x) for x in jax.tree.leaves(model.variables)]
     size = sum(array.nbytes for array in arrays)
     params = jax.tree.leaves(model.variables['params'])
@@ -125,15 +127,15 @@ def _size(place: Any, ex: Any, split: str, signature: Any) -> dict[str, Any]:
 
 
 def _metric(
-  place: Any, ex: Any, args: argparse.Namespace, signature: Any
+  place: Any, ex: Any, args: argparse.Namespace, signature: Any, step: int
 ) -> dict[str, Any]:
   """The headline metric with its interval, read or evaluated."""
   from recog_jax import storage
   from recog_jax.engine import exported, trained
 
-  results = sorted((place / 'results').glob(f'{args.split}-*.json'))
-  if results:
-    result = storage.load_json(results[-1])
+  known = place / 'results' / f'{args.split}-{step}.json'
+  if known.is_file():
+    result = storage.load_json(known)
   elif signature is not None:
     result = exported.report(place, args.data_dir, split=args.split)
   else:
