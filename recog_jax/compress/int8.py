@@ -91,7 +91,7 @@ def kernels(params: Any, pattern: str = KERNELS) -> dict[str, Any]:
 
 def in_int8(params: Any, paths: Sequence[str]) -> Any:
   """The parameters, those of some paths as `Int8`."""
-  flat = flax.traverse_util.flatten_dict(params, sep='/')
+  flat: dict[str, Any] = dict(flax.traverse_util.flatten_dict(params, sep='/'))
   for path in paths:
     flat[path] = quantized(flat[path])
   return flax.traverse_util.unflatten_dict(flat, sep='/')

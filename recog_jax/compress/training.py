@@ -35,7 +35,10 @@ from recog_jax.tracing import current_batch_axis
 
 COLLECTION = 'quantize'
 _WHERE = 'config.quantize'
-_STEP = contextvars.ContextVar('step', default=None)  # And the last one.
+# Of the training step that is traced: its number, and that of all steps.
+_STEP: contextvars.ContextVar[tuple[jax.Array, int] | None] = (
+  contextvars.ContextVar('step', default=None)
+)
 # Steps of an input, 0..255.
 _MOST = 255
 # What a module that owns such a kernel is given, it multiplies by it; or the
@@ -150,7 +153,7 @@ class Quantized:
   def apply(self, variables: Any, *args: Any, **kwargs: Any) -> Any:
     """`Module.apply`; ranges move where their collection is mutable."""
     train = bool(kwargs.get('train'))
-    now: Any = _STEP.get()
+    now = _STEP.get()
     if train and now is not None:
       step, total = now
       active = step >= round(self.plan.begin * total)
