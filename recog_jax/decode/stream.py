@@ -21,7 +21,7 @@ class Added(NamedTuple):
     num: int32 `b`, how many there are.
     blanks: float32 `b t`, the blank's probability in each frame.
     sure: float32 `b t`, the token's probability where it begins.
-    logits: `b t v`, of all frames.
+    logits: CTC's `b t v` of all frames; None without that head.
   """
 
   ids: jax.Array
@@ -29,7 +29,7 @@ class Added(NamedTuple):
   num: jax.Array
   blanks: jax.Array
   sure: jax.Array
-  logits: jax.Array
+  logits: jax.Array | None
 
 
 def greedy_start(b: int, *, blank_id: int) -> jax.Array:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.answers import Asked, Line, Span
@@ -55,7 +56,8 @@ class Token(NamedTuple):
   heard: float
 
 
-Watch = Callable[[list[Token], float, np.ndarray], None]
+# New tokens, seconds of the step, CTC's logits `t v` where there are any.
+Watch = Callable[[list[Token], float, np.ndarray | None], None]
 
 
 def make_step(module: Any, task: Any) -> Callable[..., tuple[Any, Any]]:
@@ -120,8 +122,7 @@ class Listener:
       rate: of the samples in Hz; None: the model's. Another one is resampled.
       rules: where an utterance ends.
       frames: input frames of a step; None: see `check`.
-      watch: is told after each step what tokens it added, its seconds, and its
-        outputs `t v` at every frame.
+      watch: is told after each step what it added; see `Watch`.
 
     Raises:
       UserError: it cannot stream.
@@ -139,9 +140,12 @@ class Listener:
     factor = model.module.encoder.subsample.factor
     self.frame_s = info.hop_s * factor
     self._watch = watch
+    decoder = model.task.stream_decoder(model.module)
+    carried = decoder.start(model.variables, 1)
     self._state = {
       'model': model.module.encoder.init_state(1, info.features.dim),
-      'decoder': model.task.stream_decoder(model.module).start(1),
+      # A step writes into its state: no buffer may be there twice.
+      'decoder': jax.tree.map(jnp.copy, carried),
     }
     self._waiting = np.zeros((0, info.features.dim), np.float32)
     self._utterance = endpoint.State()
@@ -232,7 +236,8 @@ class Listener:
       )
     ]
     if self._watch is not None:
-      self._watch(new, seconds, added.logits[:out])
+      logits = None if added.logits is None else added.logits[:out]
+      self._watch(new, seconds, logits)
     begins = np.zeros(out, bool)
     begins[added.frames[:num]] = True
     self._utterance, ends = endpoint.advance(

@@ -38,7 +38,7 @@ class _Totals:
   measured: list[latency.Utterance] = dataclasses.field(default_factory=list)
   steps: list[float] = dataclasses.field(default_factory=list)
   same: int = 0
-  difference: float = 0.0
+  difference: float | None = None
 
 
 def run(
@@ -199,10 +199,13 @@ def _add(
   tokens: list[Token] = []
   logits: list[np.ndarray] = []
 
-  def watch(new: list[Token], seconds: float, frames: np.ndarray) -> None:
+  def watch(
+    new: list[Token], seconds: float, frames: np.ndarray | None
+  ) -> None:
     tokens.extend(new)
     totals.steps.append(seconds)
-    logits.append(frames)
+    if frames is not None:
+      logits.append(frames)
 
   listener = Listener(model, rules=rules, watch=watch)
   features, lines = model.reader.info.features, []
@@ -213,14 +216,14 @@ def _add(
     lines += listener.hear(piece)
   lines += listener.end()
 
-  batch, whole = _whole(model, wave)
+  batch = _batch(model, wave)
   rows = model.rows(batch)
   ids = np.asarray(rows['ids'])[0, : int(rows['num'][0])].tolist()
-  found = [token.id for token in tokens]
-  totals.same += found == ids
-  streamed = np.concatenate(logits)
-  apart = np.abs(streamed - whole[: len(streamed)]).max()
-  totals.difference = max(totals.difference, float(apart))
+  totals.same += [token.id for token in tokens] == ids
+  if logits:
+    streamed, whole = np.concatenate(logits), model.logits(batch)[0]
+    apart = np.abs(streamed - whole[: len(streamed)]).max()
+    totals.difference = max(totals.difference or 0.0, float(apart))
   begins, ends = _aligned(aligner, wave, targets)
   totals.references.append(text)
   finals = [line for line in lines if line.final]
@@ -230,28 +233,24 @@ def _add(
   )
 
 
-def _whole(
-  model: Model, wave: np.ndarray
-) -> tuple[Mapping[str, Any], np.ndarray]:
-  """A batch of one recording, and its logits `t v`."""
+def _batch(model: Model, wave: np.ndarray) -> Mapping[str, Any]:
+  """A batch of one recording."""
   piece = Piece(wave)
-  batch = model.reader.batch([piece], model.reader.group(piece))
-  return batch, model.logits(batch)[0]
+  return model.reader.batch([piece], model.reader.group(piece))
 
 
 def _aligned(
   aligner: Model, wave: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Seconds where each token begins and ends; below 0: not known."""
-  batch, logits = _whole(aligner, wave)
+  batch = _batch(aligner, wave)
+  logits = aligner.logits(batch)
   frame_s = float(np.asarray(aligner.rows(batch)['frame_s'])[0])
   frames = int(aligner.module.out_len(int(_frames_of(aligner, batch))))
   # Few shapes, so that few programs are compiled.
   wide = np.zeros((1, -(-max(len(targets), 1) // 32) * 32), np.int32)
   wide[0, : len(targets)] = targets
-  found = _align(
-    logits[None], np.array([frames]), wide, np.array([len(targets)])
-  )
+  found = _align(logits, np.array([frames]), wide, np.array([len(targets)]))
   count = len(targets)
   start, end = (np.asarray(x)[0, :count] for x in (found.start, found.end))
   return np.where(start < 0, -1.0, start * frame_s), end * frame_s

@@ -19,21 +19,28 @@ RATE = 8000
 NEVER = Rules(silence_s=1e6, nothing_s=1e6, longest_s=1e6)
 
 
-def talkative(root, name):
+def talkative(root, name, **overrides):
   """A model that says something although nothing trained it, and its data."""
   config = config_lib.load(f'{root}/configs/{name}.py:tiny')
   with config.unlocked(), config.ignore_type():
     config.data.join = None
+    for key, value in overrides.items():
+      config.update_from_flattened_dict({key.replace('__', '.'): value})
   ex = experiment.build(config, train_batch=False)
   frames, lens = jnp.zeros((1, 16, 40)), jnp.array([16])
+  targets, target_len = jnp.array([[2, 3]]), jnp.array([2])
   shapes = jax.eval_shape(
-    lambda key: ex.module.init(key, frames, lens, train=False),
+    lambda key: ex.module.init(
+      key, frames, lens, targets, target_len, train=False
+    ),
     jax.random.key(0),
   )
   variables = random_like(shapes, spread=0.3, seed=1)
   head = variables['params']['ctc_head']
   head['kernel'] = 20 * head['kernel']
   head['bias'] = head['bias'].at[1].set(3.0)  # Spaces.
+  if joiner := variables['params'].get('transducer_head'):
+    joiner['output']['kernel'] = 10 * joiner['output']['kernel']
   return model_lib.of_experiment(ex, config, variables, 0), ex.data
 
 
@@ -59,6 +66,22 @@ def test_a_stream_says_what_the_whole_says(opened):
       lines = list(model.stream(chunks, RATE, rules=NEVER))
       assert text_of(lines) == text
       assert [line.final for line in lines[:-1]] == [False] * (len(lines) - 1)
+  assert model.stream_step._cache_size() == 1
+
+
+def test_a_transducer_says_what_the_whole_says(root):
+  model, data = talkative(
+    root,
+    'lstm_transducer_spoken_digits',
+    model__bidirectional=False,
+    data__features__normalise='none',
+  )
+  waves = data._opened('test').records.take(np.arange(2))
+  answers = model.predict([(wave, RATE) for wave in waves])
+  assert any(answer.text for answer in answers)
+  for wave, answer in zip(waves, answers, strict=True):
+    chunks = np.split(wave, [333, 2000])
+    assert text_of(model.stream(chunks, RATE, rules=NEVER)) == answer.text
   assert model.stream_step._cache_size() == 1
 
 

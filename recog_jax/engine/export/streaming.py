@@ -38,6 +38,10 @@ def of_model(model: Model) -> Program:
   Raises:
     UserError: it cannot, or its features begin before the first sample.
   """
+  if 'ctc' not in model.module.heads:
+    raise UserError(
+      'a step of a stream is exported with a head of CTC: train with one'
+    )
   frames, features = check(model), _features(model)
   reader: Any = model.reader
   norm = None if reader.deliver == 'waveform' else reader.normaliser

@@ -343,7 +343,7 @@ class Speech(base.BaseTask):
 
   def stream_decoder(self, module: nn.Module) -> stream.StreamDecoder:
     """How a stream is decoded; see `stream.decoder_of`."""
-    return stream.decoder_of(module, reads(self.decoder))
+    return stream.decoder_of(module, self.decoder)
 
   def answer(
     self,
