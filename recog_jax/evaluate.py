@@ -30,8 +30,6 @@ confusion matrix and a sheet of the worst mistakes, for speech with what was
 recognised beside what was said.
 """
 
-from typing import Any
-
 from absl import flags
 
 from recog_jax import cli, storage
@@ -51,7 +49,6 @@ _WATCH = flags.DEFINE_bool(
 _AVERAGE = flags.DEFINE_integer(
   'average', 1, 'Average the weights of so many latest or best checkpoints.'
 )
-_LONGEST_TAG = 100
 _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
 _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
@@ -77,62 +74,30 @@ def _task_keys() -> dict:
 
 
 def main() -> None:
-  from recog_jax.engine import compilation_cache, exported
-  from recog_jax.engine import trained as trained_lib
-  from recog_jax.engine.export.signature import is_export
+  from recog_jax.engine import compilation_cache, evaluating
   from recog_jax.errors import UserError
 
   if not _WORKDIR.value:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
-  if _AVERAGE.value < 1:
-    raise UserError(f'--average={_AVERAGE.value}: take 1 or more')
-  if _WATCH.value and (_AVERAGE.value > 1 or _CHECKPOINT.present):
-    raise UserError(
-      '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
-      '--average, or --watch'
-    )
-  if '/' in _TAG.value or len(_TAG.value.encode()) > _LONGEST_TAG:
-    raise UserError(
-      f'--tag={_TAG.value}: it ends names of files, so it is short and has no /'
-    )
   workdir = storage.path_of(_WORKDIR.value)
   storage.check_access(workdir)
-  of_export = is_export(workdir)
-  if of_export:
-    exported.check_one(
-      workdir,
-      watch=_WATCH.value,
-      average=_AVERAGE.value,
-      checkpoint=_CHECKPOINT.value if _CHECKPOINT.present else None,
-    )
   compilation_cache.enable(flags.FLAGS.compilation_cache)
-  if _STREAM.value:
-    from recog_jax.engine import stream_report
-
-    stream_report.run(
-      workdir,
-      _SPLIT.value,
-      checkpoint=_CHECKPOINT.value,
-      tag=_TAG.value,
-      chunk=flags.FLAGS.chunk,
-      aligner=_ALIGNER.value,
-      data_dir=flags.FLAGS.data_dir,
-      keys=cli.given.texts,
-    )
-    return
-  with cli.joined({'flags': cli.command_flags()}):
-    where = workdir, flags.FLAGS.data_dir, _task_keys()
-    data: Any = {'split': _SPLIT.value, 'keys': cli.given.texts}
-    if of_export:
-      exported.report(*where, **data, tag=_TAG.value)
-      return
-    trained = trained_lib.open_workdir(*where, **data)
-    if _WATCH.value:
-      trained.watch(_SPLIT.value, _TAG.value)
-    else:
-      trained.report(
-        _SPLIT.value, _CHECKPOINT.value, average=_AVERAGE.value, tag=_TAG.value
-      )
+  asked = evaluating.Request(
+    split=_SPLIT.value,
+    checkpoint=_CHECKPOINT.value if _CHECKPOINT.present else None,
+    average=_AVERAGE.value,
+    watch=_WATCH.value,
+    tag=_TAG.value,
+    data_dir=flags.FLAGS.data_dir,
+    task_keys=_task_keys(),
+    keys=cli.given.texts,
+    stream=_STREAM.value,
+    chunk=flags.FLAGS.chunk,
+    aligner=_ALIGNER.value,
+  )
+  evaluating.run(
+    workdir, asked, lambda: cli.joined({'flags': cli.command_flags()})
+  )
 
 
 if __name__ == '__main__':

@@ -126,38 +126,6 @@ def with_waveforms(config: ConfigDict) -> ConfigDict:
   return config
 
 
-def check_one(
-  place: AnyPath, *, watch: bool, average: int, checkpoint: str | None
-) -> None:
-  """Refuses to choose among checkpoints, of which an export has none.
-
-  Args:
-    place: the folder of the export.
-    watch: whether checkpoints that come are waited for.
-    average: number of checkpoints whose weights are averaged.
-    checkpoint: the one that was asked for; None: none was.
-
-  Raises:
-    UserError: one of them is asked for.
-  """
-  instead = 'give the workdir that it was made of'
-  if watch:
-    raise UserError(
-      f'--watch waits for checkpoints, and {place} is an export, to which none '
-      f'is added: leave it out, or {instead}'
-    )
-  if average > 1:
-    raise UserError(
-      f'--average={average}: {place} is an export, whose weights are fixed: '
-      f'leave it out, or {instead}'
-    )
-  if checkpoint is not None:
-    raise UserError(
-      f'--checkpoint={checkpoint}: {place} is an export of one checkpoint: '
-      f'leave it out, or {instead}'
-    )
-
-
 def report(
   place: AnyPath,
   data_dir: str | None,

@@ -1,5 +1,7 @@
 """`python -m recog_jax.evaluate` of an export folder in a workdir's place."""
 
+import contextlib
+import dataclasses
 import json
 import subprocess
 import sys
@@ -7,7 +9,7 @@ import sys
 import pytest
 
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import exported, trained
+from recog_jax.engine import evaluating, trained
 from recog_jax.engine.export import make
 from recog_jax.errors import UserError
 from tests.commands.runs import environment
@@ -95,16 +97,42 @@ def test_the_command_takes_an_export_of_speech(kind, recordings):
   assert found['loss'] == pytest.approx(wanted['loss'], abs=1e-3)
 
 
-def test_choosing_among_checkpoints_is_refused(tmp_path):
-  what = {'watch': False, 'average': 1, 'checkpoint': None}
-  exported.check_one(tmp_path, **what)
-  for text, keys in {
-    '--watch waits for checkpoints': {'watch': True},
-    '--average=3: .* weights are fixed': {'average': 3},
-    '--checkpoint=latest: .* is an export of one': {'checkpoint': 'latest'},
-  }.items():
-    with pytest.raises(UserError, match=text):
-      exported.check_one(tmp_path, **{**what, **keys})
+ASKED = evaluating.Request(
+  split='test',
+  checkpoint=None,
+  average=1,
+  watch=False,
+  tag='',
+  data_dir=None,
+  task_keys={},
+  keys={},
+  stream=False,
+  chunk=None,
+  aligner=None,
+)
+
+
+@pytest.mark.parametrize(
+  ('said', 'keys'),
+  [
+    ('--watch waits for checkpoints', {'watch': True}),
+    ('--average=3: .* weights are fixed', {'average': 3}),
+    ('--checkpoint=latest: .* is an export of one', {'checkpoint': 'latest'}),
+    ('--stream: .* is an export', {'stream': True}),
+    ('add --stream', {'chunk': 8}),
+    ('--stream hears one checkpoint', {'stream': True, 'average': 2}),
+    (
+      '--stream hears one checkpoint',
+      {'stream': True, 'keys': {'task.decoder.width': '3'}},
+    ),
+  ],
+)
+def test_what_does_not_go_together_is_refused(tmp_path, said, keys):
+  (tmp_path / 'signature.json').write_text('{}')
+  with pytest.raises(UserError, match=said):
+    evaluating.run(
+      tmp_path, dataclasses.replace(ASKED, **keys), contextlib.nullcontext
+    )
 
 
 def test_the_command_refuses_them_in_one_sentence(tmp_path):

@@ -1,0 +1,140 @@
+"""What `recog_jax.evaluate` does: checkpoints, exports and streams."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from recog_jax.engine import exported
+from recog_jax.engine import trained as trained_lib
+from recog_jax.engine.export.signature import is_export
+from recog_jax.errors import UserError
+from recog_jax.storage import AnyPath
+
+_LONGEST_TAG = 100
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Request:
+  """What is to be evaluated, and how.
+
+  Attributes:
+    split: of the data.
+    checkpoint: 'latest', 'best' or a step; None: the latest.
+    average: number of checkpoints whose weights are averaged.
+    watch: whether checkpoints that come are waited for.
+    tag: ends the names of the files written.
+    data_dir: where the data are.
+    task_keys: of the task, that replace those of the config.
+    keys: of the config, likewise, as the command line has them.
+    stream: whether utterances are heard as streams; see `stream_report`.
+    chunk: of a stream, frames of the encoder's chunks; None: the config's.
+    aligner: of a stream, the workdir that says where tokens are; None: its own.
+  """
+
+  split: str
+  checkpoint: str | None
+  average: int
+  watch: bool
+  tag: str
+  data_dir: str | None
+  task_keys: Mapping[str, Any]
+  keys: Mapping[str, str]
+  stream: bool
+  chunk: int | None
+  aligner: str | None
+
+
+def run(
+  workdir: AnyPath,
+  asked: Request,
+  joined: Callable[[], AbstractContextManager[Any]],
+) -> None:
+  """Evaluates a workdir or an export, and writes its results there.
+
+  Args:
+    workdir: of a training, or the folder of an export.
+    asked: see `Request`.
+    joined: joins the processes of the command.
+
+  Raises:
+    UserError: what was asked for does not go together, or not with this place.
+  """
+  of_export = is_export(workdir)
+  _check(asked)
+  if of_export:
+    _check_export(workdir, asked)
+  if asked.stream:
+    from recog_jax.engine import stream_report
+
+    stream_report.run(
+      workdir,
+      asked.split,
+      checkpoint=asked.checkpoint or 'latest',
+      tag=asked.tag,
+      chunk=asked.chunk,
+      aligner=asked.aligner,
+      data_dir=asked.data_dir,
+      keys=asked.keys,
+    )
+    return
+  with joined():
+    where = workdir, asked.data_dir, asked.task_keys
+    data: Any = {'split': asked.split, 'keys': asked.keys}
+    if of_export:
+      exported.report(*where, **data, tag=asked.tag)
+      return
+    trained = trained_lib.open_workdir(*where, **data)
+    if asked.watch:
+      trained.watch(asked.split, asked.tag)
+    else:
+      checkpoint = asked.checkpoint or 'latest'
+      trained.report(
+        asked.split, checkpoint, average=asked.average, tag=asked.tag
+      )
+
+
+def _check(asked: Request) -> None:
+  if asked.average < 1:
+    raise UserError(f'--average={asked.average}: take 1 or more')
+  if asked.watch and (asked.average > 1 or asked.checkpoint):
+    raise UserError(
+      '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
+      '--average, or --watch'
+    )
+  if '/' in asked.tag or len(asked.tag.encode()) > _LONGEST_TAG:
+    raise UserError(
+      f'--tag={asked.tag}: it ends names of files, so it is short and has no /'
+    )
+  if not asked.stream:
+    if asked.chunk is not None or asked.aligner:
+      raise UserError('--chunk and --aligner are of a stream: add --stream')
+    return
+  other = asked.task_keys or any(k.startswith('task.') for k in asked.keys)
+  if asked.watch or asked.average > 1 or other:
+    raise UserError(
+      '--stream hears one checkpoint with the decoder of its stream: leave out '
+      '--watch, --average, --timestamps and what chooses another decoder'
+    )
+
+
+def _check_export(place: AnyPath, asked: Request) -> None:
+  """Refuses to choose among checkpoints, of which an export has none."""
+  instead = 'give the workdir that it was made of'
+  if asked.watch:
+    raise UserError(
+      f'--watch waits for checkpoints, and {place} is an export, to which none '
+      f'is added: leave it out, or {instead}'
+    )
+  if asked.average > 1:
+    raise UserError(
+      f'--average={asked.average}: {place} is an export, whose weights are '
+      f'fixed: leave it out, or {instead}'
+    )
+  if asked.checkpoint is not None:
+    raise UserError(
+      f'--checkpoint={asked.checkpoint}: {place} is an export of one '
+      f'checkpoint: leave it out, or {instead}'
+    )
+  if asked.stream:
+    raise UserError(f'--stream: {place} is an export: {instead}')
