@@ -141,9 +141,9 @@ def test_what_cannot_be_is_one_sentence(pictures):
   with pytest.raises(UserError, match='no config.*int8_weights, which needs'):
     quantize.plan(model, 'int8', None, None, ranges=True)
   few = config.copy_and_resolve_references()
-  few.data.source.sizes = {'train': 4, 'val': 8, 'test': 8}
-  few.data.batch_size = 4
-  few.total_steps = 2
+  few.data.source.sizes = {'train': 8, 'val': 8, 'test': 8}
+  few.data.batch_size = 8
+  few.total_steps = 1
   with pytest.raises(UserError, match='8 were found, and 16 are needed'):
     quantize.plan(model, 'int8', few, None, ranges=True)
 
