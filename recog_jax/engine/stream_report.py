@@ -39,6 +39,7 @@ class _Totals:
   steps: list[float] = dataclasses.field(default_factory=list)
   same: int = 0
   difference: float | None = None
+  scale: float | None = None
 
 
 def run(
@@ -114,9 +115,11 @@ def report(
     keys=keys,
     adapt=exported.with_waveforms,
   )
-  make_workdir(workdir)
+  # Its errors come before the work.
+  make_workdir(workdir / 'results')
   rng, totals = np.random.default_rng(_SEED), _Totals()
   lookup = ex.data.lookup(split)
+  _warm_up(model)
   for wave, targets, index in _utterances(ex, split):
     text = lookup(np.array([index]))['text'][0]
     rate = model.reader.sample_rate
@@ -132,6 +135,7 @@ def report(
     'lookahead_s': _lookahead(model, listener.step_frames),
     'same_tokens_as_whole': totals.same / max(len(totals.references), 1),
     'largest_difference': totals.difference,
+    'largest_output': totals.scale,
   }
   name = '-'.join(filter(None, (split, str(model.step), 'stream', tag)))
   result = {
@@ -146,6 +150,12 @@ def report(
   say(*table.metrics_table(numbers).split('\n'))
   say(f'written to {workdir}/results/{name}.json')
   return result
+
+
+def _warm_up(model: Model) -> None:
+  """Compiles the step, which would be the longest of all."""
+  listener = Listener(model)
+  listener.hear(np.zeros(model.reader.sample_rate, np.float32))
 
 
 def _rates(totals: _Totals) -> dict[str, float]:
@@ -224,6 +234,7 @@ def _add(
     streamed, whole = np.concatenate(logits), model.logits(batch)[0]
     apart = np.abs(streamed - whole[: len(streamed)]).max()
     totals.difference = max(totals.difference or 0.0, float(apart))
+    totals.scale = max(totals.scale or 0.0, float(np.abs(streamed).max()))
   begins, ends = _aligned(aligner, wave, targets)
   totals.references.append(text)
   finals = [line for line in lines if line.final]
