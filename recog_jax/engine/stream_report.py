@@ -9,6 +9,7 @@ import numpy as np
 
 from recog_jax.answers import Line
 from recog_jax.data.base import Piece
+from recog_jax.data.speech import codecs
 from recog_jax.decode.align import align
 from recog_jax.decode.endpoint import Rules
 from recog_jax.engine import exported, trained
@@ -193,7 +194,8 @@ def _with_pause(
   parts = np.resize(wave, (count, size))
   level = float(np.sqrt(np.square(parts).mean(1).min()))
   noise = rng.normal(0, level, round(seconds * rate)).astype(np.float32)
-  return np.concatenate([wave, noise])
+  # On the steps of 16 bits, as a stream has it.
+  return codecs.resample(np.concatenate([wave, noise]), rate, rate)
 
 
 def _add(
