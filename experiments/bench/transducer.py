@@ -7,9 +7,10 @@ scores `b t u+1 v` to the gradient at them, which is what torchaudio has; and
 with a joiner of 256 units from encoder and predictor to the gradients of both
 and of the output layer, which is what a training step does. Programs are
 processes of their own on the same two cores, with two threads each, and take
-turns: each round is a ratio. Memory is how much the first run grew a process at
-its peak, the gradient included, the scores that are given not. Losses and
-gradients of both are compared first, rows of several lengths.
+turns: each round is a ratio, of the time and of what all cores worked in it.
+Memory is how much the first run grew a process at its peak, the gradient
+included, the scores that are given not. Losses and gradients of both are
+compared first, on rows of several lengths.
 """
 
 import argparse
@@ -17,13 +18,12 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments.bench.peers.memory import grown
+from experiments.bench.peers.turns import serve
 from experiments.bench.programs import CORES, Program
 from recog_jax.errors import UserError
 
@@ -58,21 +58,6 @@ def case(b: int, t: int, u: int, v: int, j: int):
 
   program = jax.jit(jax.value_and_grad(total)).lower(given).compile()
   return lambda: jax.block_until_ready(program(given))
-
-
-def serve(shape: Sequence[int]) -> None:
-  """Answers `memory` with bytes, and each `n` with the seconds of n runs."""
-  run = case(*shape)
-  memory = grown(run)
-  print('ready', flush=True)
-  for line in sys.stdin:
-    if line.strip() == 'memory':
-      print(memory, flush=True)
-      continue
-    start = time.perf_counter()
-    for _ in range(int(line)):
-      run()
-    print(time.perf_counter() - start, flush=True)
 
 
 def parity(peer_python: str) -> tuple[float, float]:
@@ -129,7 +114,8 @@ def _compare(shape: tuple[int, ...], args: argparse.Namespace) -> None:
     peer = [args.peer_python, str(_PEER), option, f'--threads={CORES}']
     commands['torchaudio'] = peer
   programs = [Program(name, command) for name, command in commands.items()]
-  seconds: dict[str, list[float]] = {p.name: [] for p in programs}
+  spent: dict[str, list[float]] = {p.name: [] for p in programs}
+  used: dict[str, list[float]] = {p.name: [] for p in programs}
   try:
     for program in programs:
       program.wait_until_ready()
@@ -139,24 +125,26 @@ def _compare(shape: tuple[int, ...], args: argparse.Namespace) -> None:
     memory = [int(p.ask('memory')) / 1e6 for p in programs]
     for _ in range(args.rounds):
       for program in programs:
-        spent = program.seconds(args.passes) / args.passes
-        seconds[program.name].append(1e3 * spent)
+        ms = 1e3 / args.passes
+        spent[program.name].append(ms * program.seconds(args.passes))
+        used[program.name].append(ms * float(program.ask('cpu')))
   finally:
     for program in programs:
       program.close()
   for program, size in zip(programs, memory, strict=True):
-    s = seconds[program.name]
+    s, cpu = spent[program.name], np.median(used[program.name])
     print(
       f'  {program.name:<12}{np.median(s):8.1f} ms ({min(s):.1f} to '
-      f'{max(s):.1f}), memory {size:.1f} MB'
+      f'{max(s):.1f}), of all cores {cpu:.1f} ms, memory {size:.1f} MB'
     )
   if len(programs) > 1:
-    ratios = np.divide(seconds['torchaudio'], seconds['recog_jax'])
-    print(
-      f'  speed by torchaudio: median {np.median(ratios):.1f} '
-      f'({ratios.min():.1f} to {ratios.max():.1f} over {len(ratios)} rounds)',
-      flush=True,
-    )
+    for what, times in (('speed', spent), ('work', used)):
+      ratios = np.divide(times['torchaudio'], times['recog_jax'])
+      print(
+        f'  {what} by torchaudio: median {np.median(ratios):.1f} '
+        f'({ratios.min():.1f} to {ratios.max():.1f} over {len(ratios)} rounds)',
+        flush=True,
+      )
 
 
 def main(argv: Sequence[str]) -> None:
@@ -183,4 +171,5 @@ def main(argv: Sequence[str]) -> None:
 if __name__ == '__main__':
   worker = argparse.ArgumentParser()
   worker.add_argument('--shape', required=True)
-  serve([int(n) for n in worker.parse_args().shape.split(',')])
+  shape = worker.parse_args().shape.split(',')
+  serve(case(*map(int, shape)))

@@ -1,20 +1,16 @@
 """torchaudio's transducer loss and its gradient, to compare ours with.
 
-Run by `experiments.bench transducer` in the peer's own Python. Says `ready` on
-stdout, then answers every line `n` on stdin with the seconds that n losses with
-their gradients took, and `memory` with the bytes by which the first one grew
-the process. With --parity=FILE it only writes losses and gradients of the
+Run by `experiments.bench transducer` in the peer's own Python; see `turns` for
+what it answers. With --parity=FILE it only writes losses and gradients of the
 `logits` in that .npz file beside them.
 """
 
 import argparse
-import sys
-import time
 
 import numpy as np
 import torch
-from memory import grown  # Beside this file.
 from torchaudio.functional import rnnt_loss
+from turns import serve  # Beside this file.
 
 
 def loss(logits, targets, frame_len, target_len):
@@ -68,17 +64,7 @@ def main():
     return
   torch.set_num_threads(args.threads)
   case(1, 2, 1, 3, 0)()
-  run = case(*map(int, args.shape.split(',')))
-  memory = grown(run)
-  print('ready', flush=True)
-  for line in sys.stdin:
-    if line.strip() == 'memory':
-      print(memory, flush=True)
-      continue
-    start = time.perf_counter()
-    for _ in range(int(line)):
-      run()
-    print(time.perf_counter() - start, flush=True)
+  serve(case(*map(int, args.shape.split(','))))
 
 
 if __name__ == '__main__':
