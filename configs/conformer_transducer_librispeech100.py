@@ -3,11 +3,10 @@ r"""A Conformer transducer on LibriSpeech's 100 clean hours.
   python -m recog_jax.main \
       --config=configs/conformer_transducer_librispeech100.py
 
-The encoder, data and schedule of `conformer_ctc_librispeech100`, with icefall's
-stateless predictor (Ghodsi et al., 2020) and joiner, 512 units each, and CTC
-beside. Scores of all frames and prefixes never stand whole, which their pruned
-loss avoids in another way. FastEmit (Yu et al., 2021, arXiv:2010.11148) is a
-key of the task, off here. The same tokenizer:
+The encoder, data and schedule of `conformer_ctc_librispeech100`, with a
+stateless predictor (Ghodsi et al., 2020) and a joiner of 512 units each, and
+CTC beside. FastEmit (Yu et al., 2021, arXiv:2010.11148) is a key of the task,
+off here. The same tokenizer:
   python -m recog_jax.prepare --config=configs/conformer_ctc_librispeech100.py \
       --tokenizer=sentencepiece --vocab_size=300
 

@@ -31,7 +31,7 @@ class Delay:
 
   Attributes:
     fastemit: the gradient of tokens is larger by this share (Yu et al., 2021,
-      "FastEmit", arXiv:2010.11148, equation 11); the loss is as without.
+      "FastEmit", arXiv:2010.11148); the loss is as without.
     penalty: in nats a frame, added to a token's score for each frame that it
       comes before the middle of its utterance, and taken away after it (Kang
       et al., 2023, "Delay-penalized transducer", arXiv:2211.00490).

@@ -23,7 +23,7 @@ _CONTEXT = 2
 
 class StatelessPredictor(nn.Module):
   """Sees the last two symbols only (Ghodsi et al., 2020, "RNN-transducer with
-  stateless prediction network"; the form is icefall's with a full kernel).
+  stateless prediction network"), by a dense layer over both embeddings.
 
   A state is those symbols, int32 `b 2`.
 
