@@ -27,7 +27,7 @@ class Rules:
       no token begins.
   """
 
-  silence_s: Positive = 0.7
+  silence_s: Positive = 0.6
   nothing_s: Positive = 10.0
   longest_s: Positive = 30.0
   blank: Share = 0.9
