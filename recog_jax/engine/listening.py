@@ -119,8 +119,8 @@ def run(
     rate, chunks = wanted, codecs.blocks(path, wanted, _BLOCK_S)
     if real_time:
       chunks = in_real_time(chunks, wanted)
-  output = output or sys.stdout
-  for line in lines(model, chunks, rate):
-    output.write(FORMATS[kind](line) + '\n')
-    output.flush()
+  out = output or sys.stdout
+  for line in lines(model, chunks, rate or wanted):
+    out.write(FORMATS[kind](line) + '\n')
+    out.flush()
   return 0

@@ -15,7 +15,6 @@ from recog_jax.decode.endpoint import Rules
 from recog_jax.engine import exported, trained
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine.model import Model
 from recog_jax.engine.stream import Listener, Token
 from recog_jax.errors import UserError, say
 from recog_jax.metrics import latency, wer
@@ -72,8 +71,8 @@ def run(
 
 
 def report(
-  model: Model,
-  aligner: Model,
+  model: Any,
+  aligner: Any,
   workdir: AnyPath,
   data_dir: str | None,
   split: str,
@@ -153,7 +152,7 @@ def report(
   return result
 
 
-def _warm_up(model: Model) -> None:
+def _warm_up(model: Any) -> None:
   """Compiles the step, which would be the longest of all."""
   listener = Listener(model)
   listener.hear(np.zeros(model.reader.sample_rate, np.float32))
@@ -164,7 +163,7 @@ def _rates(totals: _Totals) -> dict[str, float]:
   return {name: rates[name] for name in ('wer', 'cer')}
 
 
-def _lookahead(model: Model, step_frames: int) -> float:
+def _lookahead(model: Any, step_frames: int) -> float:
   """Seconds behind an instant that have to be heard before it is decoded."""
   features = model.reader.info.features
   frames = max(model.module.lookahead, step_frames - 1)
@@ -200,8 +199,8 @@ def _with_pause(
 
 def _add(
   totals: _Totals,
-  model: Model,
-  aligner: Model,
+  model: Any,
+  aligner: Any,
   wave: np.ndarray,
   targets: np.ndarray,
   text: str,
@@ -246,14 +245,14 @@ def _add(
   )
 
 
-def _batch(model: Model, wave: np.ndarray) -> Mapping[str, Any]:
+def _batch(model: Any, wave: np.ndarray) -> Mapping[str, Any]:
   """A batch of one recording."""
   piece = Piece(wave)
   return model.reader.batch([piece], model.reader.group(piece))
 
 
 def _aligned(
-  aligner: Model, wave: np.ndarray, targets: np.ndarray
+  aligner: Any, wave: np.ndarray, targets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
   """Seconds where each token begins and ends; below 0: not known."""
   batch = _batch(aligner, wave)
@@ -269,7 +268,7 @@ def _aligned(
   return np.where(start < 0, -1.0, start * frame_s), end * frame_s
 
 
-def _frames_of(model: Model, batch: Mapping[str, Any]) -> int:
+def _frames_of(model: Any, batch: Mapping[str, Any]) -> int:
   count = batch['input_len'][0]
   if batch['inputs'].ndim == 2:
     count = model.reader.info.features.num_frames(int(count))
@@ -288,7 +287,7 @@ def _measured(
   tokens: list[Token],
   lines: list[Line],
   samples: int,
-  model: Model,
+  model: Any,
 ) -> latency.Utterance:
   delays = latency.token_delays(
     targets.tolist(),

@@ -20,7 +20,6 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.export import front_end
 from recog_jax.engine.export.program import Input, Program
 from recog_jax.engine.export.runtime import Runtime
-from recog_jax.engine.model import Model
 from recog_jax.engine.stream import check
 from recog_jax.errors import UserError
 from recog_jax.text.tokenizer import BLANK_ID
@@ -29,7 +28,7 @@ EXAMPLES = 20
 _SEED = 0
 
 
-def of_model(model: Model) -> Program:
+def of_model(model: Any) -> Program:
   """The program of a step.
 
   Args:
@@ -89,7 +88,7 @@ def of_model(model: Model) -> Program:
   return Program(call, inputs, outputs, samples, size)
 
 
-def facts_of(model: Model) -> dict[str, Any]:
+def facts_of(model: Any) -> dict[str, Any]:
   """What `signature.json` says of the stream."""
   frames, features = check(model), _features(model)
   state = model.module.encoder.init_state(1, features.dim)
@@ -104,7 +103,7 @@ def facts_of(model: Model) -> dict[str, Any]:
   }
 
 
-def _features(model: Model) -> Any:
+def _features(model: Any) -> Any:
   features: Any = model.reader.info.features
   if features.normalise != 'none' or features.deltas or features.edges[1]:
     raise UserError(
@@ -171,7 +170,7 @@ class Caller:
 
 
 def compare(
-  model: Model,
+  model: Any,
   runtime: Runtime,
   config: ConfigDict | None,
   data_dir: str | None,
@@ -215,7 +214,7 @@ def compare(
 
 
 def _waves(
-  model: Model, config: ConfigDict | None, data_dir: str | None
+  model: Any, config: ConfigDict | None, data_dir: str | None
 ) -> tuple[str, list[np.ndarray]]:
   """Recordings of the val split, or noise where the data are not here."""
   name = f'made-up inputs (seed {_SEED})'
@@ -243,7 +242,7 @@ def _some(ex: Any) -> Iterator[np.ndarray]:
         return
 
 
-def _whole(model: Model, wave: np.ndarray) -> np.ndarray:
+def _whole(model: Any, wave: np.ndarray) -> np.ndarray:
   """float32 `t v`, log probabilities of the masked whole pass."""
   reader = model.reader
   piece = Piece(wave)

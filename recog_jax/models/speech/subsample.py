@@ -177,8 +177,10 @@ class Conv2d(nn.Module):
 
 def _ceil_div(n, stride):
   if isinstance(n, jax.Array) and exporting():
-    # Of numbers that are not negative the same, and converters know it.
-    return jax.lax.div(n + (stride - 1), jnp.full_like(n, stride))
+    # Of numbers that are not negative the same, and converters know it. Not
+    # (n + 1) / 2, which jax2onnx takes for a mean, and ONNX has none of ints.
+    whole = jax.lax.div(n, jnp.full_like(n, stride))
+    return whole + jnp.minimum(n - whole * stride, 1)
   return (n + stride - 1) // stride
 
 
