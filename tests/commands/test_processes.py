@@ -50,8 +50,9 @@ def assert_close(a, b):
 
 @pytest.mark.parametrize(
   ('count', 'devices'),
-  [(2, 2), pytest.param(4, 1, marks=pytest.mark.slow)],
+  [(2, 2), (4, 1)],
 )
+@pytest.mark.slow  # The test of a death compares its runs bit for bit.
 def test_processes_give_the_losses_of_one(tmp_path, count, devices):
   one = run(tmp_path, 'one', 1, 4, *SHORT)
   many = run(tmp_path, 'many', count, devices, *SHORT)

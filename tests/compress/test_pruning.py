@@ -105,7 +105,7 @@ def _pruned(root, **more):
 @pytest.mark.smoke
 def test_a_run_with_pauses_ends_with_the_bits_of_a_straight_one(root, tmp_path):
   ends = []
-  for name, stops in (('straight', ()), ('pieces', (3, 5))):
+  for name, stops in (('straight', ()), ('pieces', (3,))):
     for stop in (*stops, None):
       train.train(_pruned(root, stop_step=stop), tmp_path / name)
     points = Checkpoints(tmp_path / name, read_only=True)
@@ -118,6 +118,7 @@ def test_a_run_with_pauses_ends_with_the_bits_of_a_straight_one(root, tmp_path):
   assert share == pytest.approx(0.8, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_every_mesh_removes_the_same_weights(root):
   one = _pruned(root, devices=jax.devices()[:1])
   many = _pruned(root, mesh={'data': 2, 'fsdp': 2}, devices=jax.devices()[:4])

@@ -102,6 +102,7 @@ def test_nothing_is_rounded_before_it_begins(root):
 
 
 @pytest.mark.smoke
+@pytest.mark.slow  # As test_pruning.py pauses.
 def test_a_run_with_pauses_ends_with_the_bits_of_a_straight_one(root, tmp_path):
   ends = []
   for name, stops in (('straight', ()), ('pieces', (2, 4))):
@@ -114,6 +115,7 @@ def test_a_run_with_pauses_ends_with_the_bits_of_a_straight_one(root, tmp_path):
   assert ends[0]['quantize/head/high'] > 0
 
 
+@pytest.mark.slow
 def test_ranges_are_those_of_all_devices(root):
   ends = []
   for parallelism in ('pjit', 'pmap'):

@@ -22,7 +22,7 @@ def losses(model, layout):
   ('model', 'layouts'),
   [
     ('ResNet-8', ['8 data, pmap', '4 data x 2 fsdp, pjit']),
-    ('ViT', [THREE, '8 data, pmap']),
+    pytest.param('ViT', [THREE, '8 data, pmap'], marks=pytest.mark.slow),
     pytest.param(
       'Conformer-CTC', [THREE, '8 data, pmap'], marks=pytest.mark.slow
     ),

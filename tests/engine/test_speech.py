@@ -142,7 +142,6 @@ def test_one_binary_decodes_one_checkpoint_in_several_ways(trained, tmp_path):
   )
   results = {}
   for tag, keys in (
-    ('greedy', {'name': 'greedy'}),
     ('beam', {'name': 'beam', 'width': 4}),
     ('lm', {'name': 'beam', 'width': 4, 'lm': str(arpa), 'alpha': 0.5}),
   ):

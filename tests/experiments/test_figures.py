@@ -73,6 +73,7 @@ def _entry(workdir, network, data):
   return entry, type(trial)(trial.spec, trial.overrides, name, trial.config)
 
 
+@pytest.mark.slow
 def test_rows_of_accuracy(trained, tmp_path):
   entry, trial = _entry(trained[0], 'ResNet-8', 'digits')
   root = epath.Path(trained[0].parent)
@@ -96,6 +97,7 @@ def test_rows_of_accuracy(trained, tmp_path):
   assert read['tpu_seconds_estimated'] == ''
 
 
+@pytest.mark.slow
 def test_rows_of_wer(trained, tmp_path):
   entry, trial = _entry(trained[1], 'LSTM', 'tones')
   root = epath.Path(trained[1].parent)
@@ -115,6 +117,7 @@ def test_what_was_not_trained(tmp_path, capsys):
   assert 'have no results' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_other_evaluations_are_not_on_the_figure(trained, tmp_path):
   copy = tmp_path / trained[1].name
   shutil.copytree(trained[1], copy)
@@ -129,6 +132,7 @@ def test_other_evaluations_are_not_on_the_figure(trained, tmp_path):
   assert [r['decoder'] for r in after if r not in before] == ['language model']
 
 
+@pytest.mark.slow
 def test_the_trainings_of_another_config_are_not_drawn(
   trained, tmp_path, capsys
 ):

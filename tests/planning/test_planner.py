@@ -81,6 +81,7 @@ def test_a_batch_that_does_not_divide(root):
   assert '--batch_per_chip' in str(e.value)
 
 
+@pytest.mark.slow
 def test_a_sweep_finds_the_largest_that_fits(root):
   asked = request(root, 'mlp_mnist.py:tiny', hbm=20e6, batch_per_chip=64)
   lines = list(planner.sweep(asked, 'cpu:2'))
