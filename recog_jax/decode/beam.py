@@ -6,6 +6,7 @@ bi-directional recurrent DNNs", 2014, algorithm 1, for a whole batch: one
 by following each back to its parents.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -134,14 +135,38 @@ def beam_search(
   # A slot that no prefix has come to holds no hypothesis.
   bonus = jnp.where(score > _NEVER, bonus, _NEVER)
 
-  return _with_greedy(log_probs, lens, ids, num, bonus, blank_id, scorer)
+  def exact(ids, num):
+    return labelling_log_probs(log_probs, lens, ids, num, blank_id=blank_id)
 
-
-def _with_greedy(
-  log_probs, lens, ids, num, bonus, blank_id: int, scorer
-) -> Hypotheses:
-  """The best of the hypotheses and the best path's, all scored exactly."""
   best_ids, best_num, _ = greedy(log_probs, lens, blank_id=blank_id)
+  return with_greedy(
+    ids, num, bonus, best_ids, best_num, exact, n_best=n_best, scorer=scorer
+  )
+
+
+def with_greedy(
+  ids: jax.Array,
+  num: jax.Array,
+  bonus: jax.Array,
+  best_ids: jax.Array,
+  best_num: jax.Array,
+  exact: Callable[[jax.Array, jax.Array], jax.Array],
+  *,
+  n_best: int,
+  scorer: fusion.Scorer | None = None,
+) -> Hypotheses:
+  """The best of a beam's labellings and greedy's, all scored exactly.
+
+  Args:
+    ids: int32 `b n u`, of the beam, which differ.
+    num: int32 `b n`, their lengths.
+    bonus: float32 `b n`, what the language model adds; -inf for none.
+    best_ids: int32 `b u`, of greedy decoding.
+    best_num: int32 `b`.
+    exact: ids `b m u` and their lengths to log probabilities, `b m`.
+    n_best: labellings that are returned, at most n.
+    scorer: the language model, see `fusion`.
+  """
   best_bonus = fusion.score(scorer, best_ids, best_num) if scorer else 0.0
   again = (ids == best_ids[:, None]).all(2) & (num == best_num[:, None])
   again = (again & (bonus > _NEVER)).any(1)
@@ -149,8 +174,7 @@ def _with_greedy(
   ids = jnp.concatenate([ids, best_ids[:, None]], 1)
   num = jnp.concatenate([num, best_num[:, None]], 1)
   bonus = jnp.concatenate([bonus, best_bonus[:, None]], 1)
-  log_prob = labelling_log_probs(log_probs, lens, ids, num, blank_id=blank_id)
-  return _best(ids, num, log_prob, bonus, ids.shape[1] - 1)
+  return _best(ids, num, exact(ids, num), bonus, n_best)
 
 
 def check_beam(width: int, top_tokens: int | None, n_best: int = 1) -> None:

@@ -371,7 +371,7 @@ def best_of(
   blank_id: int,
   n_best: int,
   scorer: Scorer | None = None,
-) -> tuple[Hypotheses, jax.Array]:
+) -> Hypotheses:
   """The best labellings of a beam, best first.
 
   Args:
@@ -382,8 +382,8 @@ def best_of(
     scorer: the language model, which also scores the end of the sentence.
 
   Returns:
-    `Hypotheses`, whose `log_prob` is of the alignments that the search has
-    seen; and int32 `b n u`, the frame of each token.
+    Those whose `log_prob` is of the alignments that the search has seen; see
+    `transducer_exact` for all.
   """
   bonus = state.bonus + (scorer.finish(state.lm) if scorer else 0)
   score, slots = lax.top_k(state.score + bonus, n_best)
@@ -391,9 +391,6 @@ def best_of(
   t, b, n, s = tokens.shape
   tokens = jnp.moveaxis(tokens, 0, 2).reshape(b, n, t * s)
   some = score > _NEVER
-  said = (tokens != blank_id) & some[..., None]
-  frames = jnp.repeat(jnp.arange(t, dtype=jnp.int32), s)
-  ids, num = pack(tokens, said)
-  frame, _ = pack(jnp.broadcast_to(frames, tokens.shape), said)
+  ids, num = pack(tokens, (tokens != blank_id) & some[..., None])
   log_prob = jnp.where(some, take(state.score, slots), _NEVER)
-  return Hypotheses(ids, num, score, log_prob), frame
+  return Hypotheses(ids, num, score, log_prob)

@@ -1,6 +1,7 @@
 """The decoders of a transducer's head."""
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.decode import fusion
-from recog_jax.decode.beam import check_beam
+from recog_jax.decode.beam import check_beam, with_greedy
 from recog_jax.decode.heard import Heard
 from recog_jax.decode.lm import LmKeys
 from recog_jax.decode.transducer import (
@@ -17,6 +18,10 @@ from recog_jax.decode.transducer import (
   best_of,
   greedy_start,
   greedy_step,
+)
+from recog_jax.decode.transducer_exact import (
+  best_alignment,
+  labelling_log_probs,
 )
 from recog_jax.ranges import Size
 
@@ -101,7 +106,16 @@ class TransducerDecoder:
       return self._beam(head, encoded, lens)
 
   def _greedy(self, head, encoded, lens) -> dict[str, Any]:
-    state, said = greedy_step(
+    state, said = self._said(head, encoded, lens)
+    return {
+      'ids': said.ids,
+      'num': said.num,
+      'score': state.score,
+      **_times(said.frame, said.num, said.log_prob),
+    }
+
+  def _said(self, head, encoded, lens):
+    return greedy_step(
       head,
       greedy_start(head, len(lens)),
       encoded,
@@ -109,14 +123,6 @@ class TransducerDecoder:
       blank_id=self.blank_id,
       max_symbols=self.max_symbols,
     )
-    there = jnp.arange(said.ids.shape[1]) < said.num[:, None]
-    return {
-      'ids': said.ids,
-      'num': said.num,
-      'score': state.score,
-      **_times(said.frame, said.num),
-      'confidence': jnp.where(there, jnp.exp(said.log_prob), 0),
-    }
 
   def _beam(self, head, encoded, lens) -> dict[str, Any]:
     state, trace = beam_step(
@@ -129,18 +135,35 @@ class TransducerDecoder:
       top_tokens=self.top_tokens,
       scorer=self.scorer,
     )
-    found, frame = best_of(
+    found = best_of(
       state,
       trace,
       blank_id=self.blank_id,
+      n_best=self.width,
+      scorer=self.scorer,
+    )
+    _, said = self._said(head, encoded, lens)
+    exact = functools.partial(
+      labelling_log_probs, head, encoded, lens, blank_id=self.blank_id
+    )
+    some = found.score > -jnp.inf
+    found = with_greedy(
+      found.ids,
+      found.num,
+      jnp.where(some, found.score - found.log_prob, -jnp.inf),
+      said.ids,
+      said.num,
+      exact,
       n_best=self.n_best,
       scorer=self.scorer,
     )
+    ids, num = found.ids[:, 0], found.num[:, 0]
+    way = best_alignment(head, encoded, lens, ids, num, blank_id=self.blank_id)
     rows = {
-      'ids': found.ids[:, 0],
-      'num': found.num[:, 0],
+      'ids': ids,
+      'num': num,
       'score': found.score[:, 0],
-      **_times(frame[:, 0], found.num[:, 0]),
+      **_times(way.frame, num, way.log_prob),
     }
     if self.n_best > 1:
       rows |= {
@@ -151,9 +174,12 @@ class TransducerDecoder:
     return rows
 
 
-def _times(frame: jax.Array, num: jax.Array) -> dict[str, jax.Array]:
+def _times(
+  frame: jax.Array, num: jax.Array, log_prob: jax.Array
+) -> dict[str, jax.Array]:
   there = jnp.arange(frame.shape[1]) < num[:, None]
   return {
     'start': jnp.where(there, frame, -1),
     'end': jnp.where(there, frame + 1, -1),
+    'confidence': jnp.where(there, jnp.exp(log_prob), 0),
   }

@@ -126,9 +126,7 @@ def best_alignment(
     return entered.at[column.place].set(column.came >= reached, mode='drop')
 
   entered = jnp.zeros((u + 1, b, t), bool)
-  entered = _walk(
-    head, encoded, ids, num, blank_id, jnp.maximum, step, entered
-  )
+  entered = _walk(head, encoded, ids, num, blank_id, jnp.maximum, step, entered)
   frames = jnp.arange(t, dtype=jnp.int32)
 
   def back(frame, now):

@@ -78,10 +78,9 @@ def test_a_beam_of_width_one_is_greedy():
   x = encoded(12, 9, seed=3)
   lens = np.resize(np.arange(10), 12).astype(np.int32)
   state, said = _greedy(x, lens)
-  found, frame = _beam(x, lens, width=1)
+  found = _beam(x, lens, width=1)
   np.testing.assert_array_equal(found.ids[:, 0], said.ids)
   np.testing.assert_array_equal(found.num[:, 0], said.num)
-  np.testing.assert_array_equal(frame[:, 0], said.frame)
   np.testing.assert_allclose(found.score[:, 0], state.score, atol=1e-4)
 
 
@@ -95,7 +94,7 @@ def test_a_wide_beam_finds_the_best_sums_over_all_alignments():
     state, trace = beam_step(head, state, x, lens, **_KEYS)
     return best_of(state, trace, blank_id=_BLANK, n_best=5)
 
-  found, _ = search(x, lens)
+  found = search(x, lens)
   for row, length in enumerate(lens):
     every = labellings(head, x[row, :length], **_KEYS)
     best = sorted(every.items(), key=lambda item: -item[1])[:5]
@@ -111,7 +110,7 @@ def test_a_wide_beam_finds_the_best_sums_over_all_alignments():
 def test_chunks_give_what_the_whole_gives():
   x = encoded(_B, _T)
   whole_state, whole = _greedy(x, _LENS)
-  want, want_frame = _beam(x, _LENS, width=4, n_best=4)
+  want = _beam(x, _LENS, width=4, n_best=4)
   state, beam = greedy_start(_HEAD, _B), beam_start(_HEAD, _B, 4)
   greedy = jax.jit(functools.partial(greedy_step, _HEAD, **_KEYS))
   search = jax.jit(functools.partial(beam_step, _HEAD, **_KEYS))
@@ -136,30 +135,28 @@ def test_chunks_give_what_the_whole_gives():
     assert frames[row] == whole.frame[row, :num].tolist()
   np.testing.assert_allclose(state.score, whole_state.score, atol=1e-5)
   trace = jax.tree.map(lambda *parts: jnp.concatenate(parts), *traces)
-  found, frame = best_of(beam, trace, blank_id=_BLANK, n_best=4)
+  found = best_of(beam, trace, blank_id=_BLANK, n_best=4)
   n = want.ids.shape[2]
   np.testing.assert_array_equal(found.ids[..., :n], want.ids)
-  np.testing.assert_array_equal(frame[..., :n], want_frame)
   np.testing.assert_allclose(found.score, want.score, atol=1e-5)
 
 
 def test_rows_and_padding_do_not_matter():
   x = encoded(_B, _T)
   _, said = _greedy(x, _LENS)
-  found, frame = _beam(x, _LENS, width=4, n_best=2)
+  found = _beam(x, _LENS, width=4, n_best=2)
   order = np.array([3, 0, 5, 1, 4, 2])
   wider = np.full((_B, _T + 2, x.shape[2]), 9.0, np.float32)
   inside = np.arange(_T)[:, None] < _LENS[order, None, None]
   wider[:, :_T] = np.where(inside, x[order], 9.0)
   _, other = _greedy(wider, _LENS[order])
-  other_found, other_frame = _beam(wider, _LENS[order], width=4, n_best=2)
+  other_found = _beam(wider, _LENS[order], width=4, n_best=2)
   n = said.ids.shape[1]
   for one, two in ((said.ids, other.ids), (said.frame, other.frame)):
     np.testing.assert_array_equal(one[order], two[:, :n])
     assert not two[:, n:].any()
-  for one, two in ((found.ids, other_found.ids), (frame, other_frame)):
-    np.testing.assert_array_equal(one[order], two[..., :n])
-    assert not two[..., n:].any()
+  np.testing.assert_array_equal(found.ids[order], other_found.ids[..., :n])
+  assert not other_found.ids[..., n:].any()
   np.testing.assert_allclose(found.score[order], other_found.score, atol=1e-5)
 
 
@@ -169,8 +166,8 @@ def test_a_language_model_is_in_the_score():
     toy_lm.model(3), vocab, blank_id=_BLANK, alpha=0.7, beta=0.3
   )
   x = encoded(_B, _T)
-  plain, _ = _beam(x, _LENS, width=16, n_best=4)
-  found, _ = _beam(x, _LENS, width=16, n_best=4, scorer=scorer)
+  plain = _beam(x, _LENS, width=16, n_best=4)
+  found = _beam(x, _LENS, width=16, n_best=4, scorer=scorer)
   flat = found.ids.reshape(-1, found.ids.shape[2])
   bonus = fusion.score(scorer, flat, found.num.reshape(-1))
   some = np.asarray(found.score > -np.inf)
@@ -185,8 +182,8 @@ def test_a_language_model_is_in_the_score():
 
 def test_few_tokens_that_are_all_tokens_change_nothing():
   x = encoded(_B, _T)
-  every, _ = _beam(x, _LENS, width=4, n_best=2)
-  same, _ = _beam(x, _LENS, width=4, n_best=2, top_tokens=_V - 1)
-  fewer, _ = _beam(x, _LENS, width=4, n_best=2, top_tokens=1)
+  every = _beam(x, _LENS, width=4, n_best=2)
+  same = _beam(x, _LENS, width=4, n_best=2, top_tokens=_V - 1)
+  fewer = _beam(x, _LENS, width=4, n_best=2, top_tokens=1)
   np.testing.assert_array_equal(every.ids, same.ids)
   assert (every.ids != fewer.ids).any()

@@ -45,9 +45,7 @@ def _alignments(frames, ids):
 
 @pytest.fixture(params=[1 << 20, 1], ids=['at once', 'by frames'])
 def _chunk(request, monkeypatch):
-  monkeypatch.setattr(
-    'recog_jax.decode.transducer_exact._CHUNK', request.param
-  )
+  monkeypatch.setattr('recog_jax.decode.transducer_exact._CHUNK', request.param)
 
 
 @pytest.mark.usefixtures('_chunk')
