@@ -153,6 +153,8 @@ class BeamState(NamedTuple):
       search has seen; -inf for a slot without a prefix.
     bonus: what the language model adds.
     key: uint32 `b w 2`, hash of the prefix.
+    parent_key: that of the prefix without its last token.
+    last: int32, the last token; -1 of the empty prefix.
     predicted: `b w j`, the predictor's part of the joiner.
     network: the predictor's states.
     lm: those of the language model; None without.
@@ -162,6 +164,8 @@ class BeamState(NamedTuple):
   score: jax.Array
   bonus: jax.Array
   key: jax.Array
+  parent_key: jax.Array
+  last: jax.Array
   predicted: jax.Array
   network: Any
   lm: Any
@@ -207,10 +211,13 @@ def beam_start(
     return x.reshape(b, width, *x.shape[1:])
 
   predicted, network = jax.tree.map(split, head('start', b * width))
+  key = jnp.zeros((b, width, 2), jnp.uint32)
   return BeamState(
     score=jnp.full((b, width), _NEVER).at[:, 0].set(0),
     bonus=jnp.zeros((b, width)),
-    key=jnp.zeros((b, width, 2), jnp.uint32),
+    key=key,
+    parent_key=key,
+    last=jnp.full((b, width), -1, jnp.int32),
     predicted=predicted,
     network=network,
     lm=scorer.init(b, width) if scorer else None,
@@ -253,8 +260,9 @@ def beam_step(
 
   def read(state, now):
     frame, inside = now
+    grown, known = _along(head, state, frame, max_symbols)
     slots = _Slots(
-      state,
+      grown,
       jnp.zeros((b, width), bool),
       jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), (b, width)),
       jnp.full((b, width, max_symbols), blank_id, jnp.int32),
@@ -262,7 +270,15 @@ def beam_step(
 
     def round_of(slots, number):
       return _round(
-        head, slots, frame, number, max_symbols, blank_id, top_tokens, scorer
+        head,
+        slots,
+        frame,
+        number,
+        max_symbols,
+        blank_id,
+        top_tokens,
+        scorer,
+        known,
       ), None
 
     slots, _ = lax.scan(round_of, slots, jnp.arange(max_symbols + 1))
@@ -280,8 +296,35 @@ def beam_step(
   return lax.scan(read, state, (encoded.swapaxes(0, 1), inside))
 
 
+def _along(head, state: BeamState, frame: jax.Array, max_symbols: int):
+  """Prefixes of the beam that go on to others of it, in a frame.
+
+  Else they would compete with what they add to, and be pruned (Graves, 2012,
+  section 2.6). Such alignments may go on by `max_symbols` further tokens.
+
+  Returns:
+    The state, with their alignments; and bool `b w v`, tokens by which each
+    prefix has gone on.
+  """
+  log_probs = jax.nn.log_softmax(head('score', frame[:, None], state.predicted))
+  child = (state.parent_key[:, None] == state.key[:, :, None]).all(3)
+  there = state.score > _NEVER
+  # Slots without a prefix may hold the key of another slot's.
+  child &= there[:, :, None] & there[:, None] & (state.last >= 0)[:, None]
+  last = jnp.broadcast_to(state.last[:, None], child.shape)
+  edge = jnp.take_along_axis(log_probs, jnp.maximum(last, 0), 2)
+  edge = jnp.where(child, edge, _NEVER)
+  total = flow = state.score
+  for _ in range(max_symbols):
+    flow = (flow[..., None] + edge).max(1)
+    total = jnp.logaddexp(total, flow)
+  tokens = jax.nn.one_hot(state.last, log_probs.shape[2])
+  known = jnp.einsum('bpc,bcv->bpv', child.astype(tokens.dtype), tokens) > 0
+  return state._replace(score=total), known
+
+
 def _round(
-  head, slots, frame, number, max_symbols, blank_id, top_tokens, scorer
+  head, slots, frame, number, max_symbols, blank_id, top_tokens, scorer, known
 ) -> _Slots:
   """One more symbol of each prefix whose blank has not come."""
   state, done = slots.state, slots.done
@@ -293,7 +336,10 @@ def _round(
   tokens, values = _candidates(log_probs, blank_id, top_tokens)
   n = tokens.shape[1]
   may = ~done & (number < max_symbols)
-  new = jnp.where(may[..., None], state.score[..., None] + values, _NEVER)
+  known = jnp.take_along_axis(known, tokens[:, None], 2) & (number == 0)
+  new = jnp.where(
+    may[..., None] & ~known, state.score[..., None] + values, _NEVER
+  )
   gain = scorer.extend(state.lm, tokens) if scorer else jnp.zeros(new.shape)
   scores = jnp.concatenate(
     [
@@ -315,6 +361,8 @@ def _round(
     score=take(new.reshape(-1, width * n), place),
     bonus=old.state.bonus + take(gain.reshape(-1, width * n), place),
     key=hashed(old.state.key, token),
+    parent_key=old.state.key,
+    last=token,
     lm=scorer.advance(old.state.lm, token) if scorer else None,
   )
   predicted, network = _advance_all(head, old.state, token, ~stays)
