@@ -40,7 +40,7 @@ class TransducerKeys(LmKeys):
     n_best: hypotheses that are kept in the records, at most `width`.
   """
 
-  max_symbols: Size = 3
+  max_symbols: Size = 5
   width: Size = 8
   top_tokens: Size | None = None
   n_best: Size = 1
