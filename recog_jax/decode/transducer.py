@@ -240,8 +240,11 @@ def beam_step(
 
   In a frame there are `max_symbols` rounds and a last one. In each, prefixes
   whose blank has not come get it, or one more token; the best of all stay.
-  Equal prefixes become one, with the probability of both. So a beam of width 1
-  is greedy decoding, and a wide one sums over all alignments. The idea is that
+  Equal prefixes become one, with the probability of both, and a prefix whose
+  continuation is in the beam goes on to it before the first round. So a beam of
+  width 1 is greedy decoding, and a wide one sums over all alignments but those
+  with too many tokens in a frame: be generous with `max_symbols`, as what it
+  forbids is lost. The idea is that
   of one-step constrained search (Kim et al., 2020, arXiv:2002.03577) and of
   icefall's modified beam search, with several tokens a frame.
 

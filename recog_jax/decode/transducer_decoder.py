@@ -34,7 +34,8 @@ class TransducerKeys(LmKeys):
 
   Attributes:
     max_symbols: tokens in a frame, at most.
-    width: prefixes that the beam keeps.
+    width: prefixes that the beam keeps; in the end they and greedy's text are
+      scored exactly.
     top_tokens: only this many tokens, the most probable, extend prefixes; None
       for all.
     n_best: hypotheses that are kept in the records, at most `width`.
@@ -93,10 +94,10 @@ class TransducerDecoder:
       `ids` int32 `b u`, padded with 0; `num` int32 `b`; `score` float32 `b`,
       natural log: of the alignment (greedy), or of the labelling with what the
       language model adds (beam); `start` and `end` int32 `b u`, the hidden
-      frame that emits a token and the one after it, -1 for padding. Greedy
-      also `confidence` float32 `b u`, the probability of each token; a beam
-      with `n_best` above 1 also `n_best_ids` `b n u`, `n_best_num` and
-      `n_best_score` `b n`.
+      frame that emits a token and the one after it, -1 for padding;
+      `confidence` float32 `b u`, the probability of each token there. A beam's
+      are those of the best alignment of its text. With `n_best` above 1 it has
+      also `n_best_ids` `b n u`, `n_best_num` and `n_best_score` `b n`.
     """
     head, lens = heard.heads[_HEAD], heard.out_len
     with jax.named_scope(self.name):
@@ -125,6 +126,9 @@ class TransducerDecoder:
     )
 
   def _beam(self, head, encoded, lens) -> dict[str, Any]:
+    """The search's scores are lower bounds: exact ones choose among its texts
+    and greedy's, so that none has a lower score than greedy's.
+    """
     state, trace = beam_step(
       head,
       beam_start(head, len(lens), self.width, self.scorer),

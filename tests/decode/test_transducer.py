@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recog_jax.decode import fusion
+from recog_jax.decode.heard import Heard
 from recog_jax.decode.transducer import (
   BeamState,
   GreedyState,
@@ -17,6 +18,8 @@ from recog_jax.decode.transducer import (
   greedy_start,
   greedy_step,
 )
+from recog_jax.decode.transducer_decoder import TransducerKeys
+from recog_jax.decode.transducer_exact import labelling_log_probs
 from tests.decode import toy_lm
 from tests.decode.toy_transducer import ToyHead, encoded, labellings
 
@@ -92,19 +95,79 @@ def test_a_wide_beam_finds_the_best_sums_over_all_alignments():
   def search(x, lens):
     state = beam_start(head, len(x), 256)
     state, trace = beam_step(head, state, x, lens, **_KEYS)
-    return best_of(state, trace, blank_id=_BLANK, n_best=5)
+    found = best_of(state, trace, blank_id=_BLANK, n_best=5)
+    return found, labelling_log_probs(
+      head, x, lens, found.ids, found.num, blank_id=_BLANK
+    )
 
-  found = search(x, lens)
+  found, exact = search(x, lens)
   for row, length in enumerate(lens):
     every = labellings(head, x[row, :length], **_KEYS)
     best = sorted(every.items(), key=lambda item: -item[1])[:5]
     for n, (labelling, log_prob) in enumerate(best):
       num = int(found.num[row, n])
       assert tuple(found.ids[row, n, :num].tolist()) == labelling
-      np.testing.assert_allclose(found.log_prob[row, n], log_prob, atol=1e-5)
+      # Some alignments with more tokens in a frame count as well.
+      assert log_prob - 1e-5 <= found.log_prob[row, n] <= exact[row, n] + 1e-5
     for n in range(len(best), 5):
       assert found.score[row, n] == -np.inf
       assert found.num[row, n] == 0
+
+
+def test_prefixes_of_the_beam_add_to_each_other_before_they_compete():
+  head, x, lens = ToyHead(2), encoded(16, 6), np.full(16, 6, np.int32)
+
+  @jax.jit
+  def search(x, lens):
+    state = beam_start(head, len(x), 3)
+    state, trace = beam_step(head, state, x, lens, **_KEYS)
+    found = best_of(state, trace, blank_id=_BLANK, n_best=1)
+    return found.log_prob, labelling_log_probs(
+      head, x, lens, found.ids, found.num, blank_id=_BLANK
+    )
+
+  own, exact = search(x, lens)
+  lost = np.asarray(exact - own)
+  assert (lost > -1e-5).all()
+  assert lost.mean() < 1  # 2.6 where they compete.
+
+
+def test_the_decoder_is_never_below_greedy():
+  x = np.asarray(encoded(24, 9, seed=3))
+  lens = np.resize(np.arange(10), 24).astype(np.int32)
+  keys = TransducerKeys(max_symbols=_MOST, width=2, n_best=2)
+  decoder = keys.make('transducer_beam', blank_id=_BLANK, vocab=())
+
+  def head(method, *args):
+    return args[0] if method == 'project' else _HEAD(method, *args)
+
+  @jax.jit
+  def both(x, lens):
+    _, said = greedy_step(_HEAD, greedy_start(_HEAD, len(x)), x, lens, **_KEYS)
+    exact = functools.partial(
+      labelling_log_probs, _HEAD, x, lens, blank_id=_BLANK
+    )
+    found = decoder(Heard(None, lens, x, {'transducer': head}))
+    own = exact(found['n_best_ids'], found['n_best_num'])
+    return found, own, said, exact(said.ids[:, None], said.num[:, None])[:, 0]
+
+  found, own, said, greedy = both(x, lens)
+  score = found['score']
+  assert (score >= greedy - 1e-5).all()
+  assert (score > greedy + 1e-3).any()
+  # Greedy's text is the best of some rows only by being looked at.
+  lost = _beam(x, lens, width=2, n_best=2).ids != said.ids[:, None]
+  same = (found['ids'] == said.ids).all(1)
+  assert (lost.any(2).all(1) & same).any()
+  some = np.isfinite(found['n_best_score'])
+  np.testing.assert_allclose(found['n_best_score'][some], own[some], atol=1e-4)
+  assert (np.diff(np.where(some, own, -1e9)) <= 1e-5).all()
+  there = np.arange(found['ids'].shape[1]) < found['num'][:, None]
+  sure = np.asarray(found['confidence'])
+  assert (sure[there] > 0).all()
+  assert (sure[there] < 1).all()
+  assert not sure[~there].any()
+  assert (found['start'][there] < np.repeat(lens, found['num'])).all()
 
 
 def test_chunks_give_what_the_whole_gives():
