@@ -6,6 +6,8 @@ Graves et al., "Speech recognition with deep recurrent neural networks", ICASSP
 2013 (arXiv:1303.5778). The encoder, data and protocol of
 `lstm_ctc_spoken_digits`; the predictor sees the last two characters, and a head
 of CTC beside speeds up the start, as no frame is known to it at first.
+
+Reached: WER 0.84 % in 17 minutes of processor time (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
