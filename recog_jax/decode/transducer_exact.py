@@ -197,7 +197,8 @@ def _walk(
     return _Column(column.place + 1, predicted, network, came), found
 
   first = jnp.full((m, t), _NEVER).at[:, 0].set(0)
-  column = _Column(jnp.zeros((), jnp.int32), *head('start', m), first)
+  predicted, network = head('start', m)
+  column = _Column(jnp.zeros((), jnp.int32), predicted, network, first)
   return lax.while_loop(
     lambda carry: carry[0].place <= longest, go_on, (column, found)
   )[1]
