@@ -132,6 +132,7 @@ def test_prefixes_of_the_beam_add_to_each_other_before_they_compete():
   assert lost.mean() < 1  # 2.6 where they compete.
 
 
+@pytest.mark.slow
 def test_the_decoder_is_never_below_greedy():
   x = np.asarray(encoded(24, 9, seed=3))
   lens = np.resize(np.arange(10), 24).astype(np.int32)
