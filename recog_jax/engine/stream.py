@@ -260,12 +260,8 @@ class Listener:
 
   def _last_word(self, count: int) -> int:
     """Tokens before the last word of the first `count`, which may go on."""
-    spec = self._model.task.spec
-    pieces = [spec.tokenizer.tokens[t.id] for t in self._tokens[:count]]
-    starts = [i for i, p in enumerate(pieces) if p[0] in ' \u2581' and i]
-    if spec.unit == 'phone' or not starts:
-      return count
-    return starts[-1]
+    ids = [token.id for token in self._tokens[:count]]
+    return self._model.task.whole_words(ids)
 
   def _final(self, count: int, reason: str) -> list[Line]:
     tokens, self._tokens = self._tokens[:count], self._tokens[count:]

@@ -26,6 +26,7 @@ import numpy as np
 
 from recog_jax import answers
 from recog_jax.answers import Answer, Asked, Span
+from recog_jax.errors import UserError
 from recog_jax.metrics import bootstrap
 
 Batch = Mapping[str, jax.Array]
@@ -207,6 +208,18 @@ class Task(Protocol):
     """
     ...
 
+  def stream_decoder(self, module: nn.Module) -> Any:
+    """How a stream is decoded: a `tasks.speech.stream.StreamDecoder`.
+
+    Raises:
+      UserError: what the task predicts does not come in streams.
+    """
+    ...
+
+  def whole_words(self, ids: Sequence[int]) -> int:
+    """Of a stream's tokens so far, how many nothing can be added to."""
+    ...
+
 
 class MeanLoss(flax.struct.PyTreeNode):
   """The metric state of a task that has no other: the terms of its loss.
@@ -353,6 +366,16 @@ class BaseTask:
     del spans, asked
     mean = np.mean([row['outputs'] for row in rows], 0)
     return answers.Outputs(source, tuple(np.ravel(mean).tolist()))
+
+  def stream_decoder(self, module: nn.Module) -> Any:
+    del module
+    raise UserError(
+      'this task decodes no streams: recognisers of speech do (task.name ctc or '
+      'speech)'
+    )
+
+  def whole_words(self, ids: Sequence[int]) -> int:
+    return len(ids)
 
   def row_metrics(
     self, records: Records, lookup: Lookup

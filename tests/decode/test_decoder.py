@@ -36,10 +36,10 @@ def test_a_wide_beam_with_a_model_finds_the_best_of_all_labellings(
   changed = 0
   for row in range(16):
     every = brute.labellings(logits[row, : lens[row]], 0)
-    fused = {k: v + fused(unit, model, k) for k, v in every.items()}
-    best = max(fused, key=fused.get)
+    scores = {k: v + fused(unit, model, k) for k, v in every.items()}
+    best = max(scores, key=scores.get)
     assert tuple(found['ids'][row, : found['num'][row]].tolist()) == best
-    np.testing.assert_allclose(found['score'][row], fused[best], atol=1e-4)
+    np.testing.assert_allclose(found['score'][row], scores[best], atol=1e-4)
     changed += best != max(every, key=every.get)
   assert changed >= 4
 

@@ -144,7 +144,9 @@ def test_what_is_behind_the_lengths_changes_nothing():
   grad, losses = run(joint, targets)
   padded_grad, padded_losses = run(padded, wider)
   np.testing.assert_allclose(padded_losses, losses, rtol=1e-6)
-  np.testing.assert_allclose(padded_grad.kernel, grad.kernel, atol=1e-5)
+  np.testing.assert_allclose(
+    padded_grad.kernel, grad.kernel, rtol=1e-5, atol=1e-5
+  )
   np.testing.assert_allclose(
     padded_grad.encoded[:, :_T], grad.encoded, atol=1e-5
   )

@@ -345,6 +345,12 @@ class Speech(base.BaseTask):
     """How a stream is decoded; see `stream.decoder_of`."""
     return stream.decoder_of(module, self.decoder)
 
+  def whole_words(self, ids: Sequence[int]) -> int:
+    """Tokens before the last word, all where that is the first one too."""
+    pieces = [self.spec.tokenizer.tokens[i] for i in ids]
+    starts = [i for i, p in enumerate(pieces) if p[0] in ' \u2581' and i]
+    return starts[-1] if starts and self.spec.unit != 'phone' else len(ids)
+
   def answer(
     self,
     rows: Sequence[Mapping[str, np.ndarray]],

@@ -111,7 +111,9 @@ def test_sizes_are_near_table_1_of_the_paper(name, millions, decoder, paper):
 
 
 def test_depthwise_convolution_mixes_frames_up_to_half_a_kernel_away():
-  module = conformer.ConvModule(5, 'batch', 0.9, jnp.float32)
+  module = conformer.ConvModule(
+    taps=5, norm='batch', norm_momentum=0.9, causal=False, dtype=jnp.float32
+  )
   x, mask = jax.random.normal(jax.random.key(0), (1, 11, 4)), jnp.ones((1, 11))
   mask = mask.astype(bool)
   variables = module.init(jax.random.key(1), x, mask, train=False)
