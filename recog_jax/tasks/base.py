@@ -370,8 +370,8 @@ class BaseTask:
   def stream_decoder(self, module: nn.Module) -> Any:
     del module
     raise UserError(
-      'this task decodes no streams: recognisers of speech do (task.name ctc or '
-      'speech)'
+      'this task decodes no streams: recognisers of speech do (task.name ctc '
+      'or speech)'
     )
 
   def whole_words(self, ids: Sequence[int]) -> int:
