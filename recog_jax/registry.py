@@ -37,6 +37,10 @@ _MOBILE = {
   'mobilenet_v3_small': f'{_IMAGE}.mobilenet_v3:mobilenet_v3_small',
 }
 _VIT = {f'vit_{s}': f'{_IMAGE}.vit:vit_{s}' for s in ('ti', 's', 'b', 'l')}
+_WHISPER = {
+  f'whisper_{s}': f'{_SPEECH}.whisper:whisper_{s}'
+  for s in ('tiny', 'base', 'small', 'medium', 'large_v3', 'ctc')
+}
 
 TABLES: dict[str, dict[str, str]] = {
   'model': {
@@ -63,6 +67,7 @@ TABLES: dict[str, dict[str, str]] = {
     'conformer_aed': f'{_SPEECH}.conformer:conformer_aed',
     'lstm_transducer': f'{_SPEECH}.rnn:lstm_transducer',
     'conformer_transducer': f'{_SPEECH}.conformer:conformer_transducer',
+    **_WHISPER,
   },
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
@@ -96,6 +101,7 @@ TABLES: dict[str, dict[str, str]] = {
   'weights': {
     'torch_file': 'recog_jax.models.torch_file:read',
     'from_torch': f'{_IMAGE}.import_torch:translate',
+    'speech_from_torch': f'{_SPEECH}.import_weights:translate',
     'hub': 'recog_jax.models.hub:fetch',
   },
 }

@@ -123,7 +123,8 @@ def _hints(factory: Callable[..., Any]) -> Mapping[str, Any]:
   places: Sequence[Any] = [factory]
   if inspect.isclass(factory):
     places = [factory.__init__, *reversed(factory.__mro__[:-1])]
-    if not dataclasses.is_dataclass(factory):
+    made = getattr(factory, '__dataclass_params__', None)
+    if made is None or not made.init:  # Its `__init__` is its own.
       places = places[:1]
   found: dict[str, Any] = {}
   for place in places:

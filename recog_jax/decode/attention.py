@@ -75,6 +75,8 @@ class _Beam(NamedTuple):
 def bounds(heard: Heard, blank_id: int) -> jax.Array:
   """int32 `b`: symbols that a text may have."""
   out_len = heard.out_len.astype(jnp.int32)
+  if heard.most is not None:
+    out_len = jnp.minimum(out_len, heard.most)
   if heard.logits is None:
     return out_len
   _, num, _ = greedy(heard.logits, out_len, blank_id=blank_id)
@@ -112,7 +114,11 @@ def search(
   head = heard.heads['attention']
   memory = head('prepare', heard.hidden, heard.out_len)
   b, most = heard.hidden.shape[:2]
-  most += 1  # Symbols and the end.
+  # Symbols and the end.
+  most = 1 + (most if heard.most is None else min(most, heard.most))
+  if not ctc_weight and scorer is None:
+    # No other continuation of a hypothesis can be among the best of all.
+    top_tokens = width
   bound = bounds(heard, blank_id)
   log_probs = None
   if ctc_weight:

@@ -20,9 +20,11 @@ class Heard:
     out_len: int32 `b`, hidden frames that count.
     hidden: `b t d`.
     heads: by name, those of the model beside CTC's.
+    most: symbols that the attention decoder can say; None: any number.
   """
 
   logits: jax.Array | None
   out_len: jax.Array
   hidden: jax.Array
   heads: Mapping[str, Head]
+  most: int | None = None

@@ -25,6 +25,8 @@ from recog_jax.storage import (
 )
 
 _TORCH = ('.pth', '.pt', '.bin', '.ckpt', '.tar', '.safetensors')
+# What other programs call the weights in a folder.
+_FILES = ('model.safetensors', 'model.bin', 'pytorch_model.bin')
 _REPORT = 'init_from.json'
 
 
@@ -34,7 +36,9 @@ class InitFrom:
 
   Attributes:
     path: a torch file (.pth, .pth.tar, .safetensors, ...) in torchvision's or
-      timm's layout; `hf:ORGANISATION/REPOSITORY[/FILE]`, such a file from the
+      timm's layout, of Whisper in Hugging Face's, OpenAI's or CTranslate2's; a
+      folder with `model.safetensors`, `model.bin` or `pytorch_model.bin`;
+      `hf:ORGANISATION/REPOSITORY[/FILE]`, such a file from the
       Hugging Face hub; a workdir; or one checkpoint in it,
       `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the
       latest if none was evaluated, and averaged weights where there are any.
@@ -193,6 +197,7 @@ def read(
     file = registry.lookup('weights', 'hub')(name)
   path = path_of(file)
   check_access(path)
+  path = _file_in(path)
   if path.is_file():
     if is_remote(path):
       raise UserError(
@@ -207,10 +212,20 @@ def read(
     notes: list[str] = []
     tensors = registry.lookup('weights', 'torch_file')(path, notes.append)
     tensors = _renamed(tensors, _make_rename(spec.rename))
-    translate = registry.lookup('weights', 'from_torch')
+    kind = getattr(module, 'weights', 'from_torch')
+    translate = registry.lookup('weights', kind)
     found = translate(module, fresh, tensors, what=name, tell=notes.append)
     return found, name + (f' ({"; ".join(notes)})' if notes else '')
   return _read_own(spec, path)
+
+
+def _file_in(path: AnyPath) -> AnyPath:
+  """The weights in a folder of another program; else the path itself."""
+  if path.is_dir() and not (path / 'checkpoints').is_dir():
+    for name in _FILES:
+      if (path / name).is_file():
+        return path / name
+  return path
 
 
 def place_of(path: AnyPath) -> tuple[AnyPath, int | None]:
@@ -222,7 +237,7 @@ def place_of(path: AnyPath) -> tuple[AnyPath, int | None]:
 
 def _workdir_of(name: str) -> AnyPath | None:
   """The workdir that weights are of; None of another program's file."""
-  if name.startswith('hf:') or path_of(name).is_file():
+  if name.startswith('hf:') or _file_in(path_of(name)).is_file():
     return None
   return place_of(path_of(name))[0]
 

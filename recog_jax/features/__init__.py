@@ -1,8 +1,8 @@
 """Acoustic features that run under numpy and under jax.numpy."""
 
+from recog_jax.features.base import Features
 from recog_jax.features.extract import (
   Fbank,
-  Features,
   LogMel,
   Mfcc,
   make_features,

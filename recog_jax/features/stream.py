@@ -8,7 +8,7 @@ the whole utterance, its own mean and deviation, is not known before the end.
 import numpy as np
 
 from recog_jax.features import frames as framing
-from recog_jax.features.extract import Features
+from recog_jax.features.base import Features
 
 
 class FeatureStream:

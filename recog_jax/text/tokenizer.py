@@ -6,7 +6,6 @@ immutable and pickles, so it goes to worker processes as it is.
 
 import dataclasses
 import functools
-import hashlib
 import inspect
 import io
 import os
@@ -16,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
 from recog_jax.text.timit import INVENTORIES
+from recog_jax.text.whisper import Whisper
 
-BLANK_ID = 0
-BLANK, UNK = '<blank>', '<unk>'
+UNK = '<unk>'
 # What an unknown unit reads as in decoded text; SentencePiece's sign for it.
 UNK_SURFACE = '⁇'
 # SentencePiece marks unknown characters with it in training.
@@ -100,14 +100,14 @@ class _Units:
     return [i for i in ids if i != BLANK_ID]
 
   def decode(self, ids: Iterable[int]) -> str:
-    units = (self.tokens[i] for i in _labels(ids, self.vocab_size))
+    units = (self.tokens[i] for i in labels(ids, self.vocab_size))
     return self._join(UNK_SURFACE if u == UNK else u for u in units)
 
   def unknown(self, text: str) -> list[str]:
     return [unit for unit in self._split(text) if unit not in self._ids]
 
   def fingerprint(self) -> str:
-    return _digest(type(self).__name__, *self.tokens)
+    return digest(type(self).__name__, *self.tokens)
 
 
 class Characters(_Units):
@@ -181,7 +181,7 @@ class SentencePiece:
   model: bytes
   drops: bool
 
-  def __init__(self, model: bytes, unknown: str = 'drop'):
+  def __init__(self, model: str | bytes, unknown: str = 'drop'):
     """Makes the tokenizer of a model.
 
     Args:
@@ -236,28 +236,32 @@ class SentencePiece:
     return [i + 1 for i in self._processor.encode(text)]
 
   def decode(self, ids: Iterable[int]) -> str:
-    labels = _labels(ids, self.vocab_size)
-    return self._processor.decode([i - 1 for i in labels])
+    found = labels(ids, self.vocab_size)
+    return self._processor.decode([i - 1 for i in found])
 
   def unknown(self, text: str) -> list[str]:
     text = unicodedata.normalize('NFC', text)
     return [c for c in text if not self._knows(c)]
 
   def fingerprint(self) -> str:
-    return _digest('SentencePiece', str(self.drops), self.model)
+    return digest('SentencePiece', str(self.drops), self.model)
 
 
 def make_tokenizer(
-  keys: Mapping[str, Any], data_dir: str | os.PathLike[str] | None = None
+  keys: Mapping[str, Any],
+  data_dir: str | os.PathLike[str] | None = None,
+  model: bytes | None = None,
 ) -> Tokenizer:
   """The tokenizer of a config.
 
   Args:
     keys: `name` and what it takes: `characters` an `alphabet`, `phones` an
       `inventory` (list or name), `sentencepiece` a `model` (path of the file);
-      all of them `unknown`, `drop` (default) or `unk`. A `name` that is a
-      factory is called with the other keys.
+      all of them `unknown`, `drop` (default) or `unk`; `whisper` a `model`
+      (path of a `tokenizer.json` or its folder). A `name` that is a factory is
+      called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
+    model: what is in that file, where it is known.
 
   Raises:
     ValueError: an unknown name or key, a missing one, or a wrong value.
@@ -270,17 +274,19 @@ def make_tokenizer(
     raise ValueError(
       f"unknown tokenizer '{name}': known: {', '.join(sorted(KINDS))}"
     )
-  content = next(iter(inspect.signature(KINDS[name]).parameters))
-  wrong = sorted(keys.keys() - {content, 'unknown'})
+  known = inspect.signature(KINDS[name]).parameters
+  content = next(iter(known))
+  wrong = sorted(keys.keys() - {*known})
   if wrong:
     raise ValueError(
-      f'tokenizer {name} has no key {_listed(wrong)}: it takes {content}, '
-      'unknown'
+      f'tokenizer {name} has no key {_listed(wrong)}: it takes '
+      f'{", ".join(known)}'
     )
   if keys.get(content) is None:
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
-  if name == 'sentencepiece':
-    keys['model'] = _read(Path(data_dir or '') / keys['model'])
+  if content == 'model':
+    path = Path(data_dir or '').expanduser() / keys['model']
+    keys['model'] = _read(path) if model is None else model
   return KINDS[name](**keys)
 
 
@@ -353,7 +359,10 @@ KINDS = {
   'characters': Characters,
   'phones': Phones,
   'sentencepiece': SentencePiece,
+  'whisper': Whisper,
 }
+# Those that are made of a file.
+OF_FILES = (SentencePiece, Whisper)
 
 
 def _why_untrained(error: str, vocab_size: int) -> str:
@@ -387,11 +396,11 @@ def _library() -> Any:
 
 def _read(path: Path) -> bytes:
   try:
-    return path.read_bytes()
+    return (path / Whisper.FILE if path.is_dir() else path).read_bytes()
   except OSError as error:
     raise ValueError(
-      f'cannot read the SentencePiece model {path} ({error.strerror}): '
-      '`prepare` trains one'
+      f"cannot read the tokenizer's model {path} ({error.strerror}): `prepare` "
+      'trains one of SentencePiece; that of Whisper comes with its weights'
     ) from None
 
 
@@ -403,21 +412,5 @@ def _keeps_unknown(unknown: str) -> bool:
   return unknown == 'unk'
 
 
-def _labels(ids: Iterable[int], vocab_size: int) -> list[int]:
-  ids = [int(i) for i in ids]
-  wrong = [i for i in ids if not 0 <= i < vocab_size]
-  if wrong:
-    raise ValueError(f'id {wrong[0]} is not one of {vocab_size} tokens')
-  return [i for i in ids if i != BLANK_ID]
-
-
 def _listed(names: Iterable[str]) -> str:
   return ', '.join(f"'{name}'" for name in names)
-
-
-def _digest(*parts: str | bytes) -> str:
-  digest = hashlib.sha256()
-  for part in parts:
-    data = part.encode() if isinstance(part, str) else part
-    digest.update(len(data).to_bytes(8, 'little') + data)
-  return digest.hexdigest()[:16]

@@ -136,6 +136,10 @@ class SpeechData:
     self._max_frames = None
     if max_seconds is not None:
       self._max_frames = round(max_seconds / self._features.hop_s)
+    longest_s = self._features.longest_s
+    if longest_s is not None:
+      most = round(longest_s / self._features.hop_s)
+      self._max_frames = min(self._max_frames or most, most)
     self._max_excluded_share = max_excluded_share
     self._normaliser = Normaliser.read(cmvn, data_dir)
     if deliver not in ('features', 'waveform'):
@@ -215,7 +219,14 @@ class SpeechData:
       length_at=audio.perturbed_len,
     )
     limit = self._max_frames if split == 'train' else None
-    check_longest(corpus, self._features.hop_s, limit, split, utterances.fields)
+    check_longest(
+      corpus,
+      self._features.hop_s,
+      limit,
+      split,
+      utterances.fields,
+      self._features.longest_s,
+    )
     return _Split(records, start, utterances, texts, encoded, corpus)
 
   @functools.cached_property

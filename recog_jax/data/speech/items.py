@@ -132,6 +132,7 @@ def check_longest(
   max_frames: int | None,
   split: str,
   fields: Mapping[str, Sequence[str]],
+  most_s: float | None = None,
 ) -> None:
   """Refuses utterances that no memory holds, and tells of unusually long ones.
 
@@ -141,9 +142,10 @@ def check_longest(
     max_frames: longer ones are left out anyway; None: none are.
     split: for messages.
     fields: of the records.
+    most_s: seconds that the features hear at most; None: any number.
 
   Raises:
-    UserError: one is longer than half an hour.
+    UserError: one is longer than half an hour, or than these.
   """
   n = len(corpus.num_samples)
   frames = corpus.items(np.arange(n)[:, None], np.ones(n)).frames
@@ -157,6 +159,12 @@ def check_longest(
       f'{name} of {split} has {seconds[at]:.0f} s, and an utterance may have '
       f'at most {_LONGEST_S}: cut it into segments (manifests have offset and '
       'duration), or leave it out (of training with config.data.max_seconds)'
+    )
+  if most_s is not None and seconds[at] > most_s:
+    raise UserError(
+      f'{name} of {split} has {seconds[at]:.1f} s, and these features hear at '
+      f'most {most_s:g} s of an utterance: cut it into segments; `predict` '
+      'cuts long recordings itself'
     )
   if seconds[at] > USUAL_S:
     warn(

@@ -20,9 +20,9 @@ from recog_jax.data.speech.records import SpeechTaskInfo
 from recog_jax.errors import UserError
 from recog_jax.features import extract
 from recog_jax.features.cepstra import global_cmvn
-from recog_jax.text.tokenizer import SentencePiece, make_tokenizer
+from recog_jax.text.tokenizer import OF_FILES, make_tokenizer
 
-# The file of a SentencePiece model among what is kept.
+# The file of a tokenizer among what is kept, where it is made of one.
 MODEL = 'tokenizer.model'
 # Frames of a batch's widths: each is at most so much more than the one before.
 _GROWTH = 1.25
@@ -189,7 +189,7 @@ def kept(data: Any, tokenizer: Any) -> Kept:
     tokenizer: of the data.
   """
   files = {}
-  if isinstance(tokenizer, SentencePiece):
+  if isinstance(tokenizer, OF_FILES):
     files[MODEL] = tokenizer.model
   rate = data.interface()['sample_rate']
   pause_s, margin_s = pauses.habits(data.training_waves(), rate)
@@ -210,13 +210,10 @@ def make_reader(keys: Mapping[str, Any], kept: Kept) -> SpeechReader:
   """
   facts = kept.facts
   try:
-    if model := kept.files.get(MODEL):
-      unknown = keys['tokenizer'].get('unknown', 'drop')
-      tokenizer: Any = SentencePiece(model, unknown)
-    else:
-      tokenizer = make_tokenizer(
-        registry.resolved('tokenizer', keys['tokenizer'])
-      )
+    tokenizer = make_tokenizer(
+      registry.resolved('tokenizer', keys['tokenizer']),
+      model=kept.files.get(MODEL),
+    )
     features = extract.make_features(
       sample_rate=facts['sample_rate'],
       **registry.resolved('features', keys['features']),

@@ -3,7 +3,6 @@
 Each function maps the dotted name of a torch layer to the path of ours.
 """
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
 
@@ -20,26 +19,9 @@ from recog_jax.models.image.resnet import ResNet
 from recog_jax.models.image.squeezenet import FIRE, TABLE_1, SqueezeNet
 from recog_jax.models.image.vgg import Vgg
 from recog_jax.models.image.vit import Vit
+from recog_jax.models.layers.foreign import Layout
 
 Names = dict[str, str]
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-  """How a torch file lays out a model.
-
-  Attributes:
-    layers: dotted name of a torch layer -> path of ours, with slashes.
-    tensors: the same for tensors that belong to no layer.
-    flattened: path of ours -> side of the image that torch flattens, channels
-      first, in front of that layer.
-    ignored: names of torch layers that ours need not have.
-  """
-
-  layers: Mapping[str, str]
-  tensors: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  flattened: Mapping[str, int] = dataclasses.field(default_factory=dict)
-  ignored: tuple[str, ...] = ()
 
 
 def _conv_norm(names: Names, conv: str, norm: str, ours: str) -> None:

@@ -90,6 +90,7 @@ class Projections(nn.Module):
     heads: number n of heads.
     parts: how many projections.
     dim: size of each; None: that of the input.
+    unbiased: the parts that have no bias, which `bias` then lacks.
     dtype: of the computation.
   """
 
@@ -97,6 +98,7 @@ class Projections(nn.Module):
   dtype: jnp.dtype
   parts: int = 3
   dim: int | None = None
+  unbiased: tuple[int, ...] = ()
 
   @nn.compact
   def __call__(self, x: jax.Array) -> tuple[jax.Array, ...]:
@@ -105,14 +107,24 @@ class Projections(nn.Module):
     dim = self.dim or d
     init = nn.initializers.lecun_normal()
     kernel = self.param('kernel', init, (d, parts * dim), jnp.float32)
+    with_bias = parts - len(self.unbiased)
     bias = self.param(
-      'bias', nn.initializers.zeros, (parts * dim,), jnp.float32
+      'bias', nn.initializers.zeros, (with_bias * dim,), jnp.float32
     )
+    if self.unbiased:
+      bias = self._with_zeros(bias.reshape(with_bias, dim))
     x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
     shape = (parts, self.heads, dim // self.heads)
     y = jnp.einsum('btd,dcnh->btcnh', x, kernel.reshape(d, *shape))
     y = split_tensor(add_bias(y, bias.reshape(shape)), axis=3)
     return tuple(y[:, :, part] for part in range(parts))
+
+  def _with_zeros(self, bias: jax.Array) -> jax.Array:
+    """`parts d` of the rows of those that have a bias."""
+    rows = list(bias)
+    for part in sorted(self.unbiased):
+      rows.insert(part, jnp.zeros_like(bias[0]))
+    return jnp.stack(rows)
 
 
 class _Kernel(nn.Module):
@@ -138,11 +150,14 @@ class SelfAttention(nn.Module):
       it: sinusoids of the distance, projected, and two learned biases of the
       query), `rotary`, or `sinusoidal`, for which x brings its positions.
     dtype: of the computation; the softmax is float32.
+    key_bias: whether the keys' projection has a bias, which changes nothing
+      but the number of parameters: it adds the same to all scores of a query.
   """
 
   heads: int
   positions: str
   dtype: jnp.dtype = jnp.float32
+  key_bias: bool = True
 
   @nn.compact
   def __call__(
@@ -167,7 +182,10 @@ class SelfAttention(nn.Module):
       `b t d`; and where there is a cache, that of what follows.
     """
     b, t, d = x.shape
-    q, k, v = Projections(self.heads, self.dtype, name='qkv')(x)
+    unbiased = () if self.key_bias else (1,)
+    q, k, v = Projections(
+      self.heads, self.dtype, unbiased=unbiased, name='qkv'
+    )(x)
     bias, before = None, 0
     if cache is not None:
       before = cache['k'].shape[1]

@@ -42,6 +42,8 @@ class TransformerBlock(nn.Module):
     dropout: of both branches and of the inner layer.
     stochastic_depth: see `Branch`.
     dtype: of the computation.
+    key_bias: see `SelfAttention`.
+    epsilon: of the normalisations.
   """
 
   heads: int
@@ -51,6 +53,8 @@ class TransformerBlock(nn.Module):
   dropout: float
   stochastic_depth: float
   dtype: jnp.dtype
+  key_bias: bool = True
+  epsilon: float = 1e-6
 
   @nn.compact
   def __call__(
@@ -74,16 +78,16 @@ class TransformerBlock(nn.Module):
     Returns:
       `b t d`; and where there is a cache, that of what follows.
     """
-    y = nn.LayerNorm(dtype=self.dtype, name='attention_norm')(x)
+    y = nn.LayerNorm(self.epsilon, self.dtype, name='attention_norm')(x)
     attention = SelfAttention(
-      self.heads, self.positions, self.dtype, name='attention'
+      self.heads, self.positions, self.dtype, self.key_bias, name='attention'
     )
     y = attention(y, mask if seen is None else seen, cache)
     if cache is not None:
       y, cache = y
     branch = Branch(self.dropout, self.stochastic_depth, name='attention_drop')
     x = x + branch(y, train=train)
-    y = nn.LayerNorm(dtype=self.dtype, name='ffn_norm')(x)
+    y = nn.LayerNorm(self.epsilon, self.dtype, name='ffn_norm')(x)
     y = FeedForward(
       self.inner, self.activation, self.dropout, self.dtype, name='ffn'
     )(y, train=train)

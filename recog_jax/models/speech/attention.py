@@ -14,6 +14,8 @@ decoded beside each other, which share its hidden frames.
       with room for `most` symbols
   step(memory, state, tokens b w, place) -> (logits b w v, state)
       after `place` symbols, of which the last is given; START before the first
+
+One that can say no more than some number of symbols has it as `most`.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,6 +26,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.layers.activation import Activation
 from recog_jax.models.speech.attention_lstm import LstmDecoder
 from recog_jax.models.speech.attention_transformer import TransformerDecoder
+from recog_jax.models.speech.whisper_decoder import whisper_decoder
 from recog_jax.ranges import Count, Rate, Share, Size
 
 
@@ -113,4 +116,5 @@ def _transformer(
 KINDS: Mapping[str, Callable[..., nn.Module]] = {
   'lstm': _lstm,
   'transformer': _transformer,
+  'whisper': whisper_decoder,
 }

@@ -26,10 +26,12 @@ class CausalAttention(nn.Module):
   Attributes:
     heads: number n of heads.
     dtype: of the computation.
+    key_bias: see `layers.attention.SelfAttention`.
   """
 
   heads: int
   dtype: jnp.dtype
+  key_bias: bool = True
 
   @nn.compact
   def __call__(
@@ -38,23 +40,26 @@ class CausalAttention(nn.Module):
     """Attends from each symbol to itself and those before.
 
     Args:
-      x: `r u d`; with a cache u is 1.
+      x: `r u d`.
       cache: `r 2 m n h`, keys and values of the symbols before; or None.
       place: how many those are.
 
     Returns:
-      `r u d`, and the cache with this symbol in it.
+      `r u d`, and the cache with these symbols in it.
     """
     r, u, d = x.shape
-    q, k, v = Projections(self.heads, self.dtype, name='qkv')(x)
+    unbiased = () if self.key_bias else (1,)
+    q, k, v = Projections(
+      self.heads, self.dtype, unbiased=unbiased, name='qkv'
+    )(x)
     if cache is None:
       y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
     else:
       both = jnp.stack([k, v], 1).astype(cache.dtype)
       cache = jax.lax.dynamic_update_slice(cache, both, (0, 0, place, 0, 0))
-      seen = jnp.arange(cache.shape[2]) <= place
+      seen = jnp.arange(cache.shape[2]) <= place + jnp.arange(u)[:, None]
       y = jax.nn.dot_product_attention(
-        q, cache[:, 0], cache[:, 1], mask=seen[None, None, None]
+        q, cache[:, 0], cache[:, 1], mask=seen[None, None]
       )
     y = Dense(d, dtype=self.dtype, name='out')(y.reshape(r, u, d))
     return y, cache
@@ -67,15 +72,18 @@ class CrossAttention(nn.Module):
     dim: size d of both projections.
     heads: number n of heads.
     dtype: of the computation.
+    key_bias: see `layers.attention.SelfAttention`.
   """
 
   dim: int
   heads: int
   dtype: jnp.dtype
+  key_bias: bool = True
 
   def setup(self):
+    unbiased = () if self.key_bias else (0,)
     self.q = Projections(self.heads, self.dtype, 1, self.dim)
-    self.kv = Projections(self.heads, self.dtype, 2, self.dim)
+    self.kv = Projections(self.heads, self.dtype, 2, self.dim, unbiased)
     self.out = Dense(self.dim, dtype=self.dtype)
 
   def prepare(self, hidden: jax.Array) -> tuple[jax.Array, ...]:
@@ -101,6 +109,8 @@ class DecoderBlock(nn.Module):
 
   Attributes:
     dim, heads, inner, activation, dropout, dtype: see `TransformerDecoder`.
+    key_bias: of both attentions, see `layers.attention.SelfAttention`.
+    epsilon: of the normalisations.
   """
 
   dim: int
@@ -109,15 +119,17 @@ class DecoderBlock(nn.Module):
   activation: str
   dropout: float
   dtype: jnp.dtype
+  key_bias: bool = True
+  epsilon: float = 1e-6
 
   def setup(self):
-    self.attention_norm = nn.LayerNorm(dtype=self.dtype)
-    self.attention = CausalAttention(self.heads, self.dtype)
+    self.attention_norm = nn.LayerNorm(self.epsilon, self.dtype)
+    self.attention = CausalAttention(self.heads, self.dtype, self.key_bias)
     self.attention_drop = Branch(self.dropout, 0.0)
-    self.cross_norm = nn.LayerNorm(dtype=self.dtype)
-    self.cross = CrossAttention(self.dim, self.heads, self.dtype)
+    self.cross_norm = nn.LayerNorm(self.epsilon, self.dtype)
+    self.cross = CrossAttention(self.dim, self.heads, self.dtype, self.key_bias)
     self.cross_drop = Branch(self.dropout, 0.0)
-    self.ffn_norm = nn.LayerNorm(dtype=self.dtype)
+    self.ffn_norm = nn.LayerNorm(self.epsilon, self.dtype)
     self.ffn = FeedForward(
       self.inner, self.activation, self.dropout, self.dtype
     )
@@ -163,6 +175,8 @@ class TransformerDecoder(nn.Module):
     dropout: of each branch, the inner layers and the input.
     remat: what each block keeps for its gradient; see `layers.remat`.
     dtype: of the computation; parameters and logits are float32.
+    prompt: symbols in front of every text, of which the last is heard in the
+      place of the start.
   """
 
   num_outputs: int
@@ -174,6 +188,7 @@ class TransformerDecoder(nn.Module):
   dropout: float
   remat: str = 'none'
   dtype: jnp.dtype = jnp.float32
+  prompt: tuple[int, ...] = (START,)
 
   def setup(self):
     self.embedding = nn.Embed(
@@ -182,7 +197,12 @@ class TransformerDecoder(nn.Module):
       embedding_init=nn.initializers.normal(self.dim**-0.5),
     )
     self.input_dropout = Dropout(self.dropout)
-    self.block = [
+    self.block = self._blocks()
+    self.final_norm = nn.LayerNorm(dtype=self.dtype)
+    self.output = nn.Dense(self.num_outputs)
+
+  def _blocks(self, **options: Any) -> list[DecoderBlock]:
+    return [
       DecoderBlock(
         dim=self.dim,
         heads=self.heads,
@@ -191,11 +211,10 @@ class TransformerDecoder(nn.Module):
         dropout=self.dropout,
         dtype=self.dtype,
         name=f'block{number}',
+        **options,
       )
       for number in range(1, self.layers + 1)
     ]
-    self.final_norm = nn.LayerNorm(dtype=self.dtype)
-    self.output = nn.Dense(self.num_outputs)
 
   def __call__(
     self,
@@ -208,15 +227,15 @@ class TransformerDecoder(nn.Module):
   ) -> jax.Array:
     """float32 logits `b (u+1) v` of the targets and the end."""
     del target_len  # What follows a symbol does not change it.
-    tokens = jnp.pad(targets, ((0, 0), (1, 0)), constant_values=START)
+    tokens = jnp.concatenate([self._prompt(len(targets)), targets], 1)
     memory = self.prepare(hidden, hidden_len)
-    table = sinusoids(np.arange(tokens.shape[1]), self.dim)
-    x = self._embed(tokens, jnp.asarray(table), train=train)
+    places = self._positions(tokens.shape[1])
+    x = self._embed(tokens, places, train=train)
     for block, (keys, values) in zip(self.block, memory['layers'], strict=True):
       x, _ = call_block(
         self.remat, block, x, keys, values, memory['mask'], train=train
       )
-    return self._logits(x)
+    return self._logits(x[:, len(self.prompt) - 1 :])
 
   def prepare(self, hidden: jax.Array, hidden_len: jax.Array) -> dict[str, Any]:
     """Keys and values of every layer, and which frames count."""
@@ -230,10 +249,15 @@ class TransformerDecoder(nn.Module):
   def init_state(
     self, memory: dict[str, Any], w: int, most: int
   ) -> tuple[jax.Array, ...]:
-    """An empty cache `b w 2 m n h` for each layer, with m = `most` places."""
+    """A cache `b w 2 m n h` for each layer; m is `most` and the prompt."""
     keys, _ = memory['layers'][0]
     b, _, n, h = keys.shape
-    return (jnp.zeros((b, w, 2, most, n, h), keys.dtype),) * self.layers
+    before = self._prompt(b)[:, :-1]
+    most += before.shape[1]
+    state = (jnp.zeros((b, 1, 2, most, n, h), keys.dtype),) * self.layers
+    if before.size:
+      _, state = self._advance(memory, state, before, 0)
+    return tuple(jnp.repeat(cache, w, 1) for cache in state)
 
   def step(
     self,
@@ -244,18 +268,46 @@ class TransformerDecoder(nn.Module):
   ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """float32 logits `b w v` after the tokens `b w`, and the new state."""
     b, w = tokens.shape
-    most = state[0].shape[3]
-    table = jnp.asarray(sinusoids(np.arange(most), self.dim))
-    here = jax.lax.dynamic_slice_in_dim(table, place, 1)
-    x = self._embed(tokens.reshape(b * w, 1), here, train=False)
+    tokens = jnp.where(place == 0, self.prompt[-1], tokens)
+    place = place + len(self.prompt) - 1
+    x, state = self._advance(memory, state, tokens.reshape(b * w, 1), place)
+    return self._logits(x).reshape(b, w, -1), state
+
+  def _advance(
+    self,
+    memory: dict[str, Any],
+    state: tuple[jax.Array, ...],
+    tokens: jax.Array,
+    place: Any,
+  ) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    """Hidden symbols `(b w) u d` of tokens `(b w) u`, and the new state.
+
+    Args:
+      memory: see `prepare`.
+      state: see `init_state`.
+      tokens: the next ones.
+      place: how many there were, the prompt's among them.
+    """
+    most, u = state[0].shape[3], tokens.shape[1]
+    here = jax.lax.dynamic_slice_in_dim(self._positions(most), place, u)
+    x = self._embed(tokens, here, train=False)
     kept = []
     for block, (keys, values), cache in zip(
       self.block, memory['layers'], state, strict=True
     ):
-      flat = cache.reshape(b * w, *cache.shape[2:])
+      flat = cache.reshape(-1, *cache.shape[2:])
       x, flat = block(x, keys, values, memory['mask'], flat, place, train=False)
       kept.append(flat.reshape(cache.shape))
-    return self._logits(x).reshape(b, w, -1), tuple(kept)
+    return x, tuple(kept)
+
+  def _prompt(self, b: int) -> jax.Array:
+    """int32 `b p`."""
+    tokens = jnp.array(self.prompt, jnp.int32)
+    return jnp.broadcast_to(tokens, (b, len(tokens)))
+
+  def _positions(self, count: int) -> jax.Array:
+    """float32 `count d`, what tells places apart."""
+    return jnp.asarray(sinusoids(np.arange(count), self.dim))
 
   def _embed(
     self, tokens: jax.Array, positions: jax.Array, *, train: bool

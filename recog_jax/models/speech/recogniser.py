@@ -42,6 +42,9 @@ class SpeechModel(nn.Module):
     transducer_head: predictor and joiner of a transducer, or None.
   """
 
+  # What reads other programs' weights of it, in the registry's `weights`.
+  weights = 'speech_from_torch'
+
   encoder: nn.Module
   num_outputs: int
   dtype: jnp.dtype = jnp.float32

@@ -1,4 +1,4 @@
-"""Tensors of .safetensors and .pth files as numpy arrays, without torch.
+"""Tensors of .safetensors, .pth and CTranslate2 files, without these programs.
 
 Whatever a file says, no tensor is larger than the numbers that the file holds
 for it, and no more is read than that.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.errors import UserError, listed
-from recog_jax.models.torch_file import pickled
+from recog_jax.models.torch_file import ctranslate2, pickled
 from recog_jax.models.torch_file.pickled import Foreign, Storage, Tensor
 
 # https://github.com/pytorch/pytorch/blob/main/torch/serialization.py: the form
@@ -51,6 +51,7 @@ _SAFETENSORS = {
 # Where training programs put the weights; the first one there is taken.
 _WRAPPERS = ('state_dict', 'model', 'model_state_dict')
 _AVERAGES = ('state_dict_ema', 'model_ema', 'ema_state_dict', 'ema')
+_START = 64  # Bytes by which CTranslate2's files are known.
 # Deflate makes 1000 zeros one byte; trained weights hardly shrink.
 _EXPANSION = 200
 _DAMAGE = (
@@ -317,9 +318,9 @@ def read(
   """The tensors of a file by name.
 
   Args:
-    path: a `.safetensors` file, or one that `torch.save` wrote of a model's
+    path: a `.safetensors` file, one that `torch.save` wrote of a model's
       `state_dict()`, or of a dict that has one as `state_dict`, `model` or
-      under another name.
+      under another name, or a `model.bin` of CTranslate2.
     tell: is called with where in such a dict they were.
 
   Returns:
@@ -344,6 +345,10 @@ def read(
     )
   try:
     with _File(path) as file:
+      if ctranslate2.is_one(file.read(_START)):
+        kind = 'file of CTranslate2'
+        reader = lambda file, _: ctranslate2.read(file, _numbers)  # noqa: E731
+      file.seek(0)
       state = reader(file, tell)
   except _RefusedError as error:
     raise UserError(f'{path} {error}') from error

@@ -11,9 +11,13 @@ from recog_jax.signatures import FREE, Part
 from recog_jax.tasks.speech.spec import RATES, Spec
 from recog_jax.tasks.speech.task import Speech, decoder_of, reads
 from recog_jax.tasks.speech.terms import TERMS
-from recog_jax.text import timit
+from recog_jax.text import english, timit
 
-_FOLDS = {'timit39': 39, 'timit48': 48}
+_FOLDS = {
+  'timit39': functools.partial(timit.fold_text, size=39),
+  'timit48': functools.partial(timit.fold_text, size=48),
+  'english': english.read_aloud,
+}
 # The decoder of a head, unless a config names one.
 _DECODERS = {
   'ctc': 'greedy',
@@ -54,7 +58,8 @@ def make_speech(
     delay_penalty: nats that a transducer's token gains for each hidden frame
       that it comes earlier (Kang et al., 2023, arXiv:2211.00490); about 0.005.
     unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
-    fold: 'timit39' or 'timit48': phones are folded before they are counted.
+    fold: what is done to both texts before errors are counted: 'timit39' or
+      'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
 
   Raises:
@@ -80,9 +85,7 @@ def make_speech(
     spec=Spec(
       tokenizer=info.tokenizer,
       unit=unit,
-      fold=functools.partial(timit.fold_text, size=_FOLDS[fold])
-      if fold
-      else None,
+      fold=_FOLDS[fold] if fold else None,
     ),
     features=info.features,
     hop_s=info.hop_s,
@@ -117,7 +120,8 @@ def make_ctc(
     consistency_weight: of the divergence between two views of an utterance in
       the loss, 0.2 in the paper; see `consistency`. Needs `data.views=2`.
     unit: of the headline: 'word' (WER), 'character' (CER), 'phone' (PER).
-    fold: 'timit39' or 'timit48': phones are folded before they are counted.
+    fold: what is done to both texts before errors are counted: 'timit39' or
+      'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
 
   Raises:

@@ -177,6 +177,7 @@ class Speech(base.BaseTask):
           outputs['out_len'],
           outputs['taps']['hidden'],
           heads,
+          getattr(getattr(module, 'attention_head', None), 'most', None),
         )
       )
     return outputs, updated

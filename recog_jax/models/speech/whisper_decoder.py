@@ -1,0 +1,130 @@
+"""Whisper's decoder, the attention head of its family."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from recog_jax.errors import UserError
+from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.speech.attention_transformer import (
+  START,
+  TransformerDecoder,
+)
+from recog_jax.models.speech.whisper_vocabulary import vocabulary_of
+from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Rate, Size
+
+EPSILON = 1e-5  # Of Whisper's normalisations.
+_NEVER = -1e30
+
+
+class WhisperDecoder(TransformerDecoder):
+  """Pre-norm blocks, learned positions, an output tied to the embedding.
+
+  Radford et al., 2022, arXiv:2212.04356. Before a text stands a prompt (start,
+  language, task); decoding leaves out symbols that stand for no speech, the
+  training's logits do not.
+
+  Attributes:
+    places: of symbols that have a position, the prompt's among them.
+    never: symbols that no text has.
+    not_first: symbols with which no text begins.
+  """
+
+  places: int = 448
+  never: tuple[int, ...] = ()
+  not_first: tuple[int, ...] = ()
+
+  def setup(self):
+    normal = nn.initializers.normal(0.02)
+    self.embedding = nn.Embed(self.num_outputs, self.dim, embedding_init=normal)
+    shape = (self.places, self.dim)
+    self.positions = self.param('positions', normal, shape, jnp.float32)
+    self.input_dropout = Dropout(self.dropout)
+    self.block = self._blocks(key_bias=False, epsilon=EPSILON)
+    self.final_norm = nn.LayerNorm(EPSILON, self.dtype)
+
+  @property
+  def most(self) -> int:
+    """Symbols that a text is searched for, as in the original."""
+    return self.places // 2
+
+  def step(self, memory, state, tokens, place):
+    """See `TransformerDecoder`; without what is not to be said."""
+    logits, state = super().step(memory, state, tokens, place)
+    never = self._among(self.never)
+    never |= self._among(self.not_first) & (place == 0)
+    return jnp.where(never, _NEVER, logits), state
+
+  def _among(self, symbols: tuple[int, ...]) -> jax.Array:
+    """bool `v`."""
+    found = np.zeros(self.num_outputs, bool)
+    found[list(symbols)] = True
+    return jnp.asarray(found)
+
+  def _positions(self, count: int) -> jax.Array:
+    if count > self.places:
+      raise UserError(
+        f'a text of {count} symbols, {len(self.prompt)} of them of the prompt, '
+        f'is longer than the {self.places} that this Whisper has positions '
+        'for: leave such utterances out, or cut them'
+      )
+    return self.positions[:count]
+
+  def _embed(self, tokens, positions, *, train):
+    x = self.embedding(tokens) + positions
+    return self.input_dropout(x.astype(self.dtype), train=train)
+
+  def _logits(self, x):
+    return self.embedding.attend(at_least_float32(self.final_norm(x)))
+
+
+def whisper_decoder(
+  *,
+  num_outputs,
+  remat,
+  dtype,
+  layers: Size = 4,
+  dim: Size = 384,
+  heads: Size = 6,
+  places: Size = 448,
+  language: str = 'en',
+  task: str = 'transcribe',
+  dropout: Rate = 0.0,
+) -> WhisperDecoder:
+  """Whisper's decoder, with prompt and suppression where the symbols are its.
+
+  With any other tokenizer it is a decoder of the same form, without them.
+
+  Args:
+    layers: number of blocks.
+    dim: size d of the hidden symbols.
+    heads: of both attentions.
+    places: symbols of a text and its prompt, at most; half of them are
+      searched.
+    language: that is spoken, a code such as `ur`; of models for English `en`.
+    task: `transcribe`, or `translate`, which is into English.
+    dropout: of each branch, the inner layers and the input.
+  """
+  if dim % heads:
+    raise UserError(
+      f'config.model.decoder.dim is {dim} with {heads} heads; give a dim that '
+      'the heads divide.'
+    )
+  words = vocabulary_of(num_outputs)
+  return WhisperDecoder(
+    num_outputs=num_outputs,
+    layers=layers,
+    dim=dim,
+    heads=heads,
+    inner=4 * dim,
+    activation='gelu',
+    dropout=dropout,
+    remat=remat,
+    dtype=dtype,
+    prompt=words.prompt(language, task) if words else (START,),
+    places=places,
+    never=words.never if words else (),
+    not_first=words.not_first if words else (),
+  )
