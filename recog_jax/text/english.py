@@ -49,7 +49,7 @@ _ORDINALS = {
 }
 _CURRENCIES = {'$': 'dollars', '£': 'pounds', '€': 'euros'}
 _NUMBER = re.compile(
-  r'([$£€]?)(\d+(?:,\d{3})*)(?:[.:](\d+))?(st|nd|rd|th|s|%)?(?!\w)'
+  r'(?<!\w)([$£€]?)(\d+(?:,\d{3})*)(?:[.:](\d+))?(st|nd|rd|th|s|%)?(?!\w)'
 )
 
 

@@ -28,6 +28,7 @@ from recog_jax.data.speech.items import (
   check_longest,
   eval_items,
   exclude,
+  most_frames,
   row_counts,
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
@@ -133,13 +134,7 @@ class SpeechData:
     self._speeds = tuple(float(s) for s in speeds)
     if not self._speeds:
       raise UserError('config.data.speeds is empty: give (1.0,) for no change')
-    self._max_frames = None
-    if max_seconds is not None:
-      self._max_frames = round(max_seconds / self._features.hop_s)
-    longest_s = self._features.longest_s
-    if longest_s is not None:
-      most = round(longest_s / self._features.hop_s)
-      self._max_frames = min(self._max_frames or most, most)
+    self._max_frames = most_frames(self._features, max_seconds)
     self._max_excluded_share = max_excluded_share
     self._normaliser = Normaliser.read(cmvn, data_dir)
     if deliver not in ('features', 'waveform'):
@@ -219,14 +214,7 @@ class SpeechData:
       length_at=audio.perturbed_len,
     )
     limit = self._max_frames if split == 'train' else None
-    check_longest(
-      corpus,
-      self._features.hop_s,
-      limit,
-      split,
-      utterances.fields,
-      self._features.longest_s,
-    )
+    check_longest(corpus, self._features, limit, split, utterances.fields)
     return _Split(records, start, utterances, texts, encoded, corpus)
 
   @functools.cached_property

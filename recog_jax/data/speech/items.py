@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -126,32 +127,41 @@ def joined(
   return np.concatenate(result)
 
 
+def most_frames(features: Any, max_seconds: float | None) -> int | None:
+  """Frames of the longest utterance of training; None: of any length.
+
+  Args:
+    features: `features.Features`.
+    max_seconds: of the config.
+  """
+  limits = [s for s in (max_seconds, features.longest_s) if s is not None]
+  return round(min(limits) / features.hop_s) if limits else None
+
+
 def check_longest(
   corpus: Corpus,
-  hop_s: float,
+  features: Any,
   max_frames: int | None,
   split: str,
   fields: Mapping[str, Sequence[str]],
-  most_s: float | None = None,
 ) -> None:
   """Refuses utterances that no memory holds, and tells of unusually long ones.
 
   Args:
     corpus: the records.
-    hop_s: seconds between frames.
+    features: `features.Features`.
     max_frames: longer ones are left out anyway; None: none are.
     split: for messages.
     fields: of the records.
-    most_s: seconds that the features hear at most; None: any number.
 
   Raises:
-    UserError: one is longer than half an hour, or than these.
+    UserError: one is longer than half an hour, or than the features hear.
   """
   n = len(corpus.num_samples)
   frames = corpus.items(np.arange(n)[:, None], np.ones(n)).frames
   if max_frames is not None:
     frames = np.where(frames > max_frames, 0, frames)
-  seconds = frames * hop_s
+  seconds = frames * features.hop_s
   at = int(seconds.argmax())
   name = fields['id'][at] if 'id' in fields else f'record {at}'
   if seconds[at] > _LONGEST_S:
@@ -160,6 +170,7 @@ def check_longest(
       f'at most {_LONGEST_S}: cut it into segments (manifests have offset and '
       'duration), or leave it out (of training with config.data.max_seconds)'
     )
+  most_s = features.longest_s
   if most_s is not None and seconds[at] > most_s:
     raise UserError(
       f'{name} of {split} has {seconds[at]:.1f} s, and these features hear at '
