@@ -361,7 +361,10 @@ class Speech(base.BaseTask):
   ) -> Transcript:
     """What is said, in all parts of a recording."""
     del asked
-    rows, spans = windows.joined(rows, spans, self._decode_joined)
+    # Made where windows are joined, which takes the head of CTC.
+    rows, spans = windows.joined(
+      rows, spans, lambda *found: self._decode_joined(*found)
+    )
     return report.transcript(self.spec, rows, spans, source)
 
   @functools.cached_property

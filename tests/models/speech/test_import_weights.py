@@ -211,3 +211,14 @@ def test_a_model_that_no_other_program_has_is_told():
   module = registry.build('model', {'name': 'lstm_ctc'}, num_outputs=5)
   with pytest.raises(UserError, match='no torch counterpart'):
     translate(module, {}, {'a.weight': np.zeros(2)})
+
+
+def test_the_encoder_alone_leaves_the_decoder(stored):
+  module = build('whisper_ctc')
+  fresh = shapes_of(module)
+  found = translate(module, fresh, state_of(stored))
+  spec = transfer.InitFrom(path='x', skip=('ctc_head/.*',))
+  values, report = transfer.match(spec, found, fresh, 'x', module)
+  assert {*values} == {p for p in fresh if p.startswith('params/encoder/')}
+  assert {*report['new']} == {'params/ctc_head/kernel', 'params/ctc_head/bias'}
+  assert all(name.startswith('model.decoder.') for name in report['skipped'])

@@ -175,3 +175,11 @@ def test_lists_of_hypotheses_are_scored_by_their_best(tmp_path):
   n_best.write(tmp_path / 'n.jsonl', ['x', 'y'], found)
   first = json.loads((tmp_path / 'n.jsonl').read_text().splitlines()[0])
   assert first == {'id': 'x', 'hypotheses': [['ab', -1.0], ['a', -2.0]]}
+
+
+def test_windows_without_ctc_are_pieces_of_their_own():
+  task = make({'attention': 1.0})
+  row = {'ids': np.array([1, 2]), 'num': 2, 'score': np.float32(-0.3)}
+  spans = [Span(0.0, 2.0, tail=0.5), Span(1.5, 3.0, lead=0.5, total=3.0)]
+  found = task.answer([row, row], spans, 'a.wav', Asked())
+  assert [part[:2] for part in found.parts] == [(0.0, 2.0), (1.5, 3.0)]
