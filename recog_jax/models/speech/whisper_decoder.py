@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax.errors import UserError
 from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.speech import whisper_times
 from recog_jax.models.speech.attention_transformer import (
   START,
   TransformerDecoder,
@@ -30,11 +31,14 @@ class WhisperDecoder(TransformerDecoder):
     places: of symbols that have a position, the prompt's among them.
     never: symbols that no text has.
     not_first: symbols with which no text begins.
+    times: the last piece of text, and the symbol of 0.00 s, where texts have
+      time stamps; see `whisper_times`.
   """
 
   places: int = 448
   never: tuple[int, ...] = ()
   not_first: tuple[int, ...] = ()
+  times: tuple[int, int] | None = None
 
   def setup(self):
     normal = nn.initializers.normal(0.02)
@@ -50,12 +54,29 @@ class WhisperDecoder(TransformerDecoder):
     """Symbols that a text is searched for, as in the original."""
     return self.places // 2
 
+  def init_state(self, memory, w, most):
+    """See `TransformerDecoder`; and what is known of the text's times."""
+    caches = super().init_state(memory, w, most)
+    if self.times is None:
+      return caches
+    return caches, whisper_times.nothing(len(caches[0]), w, self.times[1])
+
   def step(self, memory, state, tokens, place):
     """See `TransformerDecoder`; without what is not to be said."""
+    said = None
+    if self.times is not None:
+      state, said = state
     logits, state = super().step(memory, state, tokens, place)
     never = self._among(self.never)
     never |= self._among(self.not_first) & (place == 0)
-    return jnp.where(never, _NEVER, logits), state
+    logits = jnp.where(never, _NEVER, logits)
+    if said is None:
+      return logits, state
+    end, first = self.times
+    logits, said = whisper_times.ruled(
+      logits, said, tokens, place, end=end, first=first
+    )
+    return logits, (state, said)
 
   def _among(self, symbols: tuple[int, ...]) -> jax.Array:
     """bool `v`."""
@@ -91,6 +112,7 @@ def whisper_decoder(
   places: Size = 448,
   language: str = 'en',
   task: str = 'transcribe',
+  timestamps: bool = False,
   dropout: Rate = 0.0,
 ) -> WhisperDecoder:
   """Whisper's decoder, with prompt and suppression where the symbols are its.
@@ -105,6 +127,8 @@ def whisper_decoder(
       searched.
     language: that is spoken, a code such as `ur`; of models for English `en`.
     task: `transcribe`, or `translate`, which is into English.
+    timestamps: whether texts have time stamps among their symbols, by the
+      original's rules; the tokenizer leaves them out again.
     dropout: of each branch, the inner layers and the input.
   """
   if dim % heads:
@@ -123,8 +147,9 @@ def whisper_decoder(
     dropout=dropout,
     remat=remat,
     dtype=dtype,
-    prompt=words.prompt(language, task) if words else (START,),
+    prompt=words.prompt(language, task, timestamps) if words else (START,),
     places=places,
-    never=words.never if words else (),
+    never=words.never(timestamps) if words else (),
     not_first=words.not_first if words else (),
+    times=(words.end, words.first_time) if words and timestamps else None,
   )

@@ -74,8 +74,8 @@ class Vocabulary:
   def first_time(self) -> int:
     return self.no_times + 1
 
-  def prompt(self, language: str, task: str) -> tuple[int, ...]:
-    """What stands before every text, without time stamps.
+  def prompt(self, language: str, task: str, times: bool) -> tuple[int, ...]:
+    """What stands before every text; `times`: with time stamps.
 
     Raises:
       UserError: a language or task that the vocabulary lacks.
@@ -91,7 +91,7 @@ class Vocabulary:
           f"asked is task '{task}' of language '{language}': take weights and "
           'tokenizer of a model without .en'
         )
-      return self.start, self.no_times
+      return (self.start, self.no_times)[: 1 if times else 2]
     if language not in self.languages:
       raise UserError(
         f"this Whisper's vocabulary lacks the language '{language}' of "
@@ -99,13 +99,14 @@ class Vocabulary:
       )
     place = self.start + 1 + self.languages.index(language)
     tasks = self.start + len(self.languages) + 1
-    return self.start, place, tasks + (task == 'transcribe'), self.no_times
+    prompt = self.start, place, tasks + (task == 'transcribe'), self.no_times
+    return prompt[: 3 if times else 4]
 
-  @property
-  def never(self) -> tuple[int, ...]:
-    """What a text without time stamps does not have."""
+  def never(self, times: bool) -> tuple[int, ...]:
+    """What a text with or without time stamps does not have."""
     pieces = _NO_SPEECH_ENGLISH if self.english else _NO_SPEECH
-    return (*map(int, pieces.split()), *range(self.start, self.size))
+    stop = self.first_time if times else self.size
+    return (*map(int, pieces.split()), *range(self.start, stop))
 
   @property
   def not_first(self) -> tuple[int, ...]:

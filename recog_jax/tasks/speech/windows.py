@@ -31,13 +31,13 @@ def joined(
   """
   found_rows, found_spans = [], []
   for run in _runs(rows, spans):
-    if 'log_probs' not in run[0][0]:
-      ((row, span),) = run
-    else:
-      row = _decoded(run, decode)
-      span = run[0][1]._replace(end=run[-1][1].end, lead=0.0, tail=0.0)
-    found_rows.append(row)
-    found_spans.append(span)
+    if 'log_probs' not in run[0][0]:  # Of no window, or without CTC.
+      found_rows += [row for row, _ in run]
+      found_spans += [span for _, span in run]
+      continue
+    found_rows.append(_decoded(run, decode))
+    whole = run[0][1]._replace(end=run[-1][1].end, lead=0.0, tail=0.0)
+    found_spans.append(whole)
   return found_rows, found_spans
 
 

@@ -213,13 +213,15 @@ def test_texts_longer_than_the_positions_are_refused():
 
 def test_vocabularies_are_those_of_the_published_models():
   english, old, new = (vocabulary_of(n) for n in (51864, 51865, 51866))
-  assert english.prompt('en', 'transcribe') == (50257, 50362)
-  assert old.prompt('en', 'transcribe') == (50258, 50259, 50359, 50363)
-  assert old.prompt('ur', 'translate') == (50258, 50290, 50358, 50363)
-  assert new.prompt('yue', 'transcribe') == (50258, 50358, 50360, 50364)
+  assert english.prompt('en', 'transcribe', False) == (50257, 50362)
+  assert old.prompt('en', 'transcribe', False) == (50258, 50259, 50359, 50363)
+  assert old.prompt('ur', 'translate', False) == (50258, 50290, 50358, 50363)
+  assert new.prompt('yue', 'transcribe', False) == (50258, 50358, 50360, 50364)
+  assert english.prompt('en', 'transcribe', True) == (50257,)
+  assert old.prompt('en', 'transcribe', True) == (50258, 50259, 50359)
   assert vocabulary_of(51867) is None
-  assert {50358, 50359, 50360, 50361, 50362} < {*old.never}
-  assert not {0, old.end} & {*old.never}
+  assert {50358, 50359, 50360, 50361, 50362} < {*old.never(True)}
+  assert not {0, old.end} & {*old.never(False)}
 
 
 @pytest.mark.parametrize(

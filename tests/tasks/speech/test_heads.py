@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from recog_jax import registry
+from recog_jax.answers import Asked, Span
 from recog_jax.errors import UserError
 from recog_jax.tasks.speech import n_best, terms
 from recog_jax.tasks.speech.make import make_ctc, make_speech
@@ -178,7 +179,7 @@ def test_lists_of_hypotheses_are_scored_by_their_best(tmp_path):
 
 
 def test_windows_without_ctc_are_pieces_of_their_own():
-  task = make({'attention': 1.0})
+  task = make_task({'attention': 1.0})
   row = {'ids': np.array([1, 2]), 'num': 2, 'score': np.float32(-0.3)}
   spans = [Span(0.0, 2.0, tail=0.5), Span(1.5, 3.0, lead=0.5, total=3.0)]
   found = task.answer([row, row], spans, 'a.wav', Asked())
