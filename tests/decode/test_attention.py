@@ -1,5 +1,6 @@
 """Attention search, alone and with CTC, against enumeration."""
 
+import dataclasses
 import functools
 
 import jax
@@ -117,11 +118,14 @@ def test_what_never_ends_is_ended_by_the_bound_and_counted():
   def run(logits, lens):
     one = toy_head.of(zeros, logits, lens, table)
     alone = toy_head.of(zeros, None, lens - jnp.array([0, 5]), table)
-    return SEARCH(one, width=2), SEARCH(alone, width=2)
+    short = dataclasses.replace(alone, most=4)  # All that the head can say.
+    return [SEARCH(heard, width=2) for heard in (one, alone, short)]
 
-  found, alone = run(logits, jnp.array([8, 8]))
+  found, alone, short = run(logits, jnp.array([8, 8]))
   assert found.num[:, 0].tolist() == [8, 5] and found.unfinished.all()
   assert alone.num[:, 0].tolist() == [8, 3]
+  assert short.num[:, 0].tolist() == [4, 3] and short.unfinished.all()
+  assert short.ids.shape[2] == 4
 
 
 @pytest.mark.parametrize('name', ['joint', 'rescore'])

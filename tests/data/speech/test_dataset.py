@@ -350,6 +350,18 @@ def test_utterance_of_an_hour_is_refused_before_it_takes_memory():
     _ = make_data(source).steps_per_epoch
 
 
+def test_utterances_that_no_window_holds_are_left_out_or_refused():
+  source = _Long(2, 33, 2, 30)
+  features = {'name': 'whisper', 'num_mels': 12}
+  keys = {'features': features, 'max_excluded_share': 0.5}
+  data = make_data(source, **keys)
+  assert data.excluded.too_long.tolist() == [1]
+  assert make_data(source, max_seconds=1.0, **keys)._max_frames == 100
+  assert data.longest_s() == 30.0
+  with pytest.raises(UserError, match='r1 of val has 33.0 s, and .* 30 s of'):
+    data.size('val')
+
+
 def test_more_workers_than_rows_share_a_batch():
   source = _Long(*[2] * 12, *[150] * 2)
   data = make_data(
