@@ -75,15 +75,17 @@ def read(file: File, numbers: Any) -> dict[str, np.ndarray]:
     if math.prod(shape) != len(values):
       raise ValueError(f'{name} is not of its shape')
     found[name] = values.reshape(shape)
+  # What has no axes says how the program computes.
+  whole = {
+    name: _scaled(found, name)
+    for name, value in found.items()
+    if not name.endswith(_SCALE) and value.ndim
+  }
   for _ in range(*ints('I')):
     alias, name = text(), text()
-    found[alias] = found[name]
-  return {
-    name.replace('/', '.'): _scaled(found, name)
-    for name in found
-    # What has no axes says how the program computes.
-    if not name.endswith(_SCALE) and found[name].ndim
-  }
+    if name in whole:  # Not a scale, which may have two names as well.
+      whole[alias] = whole[name]
+  return {name.replace('/', '.'): value for name, value in whole.items()}
 
 
 def _scaled(found: dict[str, np.ndarray], name: str) -> np.ndarray:

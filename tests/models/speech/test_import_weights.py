@@ -161,6 +161,9 @@ def test_ctranslate2s_file_is_the_same_weights(stored, tmp_path, kind, bound):
     tensors,
     [('decoder/projection/weight', 'decoder/embeddings/weight')],
   )
+  read = torch_file.read(tmp_path / 'model.bin')
+  other = read['decoder.projection.weight']
+  np.testing.assert_array_equal(other, read['decoder.embeddings.weight'])
   spec = transfer.InitFrom(path=str(tmp_path))  # The folder.
   fresh = shapes_of(module)
   found, _ = transfer.read(spec, module, fresh)
