@@ -305,6 +305,8 @@ def stand_in_speech(data: Any, name: str) -> list[str]:
       f'its tokenizer is taken to have {size} pieces, as its name says, of '
       f'{pieces} characters'
     ]
+  if alphabet is None:  # Of a tokenizer that nothing stands in for.
+    return []
   keys = {
     'name': 'published_speech',
     'dataset': name,
