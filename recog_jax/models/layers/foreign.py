@@ -176,11 +176,16 @@ def rows(
         )
       side = layout.flattened.get(path.split('/', 1)[1].rpartition('/')[0], 0)
       value = _as_ours(value, path, shapes[path].shape, side)
-      together.setdefault(path, []).append((part, key, value))
+      if name.rpartition('.')[0] in layout.parts:
+        together.setdefault(path, []).append((part, key, value))
+      else:
+        yield path, key, np.asarray(value, np.float32)
     elif not layout.ignores(name):
       yield key, key, value
   for path, found in together.items():
     found = sorted(found, key=lambda row: row[0])
     values = [np.asarray(value, np.float32) for _, _, value in found]
-    value = values[0] if len(found) == 1 else np.concatenate(values, -1)
+    # Those that do not fit each other do not fit ours, which is told there.
+    fit = len({value.shape[:-1] for value in values}) == 1
+    value = np.concatenate(values, -1) if fit and values[0].ndim else values[0]
     yield path, found[0][1], value

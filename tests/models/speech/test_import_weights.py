@@ -225,3 +225,14 @@ def test_the_encoder_alone_leaves_the_decoder(stored):
   assert {*values} == {p for p in fresh if p.startswith('params/encoder/')}
   assert {*report['new']} == {'params/ctc_head/kernel', 'params/ctc_head/bias'}
   assert all(name.startswith('model.decoder.') for name in report['skipped'])
+
+
+@pytest.mark.parametrize('shape', [(), (3,), (2, 3, 4)])
+def test_pieces_that_do_not_fit_each_other_are_told(stored, shape):
+  module, state = build(), state_of(stored)
+  name = 'model.encoder.layers.0.self_attn.k_proj.weight'
+  found = translate(module, shapes_of(module), {**state, name: np.zeros(shape)})
+  with pytest.raises(UserError, match='block1/attention/qkv/kernel is '):
+    transfer.match(
+      transfer.InitFrom(path='x'), found, shapes_of(module), 'x', module
+    )
