@@ -54,6 +54,7 @@ _SLOW = (
   'conformer_streaming_librispeech',
   'conformer_streaming_spoken_digits',
   'lstm_streaming_spoken_digits',
+  'whisper_tiny_sentences',
   'resnet20_cifar10',
   'lstm_las_librispeech',
   'lstm_las_spoken_digits',

@@ -36,7 +36,9 @@ def commands(readme):
   return COMMAND.findall((FOLDER / readme / 'README.md').read_text())
 
 
-@pytest.fixture(scope='module')
+# Once in a process: work that is stolen would set a module's up again, and a
+# part of the same name in another folder is refused.
+@pytest.fixture(scope='session')
 def own(tmp_path_factory):
   """All files that are shown, where a config's own parts are looked for."""
   folder = tmp_path_factory.mktemp('own')
