@@ -11,17 +11,14 @@ in the same command.
 
 import argparse
 import os
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from experiments.bench.programs import CORES, Program
-from recog_jax.errors import UserError
+from experiments.bench.programs import CORES, Program, made_by
 from recog_jax.features import make_features
 
 _PEER = Path(__file__).parent / 'peers' / 'torch_features.py'
@@ -69,19 +66,7 @@ def print_parity(peer_python: str) -> None:
   # Noise, whose level falls by 60 dB on the way.
   waves = make_waves(4)[:, : 2 * _SAMPLE_RATE]
   waves = waves * 10 ** np.linspace(0, -3, waves.shape[1], dtype=np.float32)
-  with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder) / 'waves.npz'
-    np.savez(path, waves=waves)
-    peer = subprocess.run(
-      [peer_python, str(_PEER), f'--parity={path}'], check=False
-    )
-    if peer.returncode:
-      raise UserError(
-        f'{peer_python} ended with code {peer.returncode}: it needs torch and '
-        'torchaudio'
-      )
-    with np.load(path) as file:
-      theirs = {k: file[k] for k in _SAME}
+  theirs = made_by(peer_python, _PEER, {'waves': waves})
   lens = np.full(len(waves), waves.shape[1])
   for kind, keys in _SAME.items():
     ours, _ = make_features(

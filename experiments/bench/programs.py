@@ -10,6 +10,7 @@ import functools
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,34 @@ def serve(run: Callable[[int], None], parameters: int) -> None:
     start = time.perf_counter()
     run(int(line))
     print(time.perf_counter() - start, flush=True)
+
+
+def made_by(
+  peer_python: str, script: Path, given: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """What a peer makes of arrays: its script puts it in their file's place.
+
+  Args:
+    peer_python: its Python, with torch and torchaudio.
+    script: takes `--parity=FILE.npz`.
+    given: the arrays.
+
+  Raises:
+    UserError: the peer does not run.
+  """
+  with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / 'given.npz'
+    np.savez(path, **given)
+    peer = subprocess.run(
+      [peer_python, str(script), f'--parity={path}'], check=False
+    )
+    if peer.returncode:
+      raise UserError(
+        f'{peer_python} ended with code {peer.returncode}: it needs torch and '
+        'torchaudio'
+      )
+    with np.load(path) as file:
+      return dict(file)
 
 
 class Program:

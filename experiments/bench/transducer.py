@@ -15,17 +15,14 @@ compared first, on rows of several lengths.
 
 import argparse
 import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from experiments.bench.peers.turns import serve
-from experiments.bench.programs import CORES, Program
-from recog_jax.errors import UserError
+from experiments.bench.programs import CORES, Program, made_by
 
 _PEER = Path(__file__).parent / 'peers' / 'torch_transducer.py'
 _SHAPES = ((8, 100, 40, 32), (4, 150, 40, 500))
@@ -79,19 +76,7 @@ def parity(peer_python: str) -> tuple[float, float]:
     'frame_len': np.array([t, t, 7, 3, 1, t], np.int32),
     'target_len': np.array([u, 2, 4, 5, 1, 0], np.int32),
   }
-  with tempfile.TemporaryDirectory() as folder:
-    path = Path(folder) / 'case.npz'
-    np.savez(path, **given)
-    peer = subprocess.run(
-      [peer_python, str(_PEER), f'--parity={path}'], check=False
-    )
-    if peer.returncode:
-      raise UserError(
-        f'{peer_python} ended with code {peer.returncode}: it needs torch and '
-        'torchaudio'
-      )
-    with np.load(path) as file:
-      theirs = dict(file)
+  theirs = made_by(peer_python, _PEER, given)
 
   def losses(logits):
     rest = (jnp.asarray(given[k]) for k in list(given)[1:])

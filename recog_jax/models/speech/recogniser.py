@@ -195,14 +195,6 @@ def with_attention(
   Raises:
     UserError: options that do not fit together.
   """
-  if intermediate and not ctc:
-    raise UserError(
-      'config.model.intermediate is of the head of CTC, which config.model.ctc '
-      'leaves out: set one of the two otherwise.'
-    )
-  model = with_ctc(
-    encoder, num_outputs=num_outputs, intermediate=intermediate, dtype=dtype
-  )
   head = registry.build(
     'attention decoder',
     decoder,
@@ -210,7 +202,38 @@ def with_attention(
     remat=remat,
     dtype=dtype,
   )
-  return model.clone(ctc=ctc, attention_head=head)
+  return beside_ctc(
+    encoder, num_outputs, ctc, intermediate, dtype, attention_head=head
+  )
+
+
+def beside_ctc(
+  encoder: nn.Module,
+  num_outputs: int,
+  ctc: bool,
+  intermediate: tuple[Size, ...],
+  dtype: jnp.dtype,
+  **heads: nn.Module,
+) -> SpeechModel:
+  """An encoder with other heads, and that of CTC if it is to be there too.
+
+  Args:
+    encoder: see `with_ctc`, `num_outputs`, `intermediate` and `dtype` too.
+    ctc: whether there is a head of CTC.
+    **heads: `attention_head` or `transducer_head`.
+
+  Raises:
+    UserError: options that do not fit together.
+  """
+  if intermediate and not ctc:
+    raise UserError(
+      'config.model.intermediate is of the head of CTC, which config.model.ctc '
+      'leaves out: set ctc=True, or name no layers'
+    )
+  model = with_ctc(
+    encoder, num_outputs=num_outputs, intermediate=intermediate, dtype=dtype
+  )
+  return model.clone(ctc=ctc, **heads)
 
 
 def check_intermediate(numbers: Sequence[int], layers: int) -> None:

@@ -11,7 +11,7 @@ from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
 from recog_jax.models.layers.remat import Policy, call_block
 from recog_jax.models.layers.rnn import RecurrentLayer, state_sizes
-from recog_jax.models.speech.recogniser import SpeechModel, with_ctc
+from recog_jax.models.speech.recogniser import SpeechModel, beside_ctc
 from recog_jax.precision import dot
 from recog_jax.ranges import Rate, Size
 
@@ -287,19 +287,11 @@ def with_transducer(
   Raises:
     UserError: options that do not fit together.
   """
-  if intermediate and not ctc:
-    raise UserError(
-      'config.model.intermediate is of the head of CTC, which config.model.ctc '
-      'leaves out: set ctc=True, or name no layers'
-    )
   if predictor == 'stateless' and predictor_layers != 1:
     raise UserError(
       f'config.model.predictor_layers is {predictor_layers}, and a stateless '
       'predictor has one: leave it out, or take predictor=lstm'
     )
-  model = with_ctc(
-    encoder, num_outputs=num_outputs, intermediate=intermediate, dtype=dtype
-  )
   head = TransducerHead(
     num_outputs=num_outputs,
     predictor=predictor,
@@ -310,4 +302,6 @@ def with_transducer(
     remat=remat,
     dtype=dtype,
   )
-  return model.clone(ctc=ctc, transducer_head=head)
+  return beside_ctc(
+    encoder, num_outputs, ctc, intermediate, dtype, transducer_head=head
+  )
