@@ -134,19 +134,6 @@ def define_chunk() -> None:
   )
 
 
-def define_listening() -> None:
-  """How a stream comes."""
-  flags.DEFINE_integer('rate', None, 'Of raw samples of --stream, in Hz.')
-  flags.DEFINE_bool(
-    'real_time', False, 'Hear the file of --stream no faster than it was made.'
-  )
-
-
-def listening_keys() -> dict[str, Any]:
-  """What `define_listening` was given."""
-  return {'rate': flags.FLAGS.rate, 'real_time': flags.FLAGS.real_time}
-
-
 def define_decoder() -> None:
   """The flags that say how speech is decoded."""
   flags.DEFINE_string(

@@ -58,11 +58,14 @@ _THRESHOLD = flags.DEFINE_float(
 _STREAM = flags.DEFINE_string(
   'stream', None, 'A recording, or - for raw samples: text while one speaks.'
 )
+_RATE = flags.DEFINE_integer('rate', None, 'Of raw samples of --stream, in Hz.')
+_REAL_TIME = flags.DEFINE_bool(
+  'real_time', False, 'Hear the file of --stream no faster than it was made.'
+)
 cli.define_config()
 cli.define_data_dir()
 cli.define_decoder()
 cli.define_chunk()
-cli.define_listening()
 cli.define_compilation_cache()
 cli.take_words('PATH')
 
@@ -99,7 +102,7 @@ def main() -> int:
     keys = {'task': cli.decoder_keys(), 'chunk': flags.FLAGS.chunk}
     opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value, **keys)
   if _STREAM.value is not None:
-    how = cli.listening_keys()
+    how = {'rate': _RATE.value, 'real_time': _REAL_TIME.value}
     return listening.run(opened, _STREAM.value, kind=_FORMAT.value, **how)
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(

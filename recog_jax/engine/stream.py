@@ -183,15 +183,11 @@ class Listener:
     return lines
 
   def _checked(self, wave: np.ndarray) -> np.ndarray:
-    wave = np.asarray(wave)
-    if wave.dtype == np.int16:
-      return wave.astype(np.float32) * np.float32(2.0**-15)
-    if wave.ndim != 1 or not np.issubdtype(wave.dtype, np.floating):
-      raise UserError(
-        'a stream comes in arrays of floats in -1..1 or of int16, of shape '
-        f'(n,), and this is {wave.dtype} of shape {wave.shape}'
-      )
-    wave = wave.astype(np.float32)
+    wave = codecs.floats(
+      wave,
+      (1,),
+      'a stream comes in arrays of floats in -1..1 or of int16, of shape (n,)',
+    )
     bad = ~np.isfinite(wave)
     if bad.any():
       if not self._warned:
@@ -256,7 +252,8 @@ class Listener:
         before = self._last_word(before)
       lines += self._final(before, end.reason)
     self._done += out
-    return lines + self._partial()
+    # Else the text is that which was shown.
+    return lines + (self._partial() if new or ends else [])
 
   def _last_word(self, count: int) -> int:
     """Tokens before the last word of the first `count`, which may go on."""
@@ -265,9 +262,9 @@ class Listener:
 
   def _final(self, count: int, reason: str) -> list[Line]:
     tokens, self._tokens = self._tokens[:count], self._tokens[count:]
-    line = self._line(tokens, reason)
+    line = self._line(tokens, reason) if tokens else None
     self._shown = ''
-    return [line] if line.text else []
+    return [line] if line and line.text else []
 
   def _partial(self) -> list[Line]:
     if not self._tokens:
@@ -279,8 +276,6 @@ class Listener:
     return [line]
 
   def _line(self, tokens: Sequence[Token], reason: str | None) -> Line:
-    if not tokens:
-      return Line(reason is not None, '', self.heard, self.heard, (), 0, reason)
     # Relative to the first, so that float32 would do after hours.
     first = tokens[0].frame
     start = np.array([t.frame - first for t in tokens])

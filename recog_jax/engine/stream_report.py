@@ -15,11 +15,12 @@ from recog_jax.decode.endpoint import Rules
 from recog_jax.engine import exported, trained
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine.stream import Listener, Token
+from recog_jax.engine.stream import Listener, Token, check
 from recog_jax.errors import UserError, say
-from recog_jax.metrics import latency, wer
+from recog_jax.metrics import latency
 from recog_jax.report import table
 from recog_jax.storage import AnyPath, make_workdir, write_json
+from recog_jax.tasks.speech import scores
 from recog_jax.text.tokenizer import BLANK_ID
 
 # What is heard after an utterance, beside the silence that ends it.
@@ -126,13 +127,13 @@ def report(
     whole = _with_pause(wave, rules.silence_s + _SPARE_S, rate, rng)
     _add(totals, model, aligner, whole, targets, text, rules)
   words = sum(len(text.split()) for text in totals.references)
-  listener = Listener(model, rules=rules)
+  step_frames = check(model)
   found = {
     'utterances': len(totals.references),
-    **_rates(totals),
+    **_rates(model.task.spec, totals),
     **latency.summary(totals.measured, totals.steps, words),
-    'step_s': listener.step_frames * model.reader.info.hop_s,
-    'lookahead_s': _lookahead(model, listener.step_frames),
+    'step_s': step_frames * model.reader.info.hop_s,
+    'lookahead_s': _lookahead(model, step_frames),
     'same_tokens_as_whole': totals.same / max(len(totals.references), 1),
     'largest_difference': totals.difference,
     'largest_output': totals.scale,
@@ -158,9 +159,11 @@ def _warm_up(model: Any) -> None:
   listener.hear(np.zeros(model.reader.sample_rate, np.float32))
 
 
-def _rates(totals: _Totals) -> dict[str, float]:
-  rates = wer.speech_metrics(totals.references, totals.hypotheses, {})
-  return {name: rates[name] for name in ('wer', 'cer')}
+def _rates(spec: Any, totals: _Totals) -> dict[str, float]:
+  """As `evaluate` counts them."""
+  fold = spec.fold or str
+  texts = (totals.references, totals.hypotheses)
+  return scores.of_texts(spec, *([fold(t) for t in side] for side in texts))
 
 
 def _lookahead(model: Any, step_frames: int) -> float:
@@ -257,7 +260,8 @@ def _aligned(
   """Seconds where each token begins and ends; below 0: not known."""
   batch = _batch(aligner, wave)
   logits = aligner.logits(batch)
-  frame_s = float(np.asarray(aligner.rows(batch)['frame_s'])[0])
+  width, _ = aligner.reader.group(Piece(wave))
+  frame_s = aligner.reader.info.hop_s * round(width / logits.shape[1])
   frames = int(aligner.module.out_len(int(_frames_of(aligner, batch))))
   # Few shapes, so that few programs are compiled.
   wide = np.zeros((1, -(-max(len(targets), 1) // 32) * 32), np.int32)

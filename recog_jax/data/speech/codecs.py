@@ -7,12 +7,13 @@ are cached and prepared ones stored: the same bits wherever they come from.
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 from recog_jax.data.speech import containers
+from recog_jax.data.speech.records import to_float
 from recog_jax.errors import UserError
 
 # What libsndfile reads, in any case; raw samples have no header and are none.
@@ -197,6 +198,24 @@ def blocks(
       if not len(audio):
         raise containers.ends_early(path, done, frames, rate)
       yield resampled(checked(audio, path), done >= frames)
+
+
+def floats(wave: Any, axes: Collection[int], form: str) -> np.ndarray:
+  """float32 of an array of floats or of int16.
+
+  Args:
+    wave: what is given for an array.
+    axes: how many it may have.
+    form: the begin of a sentence, what it should be.
+
+  Raises:
+    UserError: it is something else.
+  """
+  wave = np.asarray(wave)
+  real = wave.dtype == np.int16 or np.issubdtype(wave.dtype, np.floating)
+  if wave.ndim not in axes or not real:
+    raise UserError(f'{form}, and this is {wave.dtype} of shape {wave.shape}')
+  return to_float(wave)
 
 
 def checked(audio: np.ndarray, path: Any) -> np.ndarray:

@@ -158,19 +158,15 @@ def _waveform(wave: Any, rate: Any, wanted: int) -> np.ndarray:
   Raises:
     UserError: it is none.
   """
-  wave = np.asarray(wave)
-  if wave.dtype == np.int16:
-    wave = wave.astype(np.float32) * np.float32(2.0**-15)
-  if wave.ndim not in (1, 2) or not np.issubdtype(wave.dtype, np.floating):
-    raise UserError(
-      'a waveform is float of shape (n,) or (n, channels) in -1..1, or int16, '
-      f'and this is {wave.dtype} of shape {wave.shape}'
-    )
+  wave = codecs.floats(
+    wave,
+    (1, 2),
+    'a waveform is float of shape (n,) or (n, channels) in -1..1, or int16',
+  )
   if not isinstance(rate, int | float | np.number) or not 0 < rate < 1e7:
     raise UserError(f'a waveform comes with its rate in Hz, not {rate!r}')
   if not wave.size:
     raise UserError('the waveform is empty')
-  wave = wave.astype(np.float32)
   if wave.ndim == 2:
     wave = wave.mean(1)
   return codecs.resample(

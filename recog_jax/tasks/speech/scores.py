@@ -1,6 +1,6 @@
 """What was said beside what was recognised, and the error rates of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,13 @@ def rates(
 ) -> dict[str, float]:
   """Error rates of a whole split."""
   references, hypotheses, _ = texts(spec, records, lookup)
+  return of_texts(spec, references, hypotheses)
+
+
+def of_texts(
+  spec: Spec, references: Sequence[str], hypotheses: Sequence[str]
+) -> dict[str, float]:
+  """Error rates of texts that are folded already."""
   units = ['phone'] if spec.unit == 'phone' else ['word', 'character']
   return {
     RATES[unit]: wer.ErrorCounts.of(
