@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax import registry
 from recog_jax.compress import channels
+from recog_jax.data.base import OUTPUTS
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import interface
 from recog_jax.errors import UserError, listed
@@ -36,7 +37,13 @@ def narrowed(
       f'and {spec.path} is none: begin a run with it, and take its workdir'
     )
   keys = config_lib.kept_keys(trained)
-  larger = module.clone(channels=keys['model'].get('channels', {}))
+  # Its outputs may be others than those of this run.
+  facts = interface.kept(trained).facts
+  classes = next((len(facts[k]) for k in OUTPUTS if facts.get(k)), None)
+  larger = module.clone(
+    channels=keys['model'].get('channels', {}),
+    num_outputs=classes or module.num_outputs,
+  )
   plan = plan_of(spec, larger, trained, found)
   note = (
     f'{int((~plan.kept).sum())} channels left, {plan.share:.1%} of the '
@@ -79,7 +86,7 @@ def plan_of(
     module,
     shape,
     tensors,
-    macs=float(spec.macs or 1),
+    macs=float(spec.macs),
     importance=spec.importance,
     scope=spec.scope,
   )

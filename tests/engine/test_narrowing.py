@@ -72,6 +72,18 @@ def test_what_begins_is_the_teacher_without_its_channels(places, tmp_path):
     )
 
 
+def test_other_classes_begin_with_a_head_of_their_own(places, tmp_path):
+  _, teacher = places
+  config = resnet(path=teacher, macs=0.5)
+  shaping.shape(config)
+  ex = experiment.build(config, folder(tmp_path, ('left', 'right')))
+  found, _, notes = transfer._weights(ex, fresh_of(ex))
+  assert 'multiply-adds stay' in ' '.join(notes)
+  widths = [v.shape[-1] for k, v in found.items() if k.endswith('conv1/kernel')]
+  assert widths and all(width < 32 for width in widths)
+  assert ex.task.num_outputs == 2
+
+
 def fresh_of(ex):
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:

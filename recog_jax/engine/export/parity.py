@@ -61,6 +61,43 @@ class Found:
   scale: float = 0.0
   metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+  @property
+  def agreement(self) -> float | None:
+    """Share of examples of which both say the same; None: nothing is said."""
+    return self.same / self.examples if self.said else None
+
+  def content(
+    self,
+    *,
+    passed: bool,
+    tolerance: float | None,
+    bound: Mapping[str, Any] | None,
+    seconds: float,
+  ) -> dict[str, Any]:
+    """What `parity.json` holds.
+
+    Args:
+      passed: whether the export is what the checkpoint is.
+      tolerance: of the largest difference; None: there is a bound instead.
+      bound: see `_bound`.
+      seconds: that the comparison took.
+    """
+    return {
+      'passed': passed,
+      'data': self.data,
+      'examples': self.examples,
+      'left_out_as_too_long': self.left_out,
+      'compared': self.said or 'numbers',
+      'agreement': self.agreement,
+      'distinct_answers': len(self.answers) if self.said else None,
+      'largest_difference': self.difference,
+      'tolerance': tolerance,
+      'bound': bound,
+      'largest_output': self.scale,
+      'metrics': self.metrics,
+      'seconds': round(seconds, 3),
+    }
+
 
 def compare(
   model: Model,
@@ -93,7 +130,7 @@ def compare(
     )
   found.left_out = source.left_out
   found.metrics = both.metrics(source.lookup)
-  agreement = found.same / found.examples if found.said else None
+  agreement = found.agreement
   bound = None
   if tolerance is not None:
     passed = found.difference <= tolerance and agreement in (None, 1.0)
@@ -101,21 +138,10 @@ def compare(
     bound = _bound(model, found, agreement)
     # Rates are quotients, whose difference is rounded.
     passed = bound['worse_by'] <= bound['at_most'] + 1e-9
-  return {
-    'passed': passed,
-    'data': found.data,
-    'examples': found.examples,
-    'left_out_as_too_long': found.left_out,
-    'compared': found.said or 'numbers',
-    'agreement': agreement,
-    'distinct_answers': len(found.answers) if found.said else None,
-    'largest_difference': found.difference,
-    'tolerance': tolerance,
-    'bound': bound,
-    'largest_output': found.scale,
-    'metrics': found.metrics,
-    'seconds': round(time.perf_counter() - begin, 3),
-  }
+  seconds = time.perf_counter() - begin
+  return found.content(
+    passed=passed, tolerance=tolerance, bound=bound, seconds=seconds
+  )
 
 
 def _bound(

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from recog_jax.data.base import Piece
 from recog_jax.engine import experiment, exported
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine.export import front_end
+from recog_jax.engine.export import front_end, parity
 from recog_jax.engine.export.program import Input, Program
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.stream import check
@@ -187,30 +187,21 @@ def compare(
   """
   begin = time.perf_counter()
   source, waves = _waves(model, config, data_dir)
-  same, difference, scale, said = 0, 0.0, 0.0, set()
+  found = parity.Found(source, examples=len(waves), said='tokens')
   for wave in waves:
-    found = Caller(runtime).run(wave)
-    wanted = _whole(model, wave)[: len(found)]
-    difference = max(difference, float(np.abs(found - wanted).max(initial=0)))
-    scale = max(scale, float(np.abs(wanted).max(initial=0)))
-    first, second = _path(found), _path(wanted)
-    same += first == second
-    said.add(tuple(second))
-  agreement = same / len(waves)
-  return {
-    'passed': difference <= tolerance and agreement == 1.0,
-    'data': source,
-    'examples': len(waves),
-    'left_out_as_too_long': 0,
-    'compared': 'tokens',
-    'agreement': agreement,
-    'distinct_answers': len(said),
-    'largest_difference': difference,
-    'tolerance': tolerance,
-    'largest_output': scale,
-    'metrics': {},
-    'seconds': round(time.perf_counter() - begin, 3),
-  }
+    ours = Caller(runtime).run(wave)
+    wanted = _whole(model, wave)[: len(ours)]
+    apart = float(np.abs(ours - wanted).max(initial=0))
+    found.difference = max(found.difference, apart)
+    found.scale = max(found.scale, float(np.abs(wanted).max(initial=0)))
+    found.same += _path(ours) == _path(wanted)
+    found.answers.add(str(_path(wanted)))
+  return found.content(
+    passed=found.difference <= tolerance and found.agreement == 1.0,
+    tolerance=tolerance,
+    bound=None,
+    seconds=time.perf_counter() - begin,
+  )
 
 
 def _waves(

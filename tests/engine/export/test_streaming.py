@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from recog_jax.engine.export import make, streaming
+from recog_jax.engine.export import card, make, streaming
 from recog_jax.errors import UserError
 from tests.engine.test_stream import talkative
 
@@ -27,6 +27,7 @@ def test_tokens_are_those_of_the_whole(model, kind, tmp_path, monkeypatch):
   found = streaming.compare(model, runtime, None, None, 1e-4)
   assert found['passed'], found
   assert found['distinct_answers'] > 1
+  assert any('largest difference' in x for x in card._compared(found))
   (program,) = facts['programs']
   names = [one['name'] for one in program['inputs']]
   states = facts['streaming']['states']
