@@ -7,6 +7,7 @@ that head, the number of hidden frames gives: so it never runs away.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from recog_jax.decode import ctc_prefix, fusion
+from recog_jax.decode.beam import check_beam, given
 from recog_jax.decode.greedy import greedy
 from recog_jax.decode.heard import Heard
 from recog_jax.decode.lm import LmKeys
@@ -168,7 +170,7 @@ def search(
     at_bound = (beam.place >= bound)[:, None]
     kept = (end >= new.total[:, -1:]) | at_bound
     # Of a row that is done nothing changes any more.
-    kept &= still_open(beam)[:, None] & (beam.total > NEVER / 2)
+    kept &= still_open(beam)[:, None]
     ended = _merge(beam, jnp.where(kept, end, NEVER))
     return new._replace(ended=ended)
 
@@ -230,7 +232,7 @@ def _continued(
   attention = beam.attention[:, :, None] + values
   total = attention
   grown = None
-  if ctc_weight and log_probs is not None:
+  if log_probs is not None:
     grown = ctc_prefix.extend(
       log_probs, lens, beam.ctc, tokens, blank_id=blank_id
     )
@@ -242,11 +244,7 @@ def _continued(
     total = total + bonus
   alive = (beam.total > NEVER / 2)[:, :, None] & (values > NEVER / 2)
   total = jnp.where(alive, total, NEVER)
-  best, chosen = lax.top_k(total.reshape(b, w * k), min(w, w * k))
-  # With fewer continuations than places the rest are none.
-  short = w - best.shape[1]
-  best = jnp.pad(best, ((0, 0), (0, short)), constant_values=NEVER)
-  chosen = jnp.pad(chosen, ((0, 0), (0, short)))
+  best, chosen = lax.top_k(total.reshape(b, w * k), w)
   parent = chosen // k
 
   def pick(x):
@@ -300,37 +298,6 @@ def _merge(beam: _Beam, scores: jax.Array) -> Hypotheses:
   )
 
 
-def given(found: Any, n_best: int) -> dict[str, Any]:
-  """What a decoder gives of a search; more than the best where asked for.
-
-  Args:
-    found: `Hypotheses`, or what has `ids`, `num` and `score` as those do.
-    n_best: how many.
-  """
-  rows = {
-    'ids': found.ids[:, 0],
-    'num': found.num[:, 0],
-    'score': found.score[:, 0],
-  }
-  if hasattr(found, 'unfinished'):
-    rows['unfinished'] = found.unfinished
-  if n_best > 1:
-    rows |= {
-      'n_best_ids': found.ids[:, :n_best],
-      'n_best_num': found.num[:, :n_best],
-      'n_best_score': found.score[:, :n_best],
-    }
-  return rows
-
-
-def check_n_best(n_best: int, width: int) -> None:
-  """Raises a ValueError unless so many hypotheses come out of a beam."""
-  if not 1 <= n_best <= width:
-    raise ValueError(
-      f'n_best is {n_best} of a beam of width {width}: ask for 1 to width'
-    )
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Decoder:
   """A search with its settings; called with a `Heard` in jit.
@@ -347,7 +314,8 @@ class Decoder:
 
   def __call__(self, heard: Heard) -> dict[str, Any]:
     """See `recog_jax.decode.decoder.Decoder`."""
-    return given(self.find(heard), self.n_best)
+    found = self.find(heard)
+    return given(found, self.n_best) | {'unfinished': found.unfinished}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -364,18 +332,14 @@ class Keys(LmKeys):
 
   def make(self, name: str, *, blank_id: int, vocab: Sequence[str]) -> Decoder:
     del name
-    check_n_best(self.n_best, self.width)
-    scorer = self.scorer(blank_id=blank_id, vocab=vocab)
-
-    def find(heard: Heard) -> Hypotheses:
-      return search(
-        heard,
-        blank_id=blank_id,
-        width=self.width,
-        n_best=self.n_best,
-        scorer=scorer,
-      )
-
+    check_beam(self.width, None, self.n_best)
+    find = functools.partial(
+      search,
+      blank_id=blank_id,
+      width=self.width,
+      n_best=self.n_best,
+      scorer=self.scorer(blank_id=blank_id, vocab=vocab),
+    )
     return Decoder(find, self.n_best, ('attention',))
 
 
@@ -399,19 +363,14 @@ class JointKeys(LmKeys):
 
   def make(self, name: str, *, blank_id: int, vocab: Sequence[str]) -> Decoder:
     del name
-    check_n_best(self.n_best, self.width)
-    scorer = self.scorer(blank_id=blank_id, vocab=vocab)
-    top = self.top_tokens or 2 * self.width
-
-    def find(heard: Heard) -> Hypotheses:
-      return search(
-        heard,
-        blank_id=blank_id,
-        width=self.width,
-        n_best=self.n_best,
-        ctc_weight=float(self.ctc_weight),
-        top_tokens=top,
-        scorer=scorer,
-      )
-
+    check_beam(self.width, self.top_tokens, self.n_best)
+    find = functools.partial(
+      search,
+      blank_id=blank_id,
+      width=self.width,
+      n_best=self.n_best,
+      ctc_weight=float(self.ctc_weight),
+      top_tokens=self.top_tokens or 2 * self.width,
+      scorer=self.scorer(blank_id=blank_id, vocab=vocab),
+    )
     return Decoder(find, self.n_best, ('ctc', 'attention'))

@@ -16,7 +16,7 @@ from jax import lax
 from recog_jax.decode import fusion
 from recog_jax.decode.forward import labelling_log_probs
 from recog_jax.decode.greedy import greedy
-from recog_jax.decode.prefixes import hashed, like, take, write_out
+from recog_jax.decode.prefixes import hashed, like, same, take, write_out
 
 _NEVER = -jnp.inf
 
@@ -177,6 +177,27 @@ def with_greedy(
   return _best(ids, num, exact(ids, num), bonus, n_best)
 
 
+def given(found: Any, n_best: int) -> dict[str, jax.Array]:
+  """What a decoder gives of a search; more than the best where asked for.
+
+  Args:
+    found: `Hypotheses`, or what has `ids`, `num` and `score` as those do.
+    n_best: how many.
+  """
+  rows = {
+    'ids': found.ids[:, 0],
+    'num': found.num[:, 0],
+    'score': found.score[:, 0],
+  }
+  if n_best > 1:
+    rows |= {
+      'n_best_ids': found.ids[:, :n_best],
+      'n_best_num': found.num[:, :n_best],
+      'n_best_score': found.score[:, :n_best],
+    }
+  return rows
+
+
 def check_beam(width: int, top_tokens: int | None, n_best: int = 1) -> None:
   """Raises ValueError where a number of `beam_search` is out of range."""
   if width < 1:
@@ -285,12 +306,9 @@ def _step(beam: _Beam, frame: _Frame, blank_id: int, scorer):
 
 def _is_child(beam: _Beam, total: jax.Array) -> jax.Array:
   """bool `b w w`: whether the first prefix is the second and one token more."""
-  same = (beam.parent_key[:, :, None] == beam.key[:, None]).all(3)
   # The empty prefix has no parent, whatever its key.
-  same &= beam.num[:, :, None] == beam.num[:, None] + 1
-  # Slots without a prefix may hold the key of another slot's.
-  alive = total > _NEVER
-  return same & alive[:, :, None] & alive[:, None]
+  longer = beam.num[:, :, None] == beam.num[:, None] + 1
+  return longer & same(beam.parent_key, beam.key, total > _NEVER)
 
 
 def _best(ids, num, log_prob, bonus, n: int) -> Hypotheses:

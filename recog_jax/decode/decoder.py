@@ -7,7 +7,7 @@ from typing import Any
 import jax
 
 from recog_jax.decode import attention, fusion, rescore
-from recog_jax.decode.beam import beam_search, check_beam
+from recog_jax.decode.beam import beam_search, check_beam, given
 from recog_jax.decode.greedy import greedy
 from recog_jax.decode.lm import LmKeys
 from recog_jax.decode.transducer_decoder import TransducerKeys
@@ -95,7 +95,7 @@ class Decoder:
       n_best=self.n_best,
       scorer=self.scorer,
     )
-    return attention.given(best, self.n_best)
+    return given(best, self.n_best)
 
 
 # Of each name its keys, which make the decoder.

@@ -72,3 +72,15 @@ def write_out(
   path = jax.vmap(take)(tokens, slots_back(slots, parents))
   path = jnp.moveaxis(path, 0, 2)
   return pack(path, path != blank_id)
+
+
+def same(one: jax.Array, other: jax.Array, alive: jax.Array) -> jax.Array:
+  """bool `b w w`: which prefixes of a beam have the same key as which.
+
+  Args:
+    one: uint32 `b w 2`, keys for the first axis of w.
+    other: likewise, for the second.
+    alive: bool `b w`; a slot without a prefix may hold the key of another one.
+  """
+  found = (one[:, :, None] == other[:, None]).all(3)
+  return found & alive[:, :, None] & alive[:, None]

@@ -15,6 +15,7 @@ from recog_jax.decode import attention
 from recog_jax.decode.beam import beam_search, check_beam
 from recog_jax.decode.heard import Heard
 from recog_jax.decode.lm import LmKeys
+from recog_jax.decode.prefixes import take
 from recog_jax.ranges import Share, Size
 
 
@@ -78,8 +79,7 @@ class Keys(LmKeys):
     self, name: str, *, blank_id: int, vocab: Sequence[str]
   ) -> attention.Decoder:
     del name
-    check_beam(self.width, self.top_tokens)
-    attention.check_n_best(self.n_best, self.width)
+    check_beam(self.width, self.top_tokens, self.n_best)
     scorer = self.scorer(blank_id=blank_id, vocab=vocab)
     weight = float(self.ctc_weight)
 
@@ -101,8 +101,8 @@ class Keys(LmKeys):
       total = jnp.where(some, total, attention.NEVER)
       total, order = lax.top_k(total, self.width)
       return attention.Hypotheses(
-        jnp.take_along_axis(found.ids, order[..., None], 1),
-        jnp.take_along_axis(found.num, order, 1),
+        take(found.ids, order),
+        take(found.num, order),
         total,
         jnp.zeros(len(order), bool),
       )

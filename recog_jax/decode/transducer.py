@@ -9,6 +9,7 @@ In a frame at most `max_symbols` tokens are emitted, then comes a blank: else a
 search could stay in a frame forever.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +20,7 @@ from recog_jax.decode.beam import Hypotheses
 from recog_jax.decode.fusion import Scorer
 from recog_jax.decode.greedy import pack
 from recog_jax.decode.heard import Head
-from recog_jax.decode.prefixes import hashed, like, slots_back, take
+from recog_jax.decode.prefixes import hashed, like, same, slots_back, take
 
 _NEVER = -jnp.inf
 
@@ -158,7 +159,6 @@ class BeamState(NamedTuple):
     predicted: `b w j`, the predictor's part of the joiner.
     network: the predictor's states.
     lm: those of the language model; None without.
-    frames: int32 `b`, frames so far.
   """
 
   score: jax.Array
@@ -169,7 +169,6 @@ class BeamState(NamedTuple):
   predicted: jax.Array
   network: Any
   lm: Any
-  frames: jax.Array
 
 
 class Trace(NamedTuple):
@@ -190,7 +189,7 @@ class _Slots(NamedTuple):
   """Prefixes within a frame; arrays are `b w ...`.
 
   Attributes:
-    state: of the prefixes; `frames` is not looked at.
+    state: of the prefixes.
     done: whether the blank of this frame has come.
     origin: int32, slot at the begin of the frame.
     tokens: int32 `b w s`, added since.
@@ -221,7 +220,6 @@ def beam_start(
     predicted=predicted,
     network=network,
     lm=scorer.init(b, width) if scorer else None,
-    frames=jnp.zeros(b, jnp.int32),
   )
 
 
@@ -263,35 +261,37 @@ def beam_step(
 
   def read(state, now):
     frame, inside = now
-    grown, known = _along(head, state, frame, max_symbols)
+
+    def scores(state):
+      return jax.nn.log_softmax(head('score', frame[:, None], state.predicted))
+
+    round_of = functools.partial(
+      _round,
+      head,
+      max_symbols=max_symbols,
+      blank_id=blank_id,
+      top_tokens=top_tokens,
+      scorer=scorer,
+    )
+    log_probs = scores(state)
+    grown, known = _along(state, log_probs, max_symbols)
     slots = _Slots(
       grown,
       jnp.zeros((b, width), bool),
       jnp.broadcast_to(jnp.arange(width, dtype=jnp.int32), (b, width)),
       jnp.full((b, width, max_symbols), blank_id, jnp.int32),
     )
-
-    def round_of(slots, number):
-      return _round(
-        head,
-        slots,
-        frame,
-        number,
-        max_symbols,
-        blank_id,
-        top_tokens,
-        scorer,
-        known,
-      ), None
-
-    slots, _ = lax.scan(round_of, slots, jnp.arange(max_symbols + 1))
+    slots, _ = lax.scan(
+      lambda slots, n: (round_of(slots, scores(slots.state), n), None),
+      round_of(slots, log_probs, 0, known),
+      jnp.arange(1, max_symbols + 1),
+    )
     new, keep = slots.state, inside
     new = jax.tree.map(lambda a, x: jnp.where(like(keep, a), a, x), new, state)
-    new = new._replace(frames=state.frames + inside)
-    same = jnp.arange(width, dtype=jnp.int32)
+    stay = jnp.arange(width, dtype=jnp.int32)
     keep = keep[:, None]
     return new, Trace(
-      jnp.where(keep, slots.origin, same),
+      jnp.where(keep, slots.origin, stay),
       jnp.where(keep[..., None], slots.tokens, blank_id),
     )
 
@@ -299,7 +299,7 @@ def beam_step(
   return lax.scan(read, state, (encoded.swapaxes(0, 1), inside))
 
 
-def _along(head, state: BeamState, frame: jax.Array, max_symbols: int):
+def _along(state: BeamState, log_probs: jax.Array, max_symbols: int):
   """Prefixes of the beam that go on to others of it, in a frame.
 
   Else they would compete with what they add to, and be pruned (Graves, 2012,
@@ -309,11 +309,8 @@ def _along(head, state: BeamState, frame: jax.Array, max_symbols: int):
     The state, with their alignments; and bool `b w v`, tokens by which each
     prefix has gone on.
   """
-  log_probs = jax.nn.log_softmax(head('score', frame[:, None], state.predicted))
-  child = (state.parent_key[:, None] == state.key[:, :, None]).all(3)
-  there = state.score > _NEVER
-  # Slots without a prefix may hold the key of another slot's.
-  child &= there[:, :, None] & there[:, None] & (state.last >= 0)[:, None]
+  child = same(state.key, state.parent_key, state.score > _NEVER)
+  child &= (state.last >= 0)[:, None]
   last = jnp.broadcast_to(state.last[:, None], child.shape)
   edge = jnp.take_along_axis(log_probs, jnp.maximum(last, 0), 2)
   edge = jnp.where(child, edge, _NEVER)
@@ -327,22 +324,30 @@ def _along(head, state: BeamState, frame: jax.Array, max_symbols: int):
 
 
 def _round(
-  head, slots, frame, number, max_symbols, blank_id, top_tokens, scorer, known
+  head,
+  slots,
+  log_probs,
+  number,
+  known=None,
+  *,
+  max_symbols,
+  blank_id,
+  top_tokens,
+  scorer,
 ) -> _Slots:
   """One more symbol of each prefix whose blank has not come."""
   state, done = slots.state, slots.done
   width = done.shape[1]
-  log_probs = jax.nn.log_softmax(head('score', frame[:, None], state.predicted))
   stay = state.score + jnp.where(done, 0, log_probs[..., blank_id])
   stay = _merge(stay, state.key)
 
   tokens, values = _candidates(log_probs, blank_id, top_tokens)
   n = tokens.shape[1]
   may = ~done & (number < max_symbols)
-  known = jnp.take_along_axis(known, tokens[:, None], 2) & (number == 0)
-  new = jnp.where(
-    may[..., None] & ~known, state.score[..., None] + values, _NEVER
-  )
+  if known is not None:
+    known = jnp.take_along_axis(known, tokens[:, None], 2)
+    values = jnp.where(known, _NEVER, values)
+  new = jnp.where(may[..., None], state.score[..., None] + values, _NEVER)
   gain = scorer.extend(state.lm, tokens) if scorer else jnp.zeros(new.shape)
   scores = jnp.concatenate(
     [
@@ -357,9 +362,7 @@ def _round(
   parent = jnp.where(stays, chosen, (chosen - width) // n)
   place = jnp.where(stays, 0, chosen - width)
   token = jnp.take_along_axis(tokens, place % n, 1)
-  frames = state.frames
-  state = state._replace(frames=None)
-  old = jax.tree.map(lambda x: take(x, parent), slots._replace(state=state))
+  old = jax.tree.map(lambda x: take(x, parent), slots)
   grown = old.state._replace(
     score=take(new.reshape(-1, width * n), place),
     bonus=old.state.bonus + take(gain.reshape(-1, width * n), place),
@@ -372,7 +375,7 @@ def _round(
   stayed = old.state._replace(score=take(stay, parent))
   state = jax.tree.map(
     lambda a, x: jnp.where(like(stays, a), a, x), stayed, grown
-  )._replace(predicted=predicted, network=network, frames=frames)
+  )._replace(predicted=predicted, network=network)
   added = jnp.where(stays, blank_id, token)
   here = jnp.arange(max_symbols) == number
   written = jnp.where(here, added[..., None], old.tokens)
@@ -396,12 +399,10 @@ def _advance_all(head, state: BeamState, token, emits):
 
 def _merge(score: jax.Array, key: jax.Array) -> jax.Array:
   """Equal prefixes become one, in the first slot of them: `b w`."""
-  same = (key[:, :, None] == key[:, None]).all(3)
-  # Slots without a prefix may hold the key of another slot's.
   there = score > _NEVER
-  same &= there[:, :, None] & there[:, None]
-  total = jax.nn.logsumexp(jnp.where(same, score[:, None, :], _NEVER), axis=2)
-  first = same.argmax(2) == jnp.arange(score.shape[1])
+  equal = same(key, key, there)
+  total = jax.nn.logsumexp(jnp.where(equal, score[:, None, :], _NEVER), axis=2)
+  first = equal.argmax(2) == jnp.arange(score.shape[1])
   return jnp.where(there & first, total, _NEVER)
 
 

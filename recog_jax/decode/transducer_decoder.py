@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from recog_jax.decode import fusion
-from recog_jax.decode.beam import check_beam, with_greedy
+from recog_jax.decode.beam import check_beam, given, with_greedy
 from recog_jax.decode.heard import Heard
 from recog_jax.decode.lm import LmKeys
 from recog_jax.decode.transducer import (
@@ -163,19 +163,8 @@ class TransducerDecoder:
     )
     ids, num = found.ids[:, 0], found.num[:, 0]
     way = best_alignment(head, encoded, lens, ids, num, blank_id=self.blank_id)
-    rows = {
-      'ids': ids,
-      'num': num,
-      'score': found.score[:, 0],
-      **_times(way.frame, num, way.log_prob),
-    }
-    if self.n_best > 1:
-      rows |= {
-        'n_best_ids': found.ids,
-        'n_best_num': found.num,
-        'n_best_score': found.score,
-      }
-    return rows
+    times = _times(way.frame, num, way.log_prob)
+    return given(found, self.n_best) | times
 
 
 def _times(
