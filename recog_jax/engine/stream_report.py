@@ -130,7 +130,7 @@ def report(
   step_frames = check(model)
   found = {
     'utterances': len(totals.references),
-    **_rates(model.task.spec, totals),
+    **scores.of_task(model.task, totals.references, totals.hypotheses),
     **latency.summary(totals.measured, totals.steps, words),
     'step_s': step_frames * model.reader.info.hop_s,
     'lookahead_s': _lookahead(model, step_frames),
@@ -157,13 +157,6 @@ def _warm_up(model: Any) -> None:
   """Compiles the step, which would be the longest of all."""
   listener = Listener(model)
   listener.hear(np.zeros(model.reader.sample_rate, np.float32))
-
-
-def _rates(spec: Any, totals: _Totals) -> dict[str, float]:
-  """As `evaluate` counts them."""
-  fold = spec.fold or str
-  texts = (totals.references, totals.hypotheses)
-  return scores.of_texts(spec, *([fold(t) for t in side] for side in texts))
 
 
 def _lookahead(model: Any, step_frames: int) -> float:

@@ -29,7 +29,7 @@ def texts(
     strict=True,
   ):
     rows = [
-      (fold(spec.tokenizer.decode(int(i) for i in row[:num])), float(value))
+      (fold(spec.text(row, num)), float(value))
       for row, num, value in zip(ids, nums, values, strict=True)
       if value > -1e29
     ]
@@ -46,11 +46,10 @@ def oracle(
 
   Of phones `oracle_per`; of characters too.
   """
-  units = ['phone'] if spec.unit == 'phone' else ['word', 'character']
   rows = [(number, text) for number, row in enumerate(found) for text, _ in row]
   numbers = np.array([number for number, _ in rows])
   result = {}
-  for unit in units:
+  for unit in spec.units:
     counts = wer.error_counts(
       [references[number] for number in numbers], [t for _, t in rows], unit
     )

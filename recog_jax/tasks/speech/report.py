@@ -51,7 +51,7 @@ def report(
     for name, values in fields.items()
     if name != 'id' and 1 < len(set(values)) <= min(_MOST_GROUPS, len(ids) / 2)
   }
-  unit = 'phone' if spec.unit == 'phone' else 'word'
+  unit = spec.units[0]
   result = wer.speech_metrics(references, hypotheses, groups, unit=unit)
   made = transcripts.make_transcripts(
     references, hypotheses, {**groups, 'id': ids}, unit=unit
@@ -106,7 +106,7 @@ def _words(spec: Spec, row: Mapping[str, np.ndarray]) -> list[tuple]:
   """
   if 'start' not in row:
     num = int(row['num'])
-    text = spec.tokenizer.decode(int(i) for i in row['ids'][:num])
+    text = spec.text(row['ids'], num)
     # By symbol, of which the end is one.
     sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
     return [(word, 0.0, None, sure) for word in text.split()]

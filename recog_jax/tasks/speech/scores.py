@@ -15,7 +15,7 @@ def texts(
   """References, hypotheses (both folded) and fields, by record."""
   known = lookup(records['index'])
   hypotheses = [
-    spec.tokenizer.decode(int(i) for i in ids[:num])
+    spec.text(ids, num)
     for ids, num in zip(records['ids'], records['num'], strict=True)
   ]
   fold = spec.fold or str
@@ -34,14 +34,23 @@ def rates(
   return of_texts(spec, references, hypotheses)
 
 
+def of_task(
+  task: Any, references: Sequence[str], hypotheses: Sequence[str]
+) -> dict[str, float]:
+  """Error rates of texts as a task counts them, which may fold them."""
+  fold = task.spec.fold or str
+  return of_texts(
+    task.spec, [fold(t) for t in references], [fold(t) for t in hypotheses]
+  )
+
+
 def of_texts(
   spec: Spec, references: Sequence[str], hypotheses: Sequence[str]
 ) -> dict[str, float]:
   """Error rates of texts that are folded already."""
-  units = ['phone'] if spec.unit == 'phone' else ['word', 'character']
   return {
     RATES[unit]: wer.ErrorCounts.of(
       wer.error_counts(references, hypotheses, unit)
     ).rate
-    for unit in units
+    for unit in spec.units
   }

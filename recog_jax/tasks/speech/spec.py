@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 from recog_jax.text.tokenizer import Tokenizer
 
@@ -27,3 +28,12 @@ class Spec:
   def headline(self) -> str:
     """The metric that chooses the best checkpoint."""
     return RATES[self.unit]
+
+  @property
+  def units(self) -> tuple[str, ...]:
+    """In what errors are counted."""
+    return ('phone',) if self.unit == 'phone' else ('word', 'character')
+
+  def text(self, ids: Any, num: int) -> str:
+    """That of the first `num` of the token ids `u`, not folded."""
+    return self.tokenizer.decode(int(i) for i in ids[:num])

@@ -32,13 +32,12 @@ class SpeechState(flax.struct.PyTreeNode):
   """What the devices count of evaluation; error rates come from the records.
 
   Attributes:
-    losses: by head, float32, sum over utterances.
-    tokens: by head, int32, what that sum is divided by.
+    terms: by head the sum of its losses over utterances, float32, and the
+      tokens that it is divided by, int32.
     infeasible: int32, utterances with too few frames for their text.
   """
 
-  losses: Mapping[str, jax.Array]
-  tokens: Mapping[str, jax.Array]
+  terms: Mapping[str, tuple[jax.Array, jax.Array]]
   infeasible: jax.Array
 
   def merge(self, other: 'SpeechState') -> 'SpeechState':
@@ -211,7 +210,7 @@ class Speech(base.BaseTask):
     rows = each_view(batch, outputs['out_len'])
     found = {}
     for name in self.losses:
-      terms_lib.given(outputs, name)
+      terms_lib.check_given(outputs, name)
       options = self.options.get(name, {})
       found[name] = terms_lib.TERMS[name].losses(outputs, rows, **options)
     return found
@@ -235,11 +234,9 @@ class Speech(base.BaseTask):
 
   def metrics(self, outputs: Outputs, batch: Batch) -> SpeechState:
     mask = self._feasible(batch, outputs['out_len'])
-    terms = self._terms(outputs, batch)
     left_out = batch['valid'] & ~mask & (batch['target_len'] > 0)
     return SpeechState(
-      losses={name: total for name, (total, _) in terms.items()},
-      tokens={name: tokens for name, (_, tokens) in terms.items()},
+      terms=self._terms(outputs, batch),
       infeasible=left_out.sum(dtype=jnp.int32),
     )
 
@@ -323,8 +320,8 @@ class Speech(base.BaseTask):
   ) -> dict[str, float]:
     """The loss, rows without one, and error rates of the whole split."""
     means = {
-      name: float(total) / max(int(state.tokens[name]), 1)
-      for name, total in state.losses.items()
+      name: float(total) / max(int(tokens), 1)
+      for name, (total, tokens) in state.terms.items()
     }
     found: dict[str, float] = {
       'loss': sum(self.losses[name] * mean for name, mean in means.items())

@@ -23,14 +23,19 @@ def ctc(outputs: Outputs, rows: Batch) -> tuple[jax.Array, jax.Array]:
   """Sum of CTC's losses over feasible rows, and int32 target tokens of them."""
   mask = feasible(rows, outputs['out_len'])
   losses = ctc_losses(outputs['logits'], outputs['out_len'], rows)
-  tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
-  return jnp.where(mask, losses, 0).sum(), tokens
+  return jnp.where(mask, losses, 0).sum(), _tokens(rows, mask)
+
+
+def _tokens(rows: Batch, mask: jax.Array) -> jax.Array:
+  """int32, target tokens of the rows of a mask."""
+  return jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
 
 
 def has_frames(rows: Batch, out_len: jax.Array) -> jax.Array:
   """bool `b`: valid rows with text, and with a frame.
 
-  A transducer may emit any number of tokens in one.
+  An attention decoder attends to one, and a transducer may emit any number of
+  tokens in one.
   """
   return rows['valid'] & (out_len > 0) & (rows['target_len'] > 0)
 
@@ -48,23 +53,17 @@ def transducer(
     delay=delay,
   )
   mask = has_frames(rows, outputs['out_len'])
-  tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
-  return jnp.where(mask, losses, 0).sum(), tokens
+  return jnp.where(mask, losses, 0).sum(), _tokens(rows, mask)
 
 
-def given(outputs: Outputs, name: str) -> Any:
-  """What a head gave for its loss.
-
-  Raises:
-    UserError: the model has no such head.
-  """
+def check_given(outputs: Outputs, name: str) -> None:
+  """Raises a UserError if no head gave what a term of the loss needs."""
   found = outputs.get('logits') if name == 'ctc' else outputs['taps'].get(name)
   if found is None:
     raise UserError(
       f"the loss has a term '{name}', and the model has no such head: take "
       'another config.model.name, or leave it out of config.task.losses'
     )
-  return found
 
 
 def extra_ctc(
@@ -101,10 +100,9 @@ def extra_ctc(
         'each utterance: set config.data.views=2, or the weight to 0'
       )
     mask = feasible(rows, out_len)
-    tokens = jnp.where(mask, rows['target_len'], 0).sum(dtype=jnp.int32)
     apart = consistency(outputs['logits'], out_len)
     apart = jnp.where(mask[::2], apart, 0).sum()
-    terms['consistency'] = apart, as_float(tokens) / 2
+    terms['consistency'] = apart, as_float(_tokens(rows, mask)) / 2
   return terms
 
 
@@ -132,15 +130,10 @@ def attention(
   targets = jnp.where(place < length, targets, BLANK_ID)
   own = jnp.take_along_axis(log_probs, targets[..., None], 2)[..., 0]
   wanted = (1 - label_smoothing) * own + label_smoothing * log_probs.mean(2)
-  mask = attended(rows, outputs['out_len'])
+  mask = has_frames(rows, outputs['out_len'])
   losses = jnp.where(mask[:, None] & (place <= length), -wanted, 0)
   symbols = jnp.where(mask, rows['target_len'] + 1, 0).sum(dtype=jnp.int32)
   return losses.sum(), symbols
-
-
-def attended(rows: Batch, out_len: jax.Array) -> jax.Array:
-  """bool `b`: valid rows with text, and with a frame to attend to."""
-  return rows['valid'] & (out_len > 0) & (rows['target_len'] > 0)
 
 
 class Term(NamedTuple):
@@ -159,6 +152,6 @@ class Term(NamedTuple):
 
 TERMS: Mapping[str, Term] = {
   'ctc': Term(ctc, feasible),
-  'attention': Term(attention, attended),
+  'attention': Term(attention, has_frames),
   'transducer': Term(transducer, has_frames),
 }
