@@ -1,7 +1,6 @@
 """CIFAR-10 on two CPU cores in a quarter of an hour.
 
-  GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m recog_jax.main \\
-      --config=configs/cifar10_cpu.py
+  python -m recog_jax.main --config=configs/cifar10_cpu.py
 
 The network and most of the recipe are those of Jordan, "94% on CIFAR-10 in 3.29
 seconds on a single GPU" (arXiv 2404.00498), narrower: whitening, Muon for the

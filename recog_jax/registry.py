@@ -255,7 +255,9 @@ def preparation(
   A factory may have an attribute `prepare`: a function, or its
   `module:attribute`, that takes some of the factory's keys.
   """
-  make = getattr(lookup(kind, config.get('name')), 'prepare', None)
+  if config.get('name') is None:
+    return None  # `build` says what is missing.
+  make = getattr(lookup(kind, config['name']), 'prepare', None)
   if make is None:
     return None
   make = attribute(make) if isinstance(make, str) else make

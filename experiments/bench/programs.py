@@ -14,15 +14,18 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from recog_jax.backend import KEEPS_MEMORY
 from recog_jax.errors import UserError
 
 CORES = 2
 _WARM_STEPS = 2
-# Read by the C library when a process starts: hence the processes.
-_HUGE_PAGES = {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'}
+# Read by the C library when a process starts: hence the processes. A training
+# has the same; for torch, which keeps its memory itself, they change nothing.
+_MEMORY = {'GLIBC_TUNABLES': KEEPS_MEMORY}
 
 
 def serve(run: Callable[[int], None], parameters: int) -> None:
@@ -81,7 +84,7 @@ class Program:
     name: str,
     command: Sequence[str],
     stderr=None,
-    env: Mapping[str, str] = _HUGE_PAGES,
+    env: Mapping[str, str] = _MEMORY,
   ):
     """Starts it.
 
@@ -150,14 +153,26 @@ def torch_loader(python: str, script: str, *options: str) -> Program:
   return program
 
 
+class Times(NamedTuple):
+  """Seconds of a step in each round.
+
+  Attributes:
+    steady: behind steps that warmed up, as in a training.
+    first: the one right after the other programs' turns.
+  """
+
+  steady: np.ndarray
+  first: np.ndarray
+
+
 def take_turns(
   commands: Mapping[str, Sequence[str]],
   *,
   rounds: int,
   steps: int,
   say: Callable[[str], None] = lambda line: None,
-) -> dict[str, np.ndarray]:
-  """Seconds of a step of each program in each round; they take turns.
+) -> dict[str, Times]:
+  """Seconds of a step of each program; they take turns.
 
   Args:
     commands: {name: command line}.
@@ -173,6 +188,7 @@ def take_turns(
   os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
   programs: list[Program] = []
   seconds: dict[str, list[float]] = {name: [] for name in commands}
+  firsts: dict[str, list[float]] = {name: [] for name in commands}
   try:
     for name, command in commands.items():
       programs.append(Program(name, command))
@@ -186,13 +202,18 @@ def take_turns(
     say('round' + ''.join(f'{name:>12}' for name in seconds) + '  ms a step')
     for i in range(rounds):
       for p in programs:
+        firsts[p.name].append(p.seconds(1))
+        p.seconds(_WARM_STEPS)
         seconds[p.name].append(p.seconds(steps) / steps)
       row = ''.join(f'{1e3 * s[-1]:12.1f}' for s in seconds.values())
       say(f'{i:5d}{row}')
   finally:
     for p in programs:
       p.close()
-  return {name: np.array(s) for name, s in seconds.items()}
+  return {
+    name: Times(np.array(seconds[name]), np.array(firsts[name]))
+    for name in commands
+  }
 
 
 def compare(
@@ -224,7 +245,10 @@ def compare(
     steps=steps,
     say=functools.partial(print, flush=True),
   )
-  rates = {name: per_step / s for name, s in seconds.items()}
+  for name, times in seconds.items():
+    ms = 1e3 * np.median(times.first)
+    print(f'{name}: {ms:.1f} ms for the first step of a turn')
+  rates = {name: per_step / times.steady for name, times in seconds.items()}
   return _report(rates, unit)
 
 

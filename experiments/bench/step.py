@@ -18,8 +18,10 @@ peers/torch_speech_step.py have as many parameters, which is checked. All
 utterances are full: torch then needs neither packing nor masks.
 
 bfloat16 is our models' `dtype`, and autocast in torch. Both programs run on the
-same two cores, with two threads and with huge pages, in processes of their own
-that take turns: each round is a ratio.
+same two cores, with two threads and with memory that the C library keeps, as a
+training has it, in processes of their own that take turns. Training is a
+steady state: a turn begins with steps that are not counted; each round is a
+ratio. What the first step of a turn took is told as well.
 """
 
 import argparse

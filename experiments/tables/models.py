@@ -219,11 +219,11 @@ def _times(row: Row, args: argparse.Namespace, reasons: Reasons):
       reasons.say(f"times of {row.label}'s peer: {error}")
       ours = {'recog_jax': commands['recog_jax']}
       seconds = programs.take_turns(ours, **turns)
-    milliseconds = [1e3 * np.median(s) for s in seconds.values()]
+    milliseconds = [1e3 * np.median(s.steady) for s in seconds.values()]
     cells[column] = ', '.join(f'{ms:.0f}' for ms in milliseconds)
     if len(seconds) == 2:
       ours, theirs = seconds.values()
-      ratio = theirs / ours
+      ratio = theirs.steady / ours.steady
       cells[column] += (
         f', {np.median(ratio):.2f} ({ratio.min():.2f}-{ratio.max():.2f})'
       )

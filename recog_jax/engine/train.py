@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 
+from recog_jax import backend
 from recog_jax.engine import (
   evaluation,
   horizon,
@@ -128,6 +129,8 @@ def train(
     f'{program.parameters:,} parameters{frozen}, {ex.mesh.size} '
     f'{mesh_lib.platform_of(ex.mesh)} device(s), steps {step} to {stop_step}'
   )
+  if backend.keeps_memory():
+    book.say('memory is kept from step to step; --nokeep_memory gives it back')
   if jax.process_index() == 0:
     for line in ex.data.describe(workdir):
       book.say(line)

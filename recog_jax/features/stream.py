@@ -37,6 +37,11 @@ class FeatureStream:
         'deltas look at frames to come, which a stream has not: train with '
         'features.deltas=0'
       )
+    if features.longest_s is not None:
+      raise ValueError(
+        f'its features are of windows of {features.longest_s:g} s, which are '
+        'whole before they are heard: take a model with log_mel, fbank or mfcc'
+      )
     self._features = features
     self._mode, self._left = features.edges
     # Samples in front of the buffer that no frame needs any more; the buffer

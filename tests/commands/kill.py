@@ -2,6 +2,7 @@
 what a run ends with that nobody killed.
 
   python -m tests.commands.kill [--kills=10] [--seed=0] [--keep=FOLDER]
+      [--model=aed|transducer]
 
 SIGKILL and SIGTERM in turn. One kill is sent while a checkpoint is half
 written, one while the run still starts, the others at random steps and a random
@@ -72,7 +73,7 @@ def compare(straight: Path, killed: Path, total: int) -> int:
   """Asserts that both ended with the same; returns the number of leaves."""
   a, b = runs.leaves(straight, total), runs.leaves(killed, total)
   kinds = {name.split('/')[0] for name in a}
-  assert {'params', 'opt_state', 'model_state', 'ema'} <= kinds, kinds
+  assert {'params', 'opt_state', 'ema'} <= kinds, kinds
   assert not runs.differing(a, b), runs.differing(a, b)
   first, second = runs.rows(straight), runs.rows(killed)
   assert first == second, [
@@ -88,9 +89,10 @@ def compare(straight: Path, killed: Path, total: int) -> int:
   return len(a)
 
 
-def check(folder: Path, kills: int, seed: int) -> None:
+def check(folder: Path, kills: int, seed: int, model: str = '') -> None:
   """The whole of it, in an empty folder."""
-  total = kill_config.get_config().total_steps
+  total = kill_config.get_config(model).total_steps
+  config = f'{runs.CONFIG}:{model}' if model else runs.CONFIG
   begin = time.monotonic()
 
   def say(text: str) -> None:
@@ -99,7 +101,7 @@ def check(folder: Path, kills: int, seed: int) -> None:
   def start(workdir: Path, name: str, cache: Path | None) -> runs.Run:
     return runs.Run(
       folder / f'{name}.log',
-      f'--config={runs.CONFIG}',
+      f'--config={config}',
       f'--workdir={workdir}',
       env=runs.environment(cache),
     )
@@ -148,14 +150,15 @@ def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--kills', type=int, default=10)
   parser.add_argument('--seed', type=int, default=0)
+  parser.add_argument('--model', default='', help='of kill_config.py')
   parser.add_argument('--keep', type=Path, help='an empty folder, left there')
   args = parser.parse_args()
   if args.keep:
     args.keep.mkdir(parents=True, exist_ok=True)
-    check(args.keep, args.kills, args.seed)
+    check(args.keep, args.kills, args.seed, args.model)
   else:
     with tempfile.TemporaryDirectory() as folder:
-      check(Path(folder), args.kills, args.seed)
+      check(Path(folder), args.kills, args.seed, args.model)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,13 @@ from recog_jax.engine import config as config_lib
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  """`:mlp` is a network that compiles quickly, without running statistics."""
+  """`:mlp` is a network that compiles quickly, without running statistics.
+
+  `:aed` and `:transducer` are recognisers of generated tones, with what is
+  drawn in their steps: masks, dropout, scheduled sampling.
+  """
+  if arg in _SPEECH:
+    return _speech(_SPEECH[arg])
   config = config_lib.load('configs/digits_resnet8.py')
   with config.unlocked():
     config.total_steps = 240
@@ -25,4 +31,21 @@ def get_config(arg: str = '') -> ConfigDict:
     config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
     if arg == 'mlp':
       config.model = {'name': 'mlp', 'hidden': (32,), 'dtype': 'float32'}
+  return config
+
+
+_SPEECH = {
+  'aed': 'configs/lstm_las_spoken_digits.py:tiny',
+  'transducer': 'configs/conformer_transducer_spoken_digits.py:tiny',
+}
+
+
+def _speech(name: str) -> ConfigDict:
+  config = config_lib.load(name)
+  with config.unlocked():
+    config.total_steps = 120
+    config.log_every_steps = 7
+    config.ema_decay = 0.9
+    config.evaluation = {'every_steps': 30}
+    config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
   return config

@@ -14,3 +14,9 @@ def test_ten_kills(tmp_path):
 def test_two_kills(tmp_path):
   """With other moments."""
   kill.check(tmp_path, kills=2, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('model', ['aed', 'transducer'])
+def test_kills_of_a_recogniser(tmp_path, model):
+  kill.check(tmp_path, kills=4, seed=2, model=model)

@@ -43,6 +43,8 @@ def test_what_needs_the_whole_utterance_is_refused():
     FeatureStream(make_features('log_mel', sample_rate=8000, normalise='mean'))
   with pytest.raises(ValueError, match='deltas=0'):
     FeatureStream(make_features('mfcc', sample_rate=8000, deltas=1))
+  with pytest.raises(ValueError, match='windows of 30 s'):
+    FeatureStream(make_features('whisper', sample_rate=16000))
 
 
 def test_memory_does_not_grow():
