@@ -62,6 +62,9 @@ _SLOW = (
   'transformer_aed_spoken_digits',
   'conformer_aed_librispeech100',
   'conformer_aed_sentences',
+  'vit_cifar10',
+  'lenet_mnist',
+  'digits_resnet8',  # Trained in many tests.
   # Trained in tests/data/sources/test_own.py.
   'my_speech',
   'my_images',

@@ -43,6 +43,7 @@ def test_the_readme(runs):
     assert printed(source, names) == wanted
 
 
+@pytest.mark.slow
 def test_the_notebook(tmp_path, monkeypatch):
   matplotlib.use('Agg')
   monkeypatch.chdir(tmp_path)

@@ -125,6 +125,7 @@ def test_the_image_model(own, tmp_path):
     build(commands('models')[0].replace('width=32', 'width=0'))
 
 
+@pytest.mark.slow
 def test_the_speech_encoder(own, tmp_path):
   ex = build(commands('models')[1])
   result = result_of(ex, tmp_path / 'run')

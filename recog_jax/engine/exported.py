@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from recog_jax.engine import trained
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.runtime import Runtime
+from recog_jax.engine.export.stream_program import StreamProgram
 from recog_jax.engine.programs import Evaluator
 from recog_jax.errors import UserError
 from recog_jax.storage import AnyPath
@@ -50,6 +51,8 @@ def make_forward(runtime: Runtime, task: Task, info: Any) -> Forward:
     features are inside the program.
   """
 
+  stream = StreamProgram(runtime) if runtime.streaming is not None else None
+
   def pictures(_: Any, batch: Mapping[str, Any]) -> tuple[Any, Any]:
     entry = runtime.entry()
     found = runtime(entry, {'images': batch['inputs']})
@@ -64,19 +67,24 @@ def make_forward(runtime: Runtime, task: Task, info: Any) -> Forward:
         'an exported model takes waveforms float32 (rows, samples) and their '
         f'lengths in samples, and this has shape {waves.shape}'
       )
-    entry = runtime.entry(int(lens.max(initial=0)))
-    assert entry.samples is not None and entry.frames is not None  # Of speech.
-    fitted = np.zeros((len(waves), entry.samples), np.float32)
-    width = min(waves.shape[1], entry.samples)
-    fitted[:, :width] = waves[:, :width]
-    found = runtime(entry, {'waveform': fitted, 'lengths': lens})
+    width = runtime.width(int(lens.max(initial=0)))
+    fitted = np.zeros((len(waves), width), np.float32)
+    used = min(waves.shape[1], width)
+    fitted[:, :used] = waves[:, :used]
+    if stream is not None:
+      log_probs, out_len = stream.whole(fitted, lens)
+    else:
+      arrays = {'waveform': fitted, 'lengths': lens}
+      found = runtime(runtime.entry(width), arrays)
+      log_probs, out_len = found['log_probs'], found['out_len']
     outputs = {
-      'logits': jnp.asarray(found['log_probs']),
-      'out_len': jnp.asarray(found['out_len']),
+      'logits': jnp.asarray(log_probs),
+      'out_len': jnp.asarray(out_len),
       'taps': {},
     }
     frame_lens = info.features.num_frames(lens).astype(np.int32)
-    inputs = jnp.zeros((len(waves), entry.frames, 1), jnp.float32)
+    frames = int(info.features.num_frames(width))
+    inputs = jnp.zeros((len(waves), frames, 1), jnp.float32)
     batch = {**batch, 'inputs': inputs, 'input_len': jnp.asarray(frame_lens)}
     return outputs, task.preprocess(batch, None, train=False)
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from recog_jax.answers import Line
 from recog_jax.data.speech import codecs
-from recog_jax.engine.stream import Model, lines
+from recog_jax.engine.stream import lines
+from recog_jax.engine.stream_steps import Model
 from recog_jax.errors import UserError, printable, warn
 from recog_jax.storage import as_json
 

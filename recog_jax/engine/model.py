@@ -22,6 +22,7 @@ from recog_jax.engine import (
   exported,
   interface,
   prediction,
+  stream_steps,
   transfer,
 )
 from recog_jax.engine import config as config_lib
@@ -32,6 +33,7 @@ from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.engine.export.signature import Signature
+from recog_jax.engine.export.stream_program import StreamProgram
 from recog_jax.engine.programs import shapes_of
 from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, check_access, path_of, step_folders
@@ -53,6 +55,7 @@ class Model:
     config: that it was trained with.
     step: of the checkpoint.
     origin: where it was found.
+    stream_program: of an exported step of a stream.
   """
 
   reader: Reader
@@ -64,6 +67,7 @@ class Model:
   config: Mapping[str, Any]
   step: int
   origin: str
+  stream_program: StreamProgram | None = None
 
   def logits(self, batch: Mapping[str, Any]) -> np.ndarray:
     """What the model gives of a batch.
@@ -125,8 +129,8 @@ class Model:
 
   @functools.cached_property
   def stream_step(self) -> Callable[..., tuple[Any, Any]]:
-    """See `stream.make_step`; compiled once for all streams."""
-    return stream_lib.make_step(self.module, self.task)
+    """See `stream_steps.make_step`; compiled once for all streams."""
+    return stream_steps.make_step(self.module, self.task)
 
   def rows(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
     """`Task.answer_rows` of a batch, on the device."""
@@ -276,11 +280,6 @@ def _of_export(
   config: ConfigDict, kept: Kept, place: AnyPath, signature: Signature
 ) -> Model:
   """The model of an export: its programs in the place of a module."""
-  if 'streaming' in signature.facts:
-    raise UserError(
-      f'{place} is a step of a stream, whose caller keeps its states '
-      '(signature.json): give the workdir that it was made of'
-    )
   reader, task = _parts(config, kept, for_export=True)
   runtime = Runtime(place, signature)
   return Model(
@@ -293,6 +292,7 @@ def _of_export(
     config=config_lib.canonical(config),
     step=signature.step,
     origin=str(place),
+    stream_program=StreamProgram(runtime) if runtime.streaming else None,
   )
 
 

@@ -4,40 +4,18 @@ All that is kept has a fixed size, but for the utterance that has not ended,
 which `Rules.longest_s` bounds; one program is compiled.
 """
 
-import functools
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.answers import Asked, Line, Span
 from recog_jax.data.speech import codecs
 from recog_jax.decode import endpoint
 from recog_jax.decode.endpoint import Rules
-from recog_jax.errors import UserError, warn
-from recog_jax.features.stream import FeatureStream
-
-
-class Model(Protocol):
-  """What is heard with; see `engine.model`."""
-
-  @property
-  def reader(self) -> Any: ...
-
-  @property
-  def task(self) -> Any: ...
-
-  @property
-  def module(self) -> Any: ...
-
-  @property
-  def variables(self) -> Any: ...
-
-  @property
-  def stream_step(self) -> Any: ...
+from recog_jax.engine import stream_steps
+from recog_jax.engine.stream_steps import Model, Step
+from recog_jax.errors import warn
 
 
 class Token(NamedTuple):
@@ -58,49 +36,6 @@ class Token(NamedTuple):
 
 # New tokens, seconds of the step, CTC's logits `t v` where there are any.
 Watch = Callable[[list[Token], float, np.ndarray | None], None]
-
-
-def make_step(module: Any, task: Any) -> Callable[..., tuple[Any, Any]]:
-  """(variables, state, frames `b t f`, lens `b`) -> `Added`, state; jitted."""
-  decoder = task.stream_decoder(module)
-
-  @functools.partial(jax.jit, donate_argnums=1)
-  def step(variables: Any, state: Any, frames: Any, lens: Any) -> Any:
-    logits, out_len, taps = module.apply(
-      variables, frames, lens, train=False, state=state['model']
-    )
-    outputs = {'logits': logits, 'out_len': out_len, 'taps': taps}
-    added, carried = decoder.step(variables, outputs, state['decoder'])
-    return added, {'model': taps['state'], 'decoder': carried}
-
-  return step
-
-
-def check(model: Model, frames: int | None = None) -> int:
-  """Input frames of a step.
-
-  Args:
-    model: that is to hear a stream.
-    frames: wanted; None: those of its chunks, or about 80 ms.
-
-  Raises:
-    UserError: it cannot, and which can; or not in such chunks.
-  """
-  encoder = getattr(model.module, 'encoder', None)
-  if encoder is None or not hasattr(encoder, 'check_stream'):
-    raise UserError(
-      'this model cannot stream: streams are heard by recognisers of speech '
-      'from a workdir, RNN, LSTM and GRU with bidirectional=False, Transformer '
-      'and Conformer with config.model.chunk'
-    )
-  factor = encoder.check_stream()
-  if frames is None and encoder.step_frames is None:
-    frames = -(-_STEP_S // (model.reader.info.hop_s * factor)) * factor
-  return encoder.check_stream(frames and int(frames))
-
-
-# Of a step, where the model does not say it.
-_STEP_S = 0.08
 
 
 class Listener:
@@ -128,26 +63,14 @@ class Listener:
       UserError: it cannot stream.
     """
     self._model, self._rules = model, rules or Rules()
-    self.step_frames = check(model, frames)
-    info, wanted = model.reader.info, model.reader.sample_rate
+    self._steps = stream_steps.steps_of(model, frames)
+    self.step_frames = self._steps.step_frames
+    self.frame_s = self._steps.frame_s
+    wanted = model.reader.sample_rate
     if rate not in (None, wanted):
       warn(f'the stream has {rate:,} Hz and is resampled to {wanted:,} Hz')
     self._resampled = codecs.resampler(rate or wanted, wanted)
-    try:
-      self._features = FeatureStream(info.features)
-    except ValueError as error:
-      raise UserError(f'this model cannot stream: {error}') from error
-    factor = model.module.encoder.subsample.factor
-    self.frame_s = info.hop_s * factor
     self._watch = watch
-    decoder = model.task.stream_decoder(model.module)
-    carried = decoder.start(model.variables, 1)
-    self._state = {
-      'model': model.module.encoder.init_state(1, info.features.dim),
-      # A step writes into its state: no buffer may be there twice.
-      'decoder': jax.tree.map(jnp.copy, carried),
-    }
-    self._waiting = np.zeros((0, info.features.dim), np.float32)
     self._utterance = endpoint.State()
     self._tokens: list[Token] = []
     self._done = 0  # Frames of the encoder.
@@ -157,7 +80,7 @@ class Listener:
   @property
   def heard(self) -> float:
     """Seconds of the stream so far."""
-    return self._features.samples / self._model.reader.sample_rate
+    return self._steps.samples / self._model.reader.sample_rate
 
   def hear(self, wave: np.ndarray) -> list[Line]:
     """Goes on.
@@ -172,15 +95,14 @@ class Listener:
       UserError: samples in another unit.
     """
     wave = self._resampled(self._checked(wave), False)
-    return self._frames(self._features.add(wave), last=False)
+    return [x for step in self._steps.hear(wave) for x in self._step(step)]
 
   def end(self) -> list[Line]:
     """The last lines; nothing may follow."""
     wave = self._resampled(np.zeros(0, np.float32), True)
-    lines = self._frames(self._features.add(wave), last=False)
-    lines += self._frames(self._features.finish(), last=True)
-    lines += self._final(len(self._tokens), 'end')
-    return lines
+    steps = self._steps.hear(wave, last=True)
+    lines = [line for step in steps for line in self._step(step)]
+    return lines + self._final(len(self._tokens), 'end')
 
   def _checked(self, wave: np.ndarray) -> np.ndarray:
     wave = codecs.floats(
@@ -199,32 +121,9 @@ class Listener:
       wave = np.where(bad, np.float32(0), wave)
     return codecs.checked(wave, 'the stream') if wave.size else wave
 
-  def _frames(self, frames: np.ndarray, *, last: bool) -> list[Line]:
-    norm = self._model.reader.normaliser
-    if norm is not None:
-      frames = (frames - norm.mean) / norm.std
-    size = self.step_frames
-    self._waiting = np.concatenate([self._waiting, frames])
-    lines = []
-    while len(self._waiting) >= size:
-      lines += self._step(self._waiting[:size])
-      self._waiting = self._waiting[size:]
-    if last and len(self._waiting):
-      lines += self._step(self._waiting)
-      self._waiting = self._waiting[:0]
-    return lines
-
-  def _step(self, frames: np.ndarray) -> list[Line]:
-    count = len(frames)
-    padded = np.zeros((1, self.step_frames, frames.shape[1]), np.float32)
-    padded[0, :count] = frames
-    begin = time.perf_counter()
-    added, self._state = self._model.stream_step(
-      self._model.variables, self._state, padded, np.array([count], np.int32)
-    )
-    added = jax.tree.map(lambda x: np.asarray(x)[0], added)
-    seconds = time.perf_counter() - begin
-    num, out = int(added.num), int(self._model.module.out_len(count))
+  def _step(self, step: Step) -> list[Line]:
+    added, out = step.added, step.frames
+    num = int(added.num)
     new = [
       Token(int(i), self._done + int(f), float(s), self.heard)
       for i, f, s in zip(
@@ -233,7 +132,7 @@ class Listener:
     ]
     if self._watch is not None:
       logits = None if added.logits is None else added.logits[:out]
-      self._watch(new, seconds, logits)
+      self._watch(new, step.seconds, logits)
     begins = np.zeros(out, bool)
     begins[added.frames[:num]] = True
     self._utterance, ends = endpoint.advance(

@@ -15,7 +15,8 @@ from recog_jax.decode.endpoint import Rules
 from recog_jax.engine import exported, trained
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine.stream import Listener, Token, check
+from recog_jax.engine.stream import Listener, Token
+from recog_jax.engine.stream_steps import check
 from recog_jax.errors import UserError, say
 from recog_jax.metrics import latency
 from recog_jax.report import table

@@ -8,4 +8,4 @@ from tests.commands import runs
 @pytest.fixture(scope='session')
 def cached(tmp_path_factory):
   """An environment in which each program is compiled once."""
-  return runs.environment(tmp_path_factory.mktemp('compiled'))
+  return runs.shared_environment()

@@ -19,10 +19,18 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = 'tests/commands/kill_config.py'
 
 
+def shared_environment() -> dict[str, str]:
+  """One CPU device; programs are compiled as, and shared with, the session."""
+  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)}
+  flags = os.environ.get('XLA_FLAGS', '').split()
+  env['XLA_FLAGS'] = ' '.join(f for f in flags if 'device_count' not in f)
+  return env
+
+
 def environment(cache: Path | None = None) -> dict[str, str]:
   """One CPU device; compiled programs come from `cache` where it is given."""
-  env = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)}
-  env.pop('XLA_FLAGS', None)
+  env = shared_environment()
+  del env['XLA_FLAGS']
   for name in [n for n in env if n.startswith('JAX_COMPILATION_CACHE')]:
     del env[name]
   if cache is not None:
@@ -51,7 +59,7 @@ class Run:
         stdout=file,
         stderr=subprocess.STDOUT,
         cwd=cwd,
-        env=env or environment(),
+        env=env or shared_environment(),
         **popen,
       )
 

@@ -83,7 +83,7 @@ def test_processes_evaluate_as_one(tmp_path):
 @pytest.mark.parametrize(
   ('count', 'victim'),
   [
-    (2, 1),
+    pytest.param(2, 1, marks=pytest.mark.slow),
     pytest.param(2, 0, marks=pytest.mark.slow),
     pytest.param(4, 2, marks=pytest.mark.slow),
   ],

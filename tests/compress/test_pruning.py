@@ -102,7 +102,7 @@ def _pruned(root, **more):
   return toys.make(root, prune=keys, total_steps=8, ema_decay=0.9, **more)
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 def test_a_run_with_pauses_ends_with_the_bits_of_a_straight_one(root, tmp_path):
   ends = []
   for name, stops in (('straight', ()), ('pieces', (3,))):

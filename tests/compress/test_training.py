@@ -91,6 +91,7 @@ def _same(a, b):
   jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
+@pytest.mark.slow
 def test_nothing_is_rounded_before_it_begins(root):
   plain, _ = toys.run_steps(toys.make(root, total_steps=6, ema_decay=0.9), 3)
   before, _ = toys.run_steps(_experiment(root), 3)

@@ -89,6 +89,7 @@ class Slow:
     return Batches(self._data.train(*args, **keys))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('seconds', 'verdict'), [(0.0, 'compute-bound'), (0.4, 'input-bound')]
 )

@@ -85,6 +85,7 @@ def test_the_loss_is_the_students_and_the_teachers(places):
   assert factors.get('loss', 1.0) == 0.75
 
 
+@pytest.mark.slow
 def test_a_student_opens_where_its_teacher_is_not(places, tmp_path):
   data, teacher = places
   shutil.copytree(teacher, tmp_path / 'teacher')

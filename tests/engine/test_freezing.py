@@ -173,6 +173,7 @@ def test_a_frozen_run_leaves_parameters_and_statistics_bit_identical(root):
   assert numbers(first) == 2 * sum(sizes.values())
 
 
+@pytest.mark.slow
 def test_a_frozen_module_normalises_as_in_evaluation(root):
   """With all but the head frozen a row's logits depend on no other row."""
   ex = toys.make(root, freeze={'all_but_last': 1})

@@ -33,6 +33,7 @@ def places(tmp_path_factory):
   return data, root / 'teacher'
 
 
+@pytest.mark.slow
 def test_a_workdir_of_the_smaller_model_opens_alone(places, tmp_path):
   data, teacher = places
   shutil.copytree(teacher, tmp_path / 'teacher')

@@ -16,6 +16,7 @@ def session(root):
   return recog_jax.experiment(spec, overrides=OVERRIDES)
 
 
+@pytest.mark.slow
 def test_steps_by_hand_are_the_run_s(session, tmp_path):
   state = session.init()
   for batch in session.batches():

@@ -169,6 +169,7 @@ def test_a_damaged_checkpoint_is_told(root, trained, tmp_path):
     begin(root, tmp_path, {'path': f'{copy}/checkpoints/2'})
 
 
+@pytest.mark.slow
 def test_training_begins_with_the_weights_and_resumes(root, trained, tmp_path):
   """Frozen ones are those of the other run at the end, bit for bit."""
   keys = {

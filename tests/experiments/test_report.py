@@ -11,15 +11,20 @@ from experiments.report import __main__ as report
 from experiments.report import cards, page, runs
 from recog_jax import storage
 from tests.experiments import browser
+from tests.once import once
 
 
 @pytest.fixture(scope='module')
 def made(trained, tmp_path_factory) -> str:
   """The page of an image and a speech training."""
-  path = tmp_path_factory.mktemp('page') / 'report' / 'index.html'
-  words = [*map(str, trained), f'--output={path}', '--title=A & B']
-  assert report.main(words) == 0
-  return path.read_text(encoding='utf-8')
+
+  def make(folder):
+    path = folder / 'report' / 'index.html'
+    words = [*map(str, trained), f'--output={path}', '--title=A & B']
+    assert report.main(words) == 0
+
+  folder = once(tmp_path_factory, 'page', make)
+  return (folder / 'report' / 'index.html').read_text(encoding='utf-8')
 
 
 def test_it_needs_nothing_else(made):

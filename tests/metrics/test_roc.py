@@ -163,6 +163,7 @@ def test_counting_a_case_twice_is_having_it_twice(ties):
     assert sensitivity == pytest.approx(want, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_intervals_equal_resampling_with_scikit_learn():
   score, positive = _cases(300)
   measure = _two(score, positive)

@@ -40,13 +40,12 @@ class WaveformReader:
       UserError: one is longer than the programs take.
     """
     for piece in self.plain.read(thing):
-      self.runtime.entry(len(piece.data))
+      self.runtime.width(len(piece.data))
       yield piece
 
   def group(self, piece: Piece) -> Hashable:
     """Samples of the program, and whether the piece is a window."""
-    samples = self.runtime.entry(len(piece.data)).samples
-    assert samples is not None  # Of speech.
+    samples = self.runtime.width(len(piece.data))
     return samples, bool(piece.span.lead or piece.span.tail)
 
   def rows(self, group: Any) -> int:
@@ -77,6 +76,6 @@ def reader_of(plain: Reader, runtime: Runtime) -> Reader:
   if not runtime.lengths:
     return plain
   own: Any = plain
-  if hasattr(own, 'no_longer_than'):
+  if runtime.streaming is None and hasattr(own, 'no_longer_than'):
     own = own.no_longer_than(max(runtime.lengths) / own.sample_rate)
   return WaveformReader(own, runtime)

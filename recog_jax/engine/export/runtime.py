@@ -34,6 +34,24 @@ class Runtime:
     """Samples of the waveforms that there are programs for, in order."""
     return tuple(e.samples for e in self.signature.programs if e.samples)
 
+  @property
+  def streaming(self) -> Mapping[str, Any] | None:
+    """What the signature says of a step of a stream; None: whole inputs."""
+    return self.signature.facts.get('streaming')
+
+  def width(self, samples: int) -> int:
+    """Samples that such a waveform is padded to.
+
+    Raises:
+      UserError: see `entry`.
+    """
+    if self.streaming is not None:
+      # A stream has any length: few widths, so that few programs are compiled.
+      return max(1 << (samples - 1).bit_length(), self.streaming['hop'])
+    found = self.entry(samples).samples
+    assert found is not None  # Of speech.
+    return found
+
   def entry(self, samples: int | None = None) -> Entry:
     """The shortest program that such a waveform fits into.
 

@@ -20,7 +20,8 @@ from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.export import front_end, parity
 from recog_jax.engine.export.program import Input, Program
 from recog_jax.engine.export.runtime import Runtime
-from recog_jax.engine.stream import check
+from recog_jax.engine.export.stream_program import Caller
+from recog_jax.engine.stream_steps import check
 from recog_jax.errors import UserError
 from recog_jax.text.tokenizer import BLANK_ID
 
@@ -95,6 +96,7 @@ def facts_of(model: Any) -> dict[str, Any]:
   return {
     'hop': frames * features.hop_len,
     'frames': frames,
+    'frame_s': model.reader.info.hop_s * model.module.encoder.subsample.factor,
     'states': _names(state),
     'decoder': (
       'best path: the most probable token of each frame, without blanks and '
@@ -123,50 +125,6 @@ def _names(state: Any) -> list[str]:
     )
     for path, _ in paths
   ]
-
-
-class Caller:
-  """Calls the program of an export, chunk after chunk of one stream."""
-
-  def __init__(self, runtime: Runtime):
-    """Before the first sample.
-
-    Args:
-      runtime: of the export.
-    """
-    self._runtime = runtime
-    self._entry = runtime.signature.programs[0]
-    self._hop = int(runtime.signature.facts['streaming']['hop'])
-    names = runtime.signature.facts['streaming']['states']
-    shapes = {one['name']: one for one in self._entry.inputs}
-    self._states = {
-      name: np.zeros((1, *shapes[name]['shape']), shapes[name]['dtype'])
-      for name in names
-    }
-
-  def run(self, wave: np.ndarray) -> np.ndarray:
-    """float32 `t v`, log probabilities of a whole recording `n`."""
-    samples = self._entry.samples
-    assert samples is not None
-    parts = []
-    for start in range(0, max(len(wave), 1), self._hop):
-      piece = wave[start : start + samples]
-      padded = np.zeros((1, samples), np.float32)
-      padded[0, : len(piece)] = piece
-      found = self._runtime(
-        self._entry,
-        {
-          'waveform': padded,
-          'lengths': np.array([len(piece)], np.int32),
-          **self._states,
-        },
-      )
-      self._states = {
-        name: np.asarray(found[f'{name}_next']) for name in self._states
-      }
-      count = int(np.asarray(found['out_len'])[0])
-      parts.append(np.asarray(found['log_probs'])[0, :count])
-    return np.concatenate(parts)
 
 
 def compare(

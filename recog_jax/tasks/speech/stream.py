@@ -31,16 +31,18 @@ class StreamDecoder:
   step: Callable[[Any, Outputs, Any], tuple[stream.Added, Any]]
 
 
-def decoder_of(module: nn.Module, decoder: Any) -> StreamDecoder:
+def decoder_of(module: nn.Module | None, decoder: Any) -> StreamDecoder:
   """The decoder of a stream: the best path of the head that the config reads.
 
   Args:
-    module: the model.
+    module: the model; None: of an export, which holds a head of CTC.
     decoder: of the task; a transducer's is greedy in a stream.
 
   Raises:
     UserError: no head of the model decodes frame by frame.
   """
+  if module is None:
+    return _of_ctc()
   if _TRANSDUCER in getattr(decoder, 'reads', ()):
     return _of_transducer(module, decoder.max_symbols)
   if 'ctc' in module.heads:

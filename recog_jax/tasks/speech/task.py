@@ -339,7 +339,7 @@ class Speech(base.BaseTask):
     """Error rates with intervals, and transcripts; see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
 
-  def stream_decoder(self, module: nn.Module) -> stream.StreamDecoder:
+  def stream_decoder(self, module: nn.Module | None) -> stream.StreamDecoder:
     """How a stream is decoded; see `stream.decoder_of`."""
     return stream.decoder_of(module, self.decoder)
 

@@ -209,6 +209,7 @@ def test_my_images_trains_on_a_number(config_of, tmp_path):
   assert result['metrics']['r2'] > 0.4
 
 
+@pytest.mark.slow
 def test_my_speech_trains_on_a_table(config_of, tmp_path, capsys):
   write_csv(tmp_path / 'clips.tsv', speech_rows(tmp_path, 200), '\t')
   config = config_of('my_speech.py', tmp_path)

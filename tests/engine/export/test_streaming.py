@@ -5,7 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from recog_jax.decode.endpoint import Rules
+from recog_jax.engine import exported
 from recog_jax.engine.export import card, make, streaming
+from recog_jax.engine.export.reader import reader_of
+from recog_jax.engine.export.stream_program import StreamProgram
 from recog_jax.errors import UserError
 from tests.engine.test_stream import talkative
 
@@ -35,6 +39,38 @@ def test_tokens_are_those_of_the_whole(model, kind, tmp_path, monkeypatch):
   assert len(set(states)) == len(states)
   outputs = [one['name'] for one in program['outputs']]
   assert outputs[2:] == [f'{name}_next' for name in states]
+
+
+def test_an_export_is_heard_and_read_as_its_workdir(model, tmp_path):
+  pytest.importorskip('flatbuffers')
+  facts = {'format': 'stablehlo', 'streaming': streaming.facts_of(model)}
+  runtime = make.write_programs(model, facts, tmp_path)
+  left = dataclasses.replace(
+    model,
+    reader=reader_of(model.reader, runtime),
+    forward=exported.make_forward(runtime, model.task, model.reader.info),
+    variables=None,
+    module=None,
+    stream_program=StreamProgram(runtime),
+  )
+  rng, rate = np.random.default_rng(3), model.reader.sample_rate
+  waves = [rng.normal(0, 0.1, n).astype(np.float32) for n in (90, 3000, 9111)]
+  for wave in waves:
+    chunks = np.split(wave, [400, 401, 2000])
+    rules = Rules(silence_s=0.05)
+    wanted = list(model.stream(chunks, rate, rules=rules))
+    found = list(left.stream(chunks, rate, rules=rules))
+    # An export waits for the window of the last frame of its step.
+    assert [(x.text, x.begin) for x in found if x.final] == [
+      (x.text, x.begin) for x in wanted if x.final
+    ]
+  assert any(x.final for x in wanted)
+  pairs = [(wave, rate) for wave in waves]
+  texts = [answer.text for answer in model.predict(pairs)]
+  assert any(texts)
+  assert [answer.text for answer in left.predict(pairs)] == texts
+  with pytest.raises(UserError, match='made for steps of'):
+    next(left.stream(chunks, rate, frames=3))
 
 
 def test_the_rest_of_a_chunk_is_not_heard(model, tmp_path):

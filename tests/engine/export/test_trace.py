@@ -8,6 +8,7 @@ import pytest
 from recog_jax import tracing
 from recog_jax.models.layers.rnn import RecurrentLayer
 from recog_jax.models.speech.subsample import make_subsample
+from tests.variants import some
 
 
 def exported(function, *args):
@@ -17,14 +18,17 @@ def exported(function, *args):
 
 @pytest.mark.parametrize(
   'options',
-  [
-    {'cell': 'rnn_tanh'},
-    {'cell': 'rnn_relu', 'bidirectional': False},
-    {'cell': 'lstm'},
-    {'cell': 'lstm', 'projection': 3, 'layer_norm': True},
-    {'cell': 'gru'},
-    {'cell': 'gru', 'layer_norm': True, 'bidirectional': False},
-  ],
+  some(
+    [
+      {'cell': 'lstm', 'projection': 3, 'layer_norm': True},
+      {'cell': 'lstm'},
+      {'cell': 'rnn_relu', 'bidirectional': False},
+      {'cell': 'gru', 'layer_norm': True, 'bidirectional': False},
+      {'cell': 'gru'},
+      {'cell': 'rnn_tanh'},
+    ],
+    3,
+  ),
   ids=str,
 )
 def test_recurrent_layers_are_scans(options):

@@ -1,5 +1,7 @@
 """Depthwise convolution of images equals lax's grouped convolution."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +10,16 @@ from jax import lax
 
 from recog_jax import tracing
 from recog_jax.models.layers import conv
+from tests.variants import some
+
+_CASES = itertools.product(
+  ['cpu', 'gpu'], [3, 5], [1, 2, 3], [0, 2, ((0, 1), (2, 0))]
+)
 
 
-@pytest.mark.parametrize('backend', ['cpu', 'gpu'])
-@pytest.mark.parametrize('side', [3, 5])
-@pytest.mark.parametrize('stride', [1, 2, 3])
-@pytest.mark.parametrize('padding', [0, 2, ((0, 1), (2, 0))])
-def test_values_and_gradients(backend, side, stride, padding):
+@pytest.mark.parametrize('case', some(_CASES, 4), ids=str)
+def test_values_and_gradients(case):
+  backend, side, stride, padding = case
   keys = jax.random.split(jax.random.key(0), 3)
   x = jax.random.normal(keys[0], (2, 9, 12, 4))
   kernel = jax.random.normal(keys[1], (side, side, 1, 4))

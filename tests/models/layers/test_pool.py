@@ -11,6 +11,7 @@ from recog_jax.models.layers.pool import (
   avg_pool,
   max_pool,
 )
+from tests.variants import some
 
 
 @pytest.mark.parametrize('shape', [(2, 6, 6, 3), (2, 7, 5, 3), (1, 3, 3, 1)])
@@ -44,7 +45,7 @@ def _padded(n, size, stride, padding, ceil):
   return max((windows - 1) * stride + size - n - padding, 0)
 
 
-@pytest.mark.parametrize('n', [5, 6, 7, 8])
+@pytest.mark.parametrize('n', some([5, 6, 7, 8], 2))
 @pytest.mark.parametrize(
   ('size', 'stride', 'padding', 'ceil'),
   [(3, 2, 0, False), (3, 2, 0, True), (2, 2, 0, True), (3, 1, 1, False)],

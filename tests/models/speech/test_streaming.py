@@ -9,6 +9,7 @@ from recog_jax.errors import UserError
 from recog_jax.models.speech import conformer, rnn, transformer
 from recog_jax.models.speech.chunk import Chunk, seen
 from tests.models.random_values import random_like
+from tests.variants import some
 
 FEATURES = 6
 # Subsampling and a factor.
@@ -91,8 +92,9 @@ def test_conformer(subsample):
 
 
 @pytest.mark.parametrize('positions', ['relative', 'rotary'])
-@pytest.mark.parametrize(('frames', 'left'), [(1, 3), (5, 2), (3, 0)])
-def test_transformer(positions, frames, left):
+@pytest.mark.parametrize('sizes', some([(5, 2), (1, 3), (3, 0)], 3), ids=str)
+def test_transformer(positions, sizes):
+  frames, left = sizes
   model = chunked(
     transformer.transformer_ctc, 'stack', frames, left, positions=positions
   )
@@ -138,6 +140,7 @@ def test_training_draws_among_the_sizes_in_one_program():
   assert draw._cache_size() == 1
 
 
+@pytest.mark.slow
 def test_training_depends_on_the_drawn_size():
   model = transformer.transformer_ctc(
     **SMALL,
