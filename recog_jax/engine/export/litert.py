@@ -23,11 +23,6 @@ INT8_ACTIVATIONS = True
 _EXTRA = 'litert'
 
 
-def before_int8(plan: Any) -> Any:
-  """The model that is traced: in float32; the converter makes int8 of it."""
-  return plan.model
-
-
 def save_int8(
   program: Program, batch: int | None, plan: Any
 ) -> tuple[bytes, dict[str, Any]]:
@@ -37,7 +32,7 @@ def save_int8(
   and where ranges are known, what flows between operations that it has in int8.
 
   Args:
-    program: of `before_int8`.
+    program: of `plan.traced`.
     batch: rows, a number.
     plan: see `quantize.Plan`.
   """

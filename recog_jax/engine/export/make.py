@@ -172,7 +172,7 @@ def write_programs(
   if batch is None:
     batch = 1 if 'streaming' in facts else _ONE_ROW.get(kind)
   facts['programs'] = []
-  traced = model if plan is None else writer.before_int8(plan)
+  traced = model if plan is None else plan.traced(writer.INT8_ACTIVATIONS)
   if 'streaming' in facts:
     programs = [streaming.of_model(model)]
   else:

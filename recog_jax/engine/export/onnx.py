@@ -54,18 +54,13 @@ def save(program: Program, batch: int | None) -> bytes:
   return model.SerializeToString()
 
 
-def before_int8(plan: Any) -> Any:
-  """The model that is traced: in float32, see `onnx_int8`."""
-  return plan.model
-
-
 def save_int8(
   program: Program, batch: int | None, plan: Any
 ) -> tuple[bytes, dict[str, Any]]:
   """The program in 8 bits, see `save`; and what the signature says of it.
 
   Args:
-    program: of `before_int8`.
+    program: of `plan.traced`.
     batch: rows; None for any number of them.
     plan: see `quantize.Plan`.
   """

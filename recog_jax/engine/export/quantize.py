@@ -50,6 +50,15 @@ class Plan:
   examples: Sequence[np.ndarray]
   facts: dict[str, Any]
 
+  def traced(self, ranges: bool) -> Model:
+    """The model that is exported.
+
+    Args:
+      ranges: whether the format rounds activations: it then quantises a model
+        in float32 itself. Else its kernels are int8 constants.
+    """
+    return self.model if ranges else in_int8(self.model, self.kernels)
+
   def batches(self, program: Program) -> list[Arrays] | None:
     """Inputs of a program, for the ranges of its activations.
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 
-from recog_jax.engine.export import quantize
 from recog_jax.engine.export.extras import refused, taken
 from recog_jax.engine.export.program import Program
 from recog_jax.errors import UserError, listed
@@ -53,18 +52,13 @@ def save(program: Program, batch: int | None) -> bytes:
   return bytes(exported.serialize())
 
 
-def before_int8(plan: Any) -> Any:
-  """The model that is traced: its kernels are int8 constants."""
-  return quantize.in_int8(plan.model, plan.kernels)
-
-
 def save_int8(
   program: Program, batch: int | None, plan: Any
 ) -> tuple[bytes, dict[str, Any]]:
   """`save`, and what the signature says of it.
 
   Args:
-    program: of `before_int8`.
+    program: of `plan.traced`.
     batch: rows; None for any number of them.
     plan: see `quantize.Plan`.
   """
