@@ -97,6 +97,10 @@ TABLES: dict[str, dict[str, str]] = {
     'published': f'{_SOURCES}.published:published',
     'published_speech': f'{_SOURCES}.published:published_speech',
   },
+  'adaptation': {
+    'lora': 'recog_jax.engine.adapt:lora',
+    'adapter': 'recog_jax.engine.adapt:adapter',
+  },
   # What reads the weights of other programs.
   'weights': {
     'torch_file': 'recog_jax.models.torch_file:read',
@@ -133,6 +137,7 @@ KINDS: dict[str, Kind] = {
   'data': Kind(TABLES['data'], ('seed', 'data_dir')),
   'source': Kind(TABLES['source'], ('data_dir',)),
   'weights': Kind(TABLES['weights']),
+  'adaptation': Kind(TABLES['adaptation']),
   'augmentation': Kind('recog_jax.data.image.augment:OPS'),
   'speech augmentation': Kind(
     'recog_jax.data.speech.augment:OPS', ('sample_rate', 'data_dir')
@@ -327,4 +332,5 @@ def _place(kind: str) -> str:
   """Where a config has a part of that kind."""
   if kind in ('data', 'task', 'model', 'optimizer', 'schedule'):
     return f'config.{kind}'
-  return 'config.data.source' if kind == 'source' else f'a part of kind {kind}'
+  others = {'source': 'config.data.source', 'adaptation': 'config.adapt'}
+  return others.get(kind, f'a part of kind {kind}')

@@ -12,15 +12,15 @@ import contextlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from recog_jax.engine import checkpoint_base as base
 from recog_jax.engine import system_errors
 from recog_jax.engine.paths import path_name
 from recog_jax.engine.processes import of_first
@@ -131,6 +131,7 @@ class Checkpoints:
     """
     self.directory = workdir / 'checkpoints'
     self._read_only = read_only
+    self._has_base = False
     self._keep_latest, self._keep_best = max(1, keep_latest), keep_best
     self._sign = 1 if higher_is_better else -1
     # Of whole checkpoints, and of the one that is being written.
@@ -214,11 +215,20 @@ class Checkpoints:
     state: Any,
     meta: Mapping[str, Any],
     metric: float | None = None,
+    held: Collection[str] = (),
   ) -> None:
     """Starts saving; returns when the state may be changed again.
 
     Where the step is there already (a run that was stopped within an
     evaluation, and has made up for it) only the meta data are written anew.
+
+    Args:
+      step: of the state.
+      state: all that training changes.
+      meta: see the top of this file.
+      metric: the headline, where it was evaluated.
+      held: paths of parameters that no step changes; they are saved once, see
+        `checkpoint_base`.
 
     Raises:
       UserError: this save or the one before could not be written.
@@ -232,12 +242,17 @@ class Checkpoints:
       'metric': metric,
       'forms': _forms(state),
       'checksums': checksums(state),
+      **({'held': sorted(held)} if held else {}),
     }
     self._set_score(step, metric)
     try:
       if step in self.steps():
         self._amend(step, meta)
         return
+      state, still = base.split(state, held)
+      if still and not self._has_base:
+        base.save(_absolute(self.directory), still)
+        self._has_base = True
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -310,13 +325,18 @@ class Checkpoints:
       abstract_state = abstract_state(step)
     self._check_forms(step, meta, _forms(abstract_state))
     try:
-      args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract_state))
+      rest, still = base.split(abstract_state, meta.get('held', ()))
+      args = ocp.args.Composite(state=ocp.args.StandardRestore(rest))
       state = self._manager.restore(step, args=args)['state']
+      if still:
+        still = base.load(_absolute(self.directory), still)
+        state = base.join(state, still)
     except jax.errors.JaxRuntimeError:
       raise  # Too little memory, for example: no fault of the files.
     except Exception as error:
       raise ValueError(system_errors.reason(error)) from error
     _check_bits(state, meta['checksums'])
+    self._has_base = bool(still)
     return state, meta
 
   def variables(self, step: int) -> dict[str, np.ndarray]:
@@ -333,26 +353,23 @@ class Checkpoints:
     forms = meta['forms']
     ema = 'ema/' if any(name.startswith('ema/') for name in forms) else ''
     prefixes = (f'{ema}params/', f'{ema}model_state/')
-    wanted = {k: v for k, v in forms.items() if k.startswith(prefixes)}
-    shapes = {k: _shape_of(form) for k, form in wanted.items()}
-    item = flax.traverse_util.unflatten_dict(shapes, sep='/')
-    as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
-    args = ocp.args.PyTreeRestore(
-      item=item,
-      restore_args=jax.tree.map(lambda _: as_numpy, item),
-      partial_restore=True,
-    )
-    path = _absolute(self.directory / str(step) / 'state')
+    shapes = {
+      k: _shape_of(form) for k, form in forms.items() if k.startswith(prefixes)
+    }
+    still = {
+      name: shapes.pop(f'{ema}params/{name}') for name in meta.get('held', ())
+    }
+    folder = _absolute(self.directory)
     try:
-      with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-        found = reader.restore(path, args=args)
+      found = base.arrays(folder / str(step) / 'state', shapes)
+      for name, value in base.arrays(base.place(folder), still).items():
+        found[f'{ema}params/{name}'] = value
     except Exception as error:
       raise ValueError(system_errors.reason(error)) from error
-    _check_bits(found, {k: meta['checksums'][k] for k in wanted})
-    flat: dict[str, Any] = flax.traverse_util.flatten_dict(found, sep='/')
+    _check_bits(found, {k: meta['checksums'][k] for k in found})
     return {
       k.removeprefix(ema).removeprefix('model_state/'): v
-      for k, v in flat.items()
+      for k, v in found.items()
     }
 
   def _meta_path(self, step: int) -> AnyPath:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from recog_jax import registry
 from recog_jax.compress import training as quantized_training
 from recog_jax.data.base import Data
+from recog_jax.engine import adapt as adapt_lib
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.settings import Checkpointing, Every, Settings, steps_of
 from recog_jax.errors import UserError
@@ -105,7 +106,7 @@ def build(
     )
   data = make_data(settings, data_dir)
   task = registry.build('task', settings.task, info=data.info)
-  module = make_module(settings.model, task, settings.quantize)
+  module = make_module(settings.model, task, settings.quantize, settings.adapt)
   # Of sequences, how many outputs a model has decides what can be trained on.
   data = data.for_model(module)
   mesh = registry.call(
@@ -147,7 +148,10 @@ def make_data(settings: Settings, data_dir: str | None) -> Any:
 
 
 def make_module(
-  keys: Any, task: Task, quantize: Mapping[str, Any] | None = None
+  keys: Any,
+  task: Task,
+  quantize: Mapping[str, Any] | None = None,
+  adapt: Mapping[str, Any] | None = None,
 ) -> nn.Module:
   """The model of `config.model`, with the outputs of a task.
 
@@ -155,18 +159,21 @@ def make_module(
     keys: of `config.model`.
     task: has `num_outputs`.
     quantize: keys of `config.quantize`; None: nothing is rounded.
+    adapt: keys of `config.adapt`; None: all parameters are the model's.
   """
   model = dict(keys)
   if 'dtype' in model:
     model['dtype'] = _dtype(model['dtype'])
-  module = registry.build('model', model, num_outputs=task.num_outputs)
-  if quantize is None:
-    return module
-  plan = registry.call(
-    quantized_training.make_quantization, quantize, 'config.quantize'
-  )
-  wrapped: Any = quantized_training.Quantized(module, plan)
-  return wrapped  # Called as a module is.
+  # What is put around a module is called as a module is.
+  module: Any = registry.build('model', model, num_outputs=task.num_outputs)
+  if quantize is not None:
+    plan = registry.call(
+      quantized_training.make_quantization, quantize, 'config.quantize'
+    )
+    module = quantized_training.Quantized(module, plan)
+  if adapt is not None:
+    module = adapt_lib.Adapted(module, registry.build('adaptation', adapt))
+  return module
 
 
 def _dtype(name: str) -> Any:

@@ -37,6 +37,11 @@ class Freezing:
     """When the phase of the step number `step`, counted from 0, began."""
     return max(s for s in self.starts if s <= step)
 
+  @property
+  def never(self) -> Any:
+    """A tree of bools: the leaves that are held in every phase."""
+    return jax.tree.map(lambda s: s == NEVER, self.trained_from)
+
   def frozen(self, start: int) -> Any:
     """A tree of bools: the leaves that do not change in a phase."""
     return jax.tree.map(lambda s: s == NEVER or s > start, self.trained_from)
@@ -101,12 +106,31 @@ def make_freezing(
       )
     thawed = still.count(True)
     trained_from.append(NEVER if thawed == len(starts) else starts[thawed])
-  if 0 not in trained_from:
+  _check_some(trained_from)
+  tree = jax.tree.unflatten(jax.tree.structure(params), trained_from)
+  return Freezing(tree, starts)
+
+
+def with_held(plan: Freezing, held: Any) -> Freezing:
+  """The plan of a model that holds some of its parameters for good.
+
+  Args:
+    plan: of `config.freeze`.
+    held: a tree of bools like the parameters.
+
+  Raises:
+    UserError: together they leave nothing to train.
+  """
+  tree = jax.tree.map(lambda s, h: NEVER if h else s, plan.trained_from, held)
+  _check_some(tree)
+  return dataclasses.replace(plan, trained_from=tree)
+
+
+def _check_some(trained_from: Any) -> None:
+  if 0 not in jax.tree.leaves(trained_from):
     raise UserError(
       f'{_WHERE} freezes every parameter: nothing would be learnt'
     )
-  tree = jax.tree.unflatten(jax.tree.structure(params), trained_from)
-  return Freezing(tree, starts)
 
 
 def _as_phases(spec: Any) -> list[Mapping[str, Any]]:

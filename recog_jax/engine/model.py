@@ -17,6 +17,7 @@ from recog_jax import registry
 from recog_jax.answers import Answer, Asked, Failed, Line
 from recog_jax.data.base import OUTPUTS, Kept, Reader
 from recog_jax.engine import (
+  adapt,
   choosing,
   experiment,
   exported,
@@ -214,6 +215,7 @@ def load(
   except UserError as error:
     raise UserError(f'{workdir}: {error}') from error
   step, variables = restore(workdir, checkpoint, built.task.higher_is_better)
+  variables = adapt.merged(_module_of(config, built.task), variables)
   return dataclasses.replace(
     built, variables=variables, step=step, origin=str(workdir)
   )
@@ -235,6 +237,7 @@ def of_experiment(
   """
   built = _built(config, interface.kept_of(ex))
   variables = jax.tree.map(jax.device_put, variables)
+  variables = adapt.merged(ex.module, variables)
   return dataclasses.replace(built, variables=variables, step=step)
 
 
@@ -249,6 +252,8 @@ def of_config(config: ConfigDict, data_dir: str | None) -> Model:
   Raises:
     UserError: weights that cannot be read, or are of another architecture.
   """
+  # Nothing is trained, so nothing is added.
+  config = ConfigDict({**config.to_dict(), 'adapt': None})
   ex = experiment.build(config, data_dir, train_batch=False)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.evaluation('val', rows, ex.eval_batch_size) as batches:
@@ -301,12 +306,18 @@ def _labels(kept: Kept) -> tuple[str, ...]:
   return next((tuple(facts[k]) for k in OUTPUTS if facts.get(k)), ())
 
 
+def _module_of(config: ConfigDict, task: Task) -> nn.Module:
+  return experiment.make_module(
+    config.model, task, config.get('quantize'), config.get('adapt')
+  )
+
+
 def _built(
   config: ConfigDict, kept: Kept, *, for_export: bool = False
 ) -> Model:
   """The model without weights."""
   reader, task = _parts(config, kept, for_export=for_export)
-  module = experiment.make_module(config.model, task, config.get('quantize'))
+  module = adapt.settled(_module_of(config, task))
 
   def forward(variables: Any, batch: Any) -> tuple[Outputs, Any]:
     batch = task.preprocess(batch, None, train=False)

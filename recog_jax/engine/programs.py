@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from recog_jax import registry, tracing
 from recog_jax.compress import pruning
-from recog_jax.engine import memory, rng, sharding, step
+from recog_jax.engine import checkpoint_base, memory, rng, sharding, step
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
-from recog_jax.engine.freezing import carry_over, make_freezing
+from recog_jax.engine.freezing import carry_over, make_freezing, with_held
 from recog_jax.engine.optimizer import make_optimizer, map_state
 from recog_jax.engine.parallelism import make_view
 from recog_jax.errors import UserError, listed
@@ -172,6 +172,8 @@ class Programs:
       stages=self._stages,
       steps_per_epoch=ex.data.steps_per_epoch,
     )
+    if held := getattr(ex.module, 'held', None):
+      self._freezing = with_held(self._freezing, held(self._params))
     # Evaluation is the same in every phase.
     self._eval_step, self._merge = _eval_step(ex)
     self._made: dict[int, Program] = {}
@@ -182,6 +184,11 @@ class Programs:
     if start not in self._made:
       self._made[start] = self._make(start)
     return self._made[start]
+
+  @property
+  def held(self) -> tuple[str, ...]:
+    """Paths of the parameters that no step of the run changes."""
+    return checkpoint_base.names_of(self._freezing.never)
 
   def abstract(self, step: int) -> step.TrainState:
     """What a checkpoint of that step looks like: as the step before left it."""

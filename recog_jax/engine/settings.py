@@ -30,6 +30,8 @@ class Settings:
     accumulate_steps: parts that a batch is run in, one after another.
     ema_decay: of the average of weights that evaluation uses; None: none.
     freeze: what is not trained, and until when; see `make_freezing`.
+    adapt: name and keys of what is added to a model whose own parameters are
+      held, `lora` or `adapter`; see `engine.adapt`.
     prune: keys of `make_pruning`: weights that become zero on the way; {} takes
       the defaults.
     quantize: keys of `make_quantization`: training knows of int8; {} takes the
@@ -68,6 +70,7 @@ class Settings:
   accumulate_steps: Size = 1
   ema_decay: Rate | None = None
   freeze: Any = ()
+  adapt: Annotated[Mapping[str, Any] | None, Part('adaptation')] = None
   prune: Annotated[
     Mapping[str, Any] | None,
     Part(

@@ -13,7 +13,7 @@ import optax
 
 from recog_jax.compress import pruning
 from recog_jax.compress import training as quantized_training
-from recog_jax.engine import freezing, rng
+from recog_jax.engine import adapt, freezing, rng
 from recog_jax.engine.optimizer import ema_update
 from recog_jax.engine.parallelism import View
 from recog_jax.tasks.base import Batch, Task, Terms
@@ -254,11 +254,13 @@ def make_eval_step(
   task: Task, module: nn.Module
 ) -> Callable[[Any, Batch], tuple[Any, dict[str, jax.Array]]]:
   """(variables, batch) -> (metric state, one record for each row)."""
+  settled = adapt.settled(module)
 
   def eval_step(variables: Any, batch: Batch):
     # No key: nothing is random in evaluation.
     batch = task.preprocess(batch, None, train=False)
-    outputs, _ = task.forward(module, variables, batch, rngs={}, train=False)
+    variables = adapt.merged(module, variables)
+    outputs, _ = task.forward(settled, variables, batch, rngs={}, train=False)
     return task.metrics(outputs, batch), task.records(outputs, batch)
 
   return eval_step

@@ -184,7 +184,9 @@ def train(
   def save(metric: float | None, done: bool = True) -> None:
     with book.timed('checkpoint'):
       extra = {'evaluated': done, 'logbook': book.state()}
-      checkpoints.save(step, state, {**meta, **extra}, metric)
+      checkpoints.save(
+        step, state, {**meta, **extra}, metric, held=programs.held
+      )
     clock.pause(step)
 
   # ----------------------------------------------------------------- the loop

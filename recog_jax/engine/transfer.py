@@ -10,6 +10,8 @@ import numpy as np
 
 from recog_jax import registry
 from recog_jax.compress import channels
+from recog_jax.engine import adapt as adapt_lib
+from recog_jax.engine import config as config_lib
 from recog_jax.engine import interface, narrowing, paths
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
@@ -214,9 +216,10 @@ def read(
     tensors = _renamed(tensors, _make_rename(spec.rename))
     kind = getattr(module, 'weights', 'from_torch')
     translate = registry.lookup('weights', kind)
-    found = translate(module, fresh, tensors, what=name, tell=notes.append)
+    plain = adapt_lib.plain_of(module)
+    found = translate(plain, fresh, tensors, what=name, tell=notes.append)
     return found, name + (f' ({"; ".join(notes)})' if notes else '')
-  return _read_own(spec, path)
+  return _read_own(spec, path, fresh)
 
 
 def _file_in(path: AnyPath) -> AnyPath:
@@ -243,7 +246,7 @@ def _workdir_of(name: str) -> AnyPath | None:
 
 
 def _read_own(
-  spec: InitFrom, path: AnyPath
+  spec: InitFrom, path: AnyPath, fresh: Mapping[str, Any]
 ) -> tuple[dict[str, np.ndarray], str]:
   path, step = place_of(path)
   if not path.is_dir():
@@ -264,7 +267,7 @@ def _read_own(
       f'{path} holds no checkpoint {step or ""}; there are {steps}'
     )
   try:
-    tensors = points.variables(step)
+    tensors = _merged(points.variables(step), path, fresh)
   except ValueError as error:
     raise UserError(
       f'checkpoint {step} of {path} is damaged ({error}): name another one of '
@@ -279,6 +282,31 @@ def _read_own(
     return f'{collection}/{rename(rest)}'
 
   return _renamed(tensors, inside), f'step {step} of {path}'
+
+
+def _merged(
+  tensors: dict[str, np.ndarray], workdir: AnyPath, fresh: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """A workdir's weights, with what `config.adapt` added to its kernels.
+
+  Raises:
+    UserError: it added layers that this model has not.
+  """
+  if not (workdir / 'config.json').exists():
+    return tensors
+  keys = config_lib.kept_keys(workdir).get('adapt')
+  if not keys:
+    return tensors
+  way = registry.build('adaptation', keys)
+  tree = flax.traverse_util.unflatten_dict(tensors, sep='/')
+  tree = {**tree, 'params': way.merged(tree['params'])}
+  found = {k: np.asarray(v) for k, v in _flat(tree).items()}
+  if lost := [k for k in found if way.added(k) and k not in fresh]:
+    raise UserError(
+      f'{workdir} was trained with config.adapt={dict(keys)}, whose '
+      f'{listed(lost)} this model has not: give this run the same config.adapt'
+    )
+  return found
 
 
 def _renamed(
@@ -350,6 +378,10 @@ def match(
   paths.check_used(spec.skip, tree, 'config.init_from.skip')
   skip = {p for p in fresh if paths.first_match(patterns, names[p]) >= 0}
   adapt = getattr(module, 'adapt', lambda *_: None)
+
+  def new_by_nature(path: str) -> bool:
+    return _of_head(path) or adapt_lib.added(module, names[path])
+
   values, adapted, problems = {}, [], []
   for path, leaf in fresh.items():
     if path in skip:
@@ -360,9 +392,9 @@ def match(
       value = adapt(names[path], value, leaf.shape)
       if value is not None:
         adapted.append(f'{path} {there} -> {leaf.shape}')
-      elif not _of_head(path):
+      elif not new_by_nature(path):
         problems.append(f'{path} is {there} there and {leaf.shape} here')
-    elif value is None and not _of_head(path):
+    elif value is None and not new_by_nature(path):
       problems.append(f'{path} is missing')
     if value is not None:
       values[path] = value

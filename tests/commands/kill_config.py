@@ -13,7 +13,8 @@ def get_config(arg: str = '') -> ConfigDict:
   """`:mlp` is a network that compiles quickly, without running statistics.
 
   `:aed` and `:transducer` are recognisers of generated tones, with what is
-  drawn in their steps: masks, dropout, scheduled sampling.
+  drawn in their steps: masks, dropout, scheduled sampling. `:lora` holds the
+  ResNet's own parameters, and adds few.
   """
   if arg in _SPEECH:
     return _speech(_SPEECH[arg])
@@ -29,6 +30,8 @@ def get_config(arg: str = '') -> ConfigDict:
     config.schedule = {'name': 'cosine', 'warmup_steps': 20}
     config.evaluation = {'every_steps': 30}
     config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
+    if arg == 'lora':
+      config.adapt = {'name': 'lora', 'rank': 4}
     if arg == 'mlp':
       config.model = {'name': 'mlp', 'hidden': (32,), 'dtype': 'float32'}
   return config

@@ -20,3 +20,12 @@ def test_two_kills(tmp_path):
 @pytest.mark.parametrize('model', ['aed', 'transducer'])
 def test_kills_of_a_recogniser(tmp_path, model):
   kill.check(tmp_path, kills=4, seed=2, model=model)
+
+
+@pytest.mark.slow
+def test_kills_of_an_adapted_run(tmp_path):
+  """Whose held parameters are saved once."""
+  kill.check(tmp_path, kills=4, seed=2, model='lora')
+  workdir = tmp_path / 'killed'
+  assert (workdir / 'base').is_dir()
+  assert not [*workdir.glob('base.*')]
