@@ -41,6 +41,16 @@ _WHISPER = {
   f'whisper_{s}': f'{_SPEECH}.whisper:whisper_{s}'
   for s in ('tiny', 'base', 'small', 'medium', 'large_v3', 'ctc')
 }
+_WAV2VEC2 = {
+  name: f'{_SPEECH}.wav2vec2:{name}'
+  for name in (
+    *(f'wav2vec2_{s}' for s in ('base', 'large', 'large_lv60')),
+    *(f'wav2vec2_{s}' for s in ('aed', 'transducer')),
+    *(f'hubert_{s}' for s in ('base', 'large')),
+    *(f'xls_r_{s}' for s in ('300m', '1b', '2b')),
+    *(f'mms_{s}' for s in ('300m', '1b')),
+  )
+}
 
 TABLES: dict[str, dict[str, str]] = {
   'model': {
@@ -68,6 +78,7 @@ TABLES: dict[str, dict[str, str]] = {
     'lstm_transducer': f'{_SPEECH}.rnn:lstm_transducer',
     'conformer_transducer': f'{_SPEECH}.conformer:conformer_transducer',
     **_WHISPER,
+    **_WAV2VEC2,
   },
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',

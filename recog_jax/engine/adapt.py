@@ -17,12 +17,16 @@ import flax.linen as nn
 import flax.traverse_util
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from recog_jax import registry
 from recog_jax.compress import int8
 from recog_jax.compress.training import Quantized
+from recog_jax.engine import config as config_lib
 from recog_jax.engine import paths
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, listed
 from recog_jax.ranges import Positive, Size
+from recog_jax.storage import AnyPath
 
 # Of images, of CTC, and those that help only to train.
 HEADS = (r'(.*/)?(ctc_)?head/.*', r'aux.*')
@@ -82,7 +86,7 @@ class Lora(Adaptation):
   mergeable: ClassVar[bool] = True
 
   def begin(self, params: Any, key: jax.Array) -> Any:
-    flat = flax.traverse_util.flatten_dict(params, sep='/')
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep='/')
     paths.check_used(self.targets, params, f'{_WHERE}.targets')
     (pattern,) = paths.compile_patterns(self.targets)
     trained = paths.compile_patterns(self.trained)
@@ -112,12 +116,12 @@ class Lora(Adaptation):
     return flax.traverse_util.unflatten_dict({**flat, **new}, sep='/')
 
   def merged(self, params: Any) -> Any:
-    flat = flax.traverse_util.flatten_dict(params, sep='/')
+    flat: dict[str, Any] = flax.traverse_util.flatten_dict(params, sep='/')
     found = {k: v for k, v in flat.items() if not self.added(k)}
     for path, kernel in found.items():
-      a, b = flat.get(path + _LORA_A), flat.get(path + _LORA_B)
+      a = flat.get(path + _LORA_A)
       if a is not None:
-        product = jnp.matmul(a, b, precision='highest')
+        product = jnp.matmul(a, flat[path + _LORA_B], precision='highest')
         found[path] = kernel + self.scale * product
     return flax.traverse_util.unflatten_dict(found, sep='/')
 
@@ -252,7 +256,7 @@ class Adapted:
     Raises:
       UserError: patterns that find nothing.
     """
-    key = rngs['params'] if isinstance(rngs, Mapping) else rngs
+    key = rngs['params'] if isinstance(rngs, dict) else rngs
     with self.way.watched():
       variables = dict(self.plain.init(rngs, *args, **kwargs))
     params = self.way.begin(variables['params'], key)
@@ -302,3 +306,36 @@ def plain_of(module: Any) -> Any:
 def added(module: Any, path: str) -> bool:
   """Whether a parameter of an adapted module is none of the model's own."""
   return isinstance(module, Adapted) and module.way.added(path)
+
+
+def of_workdir(
+  tensors: dict[str, np.ndarray], workdir: AnyPath, fresh: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+  """The weights of an adapted run for another run.
+
+  Args:
+    tensors: by path, of a workdir, which may be of no adapted run.
+    workdir: its config says what was added.
+    fresh: the other run's variables or their shapes, by path.
+
+  Returns:
+    The tensors, with what was added to the model's own.
+
+  Raises:
+    UserError: what was added are layers that the other run has not.
+  """
+  if not (workdir / 'config.json').exists():
+    return tensors
+  keys = config_lib.kept_keys(workdir).get('adapt')
+  if not keys:
+    return tensors
+  way = registry.build('adaptation', keys)
+  tree = flax.traverse_util.unflatten_dict(tensors, sep='/')
+  tree = {**tree, 'params': way.merged(tree['params'])}
+  flat: dict[str, Any] = flax.traverse_util.flatten_dict(tree, sep='/')
+  if lost := [k for k in flat if way.added(k) and k not in fresh]:
+    raise UserError(
+      f'{workdir} was trained with config.adapt={dict(keys)}, whose '
+      f'{listed(lost)} this model has not: give this run the same config.adapt'
+    )
+  return {k: np.asarray(v) for k, v in flat.items()}

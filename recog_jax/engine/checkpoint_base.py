@@ -102,4 +102,5 @@ def arrays(path: AnyPath, shapes: Mapping[str, Any]) -> dict[str, np.ndarray]:
     partial_restore=True,
   )
   with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
-    return flatten_dict(reader.restore(path, args=args), sep='/')
+    found: Any = flatten_dict(reader.restore(path, args=args), sep='/')
+  return found

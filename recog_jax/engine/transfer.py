@@ -11,7 +11,6 @@ import numpy as np
 from recog_jax import registry
 from recog_jax.compress import channels
 from recog_jax.engine import adapt as adapt_lib
-from recog_jax.engine import config as config_lib
 from recog_jax.engine import interface, narrowing, paths
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.experiment import Experiment
@@ -45,6 +44,8 @@ class InitFrom:
       `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the
       latest if none was evaluated, and averaged weights where there are any.
       None begins with fresh weights.
+    also: more files of weights, whose tensors replace those of the same name:
+      `adapter.urd-script_arabic.safetensors`, MMS's of a language.
     rename: ordered pairs (regex, replacement): the first whose regex matches
       the whole path of a tensor there gives its path here, where the
       replacement may use groups. Paths are torch's names in a torch file, else
@@ -62,6 +63,7 @@ class InitFrom:
   """
 
   path: str | None = None
+  also: Sequence[str] = ()
   rename: Sequence[Sequence[str]] = ()
   skip: Sequence[str] = ()
   zero_head: bool = True
@@ -194,12 +196,11 @@ def read(
       'config.init_from.path is not set: give a torch file, hf:ORG/REPOSITORY, '
       'or a workdir'
     )
-  file = name
-  if name.startswith('hf:'):
-    file = registry.lookup('weights', 'hub')(name)
-  path = path_of(file)
-  check_access(path)
-  path = _file_in(path)
+  path = _found(name)
+  if spec.also and not path.is_file():
+    raise UserError(
+      f'config.init_from.also goes with a file of weights, which {name} is not'
+    )
   if path.is_file():
     if is_remote(path):
       raise UserError(
@@ -213,6 +214,9 @@ def read(
       )
     notes: list[str] = []
     tensors = registry.lookup('weights', 'torch_file')(path, notes.append)
+    for other in spec.also:
+      more = _found(other)
+      tensors |= registry.lookup('weights', 'torch_file')(more, notes.append)
     tensors = _renamed(tensors, _make_rename(spec.rename))
     kind = getattr(module, 'weights', 'from_torch')
     translate = registry.lookup('weights', kind)
@@ -220,6 +224,16 @@ def read(
     found = translate(plain, fresh, tensors, what=name, tell=notes.append)
     return found, name + (f' ({"; ".join(notes)})' if notes else '')
   return _read_own(spec, path, fresh)
+
+
+def _found(name: str) -> AnyPath:
+  """Where weights lie that a config names."""
+  file = name
+  if name.startswith('hf:'):
+    file = registry.lookup('weights', 'hub')(name)
+  path = path_of(file)
+  check_access(path)
+  return _file_in(path)
 
 
 def _file_in(path: AnyPath) -> AnyPath:
@@ -267,7 +281,7 @@ def _read_own(
       f'{path} holds no checkpoint {step or ""}; there are {steps}'
     )
   try:
-    tensors = _merged(points.variables(step), path, fresh)
+    tensors = adapt_lib.of_workdir(points.variables(step), path, fresh)
   except ValueError as error:
     raise UserError(
       f'checkpoint {step} of {path} is damaged ({error}): name another one of '
@@ -282,31 +296,6 @@ def _read_own(
     return f'{collection}/{rename(rest)}'
 
   return _renamed(tensors, inside), f'step {step} of {path}'
-
-
-def _merged(
-  tensors: dict[str, np.ndarray], workdir: AnyPath, fresh: Mapping[str, Any]
-) -> dict[str, np.ndarray]:
-  """A workdir's weights, with what `config.adapt` added to its kernels.
-
-  Raises:
-    UserError: it added layers that this model has not.
-  """
-  if not (workdir / 'config.json').exists():
-    return tensors
-  keys = config_lib.kept_keys(workdir).get('adapt')
-  if not keys:
-    return tensors
-  way = registry.build('adaptation', keys)
-  tree = flax.traverse_util.unflatten_dict(tensors, sep='/')
-  tree = {**tree, 'params': way.merged(tree['params'])}
-  found = {k: np.asarray(v) for k, v in _flat(tree).items()}
-  if lost := [k for k in found if way.added(k) and k not in fresh]:
-    raise UserError(
-      f'{workdir} was trained with config.adapt={dict(keys)}, whose '
-      f'{listed(lost)} this model has not: give this run the same config.adapt'
-    )
-  return found
 
 
 def _renamed(

@@ -10,6 +10,7 @@ import numpy as np
 from recog_jax.features import cepstra, mel
 from recog_jax.features import frames as framing
 from recog_jax.features.base import Features
+from recog_jax.features.waveform import Waveform
 from recog_jax.features.whisper import WhisperLogMel
 from recog_jax.ranges import NotNegative, Positive, Share, Size
 
@@ -186,6 +187,7 @@ KINDS = {
   'fbank': Fbank,
   'log_mel': LogMel,
   'mfcc': Mfcc,
+  'waveform': Waveform,
   'whisper': WhisperLogMel,
 }
 

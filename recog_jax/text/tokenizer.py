@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
 from recog_jax.text.timit import INVENTORIES
+from recog_jax.text.vocabulary import Vocabulary
 from recog_jax.text.whisper import Whisper
 
 UNK = '<unk>'
@@ -258,7 +259,8 @@ def make_tokenizer(
     keys: `name` and what it takes: `characters` an `alphabet`, `phones` an
       `inventory` (list or name), `sentencepiece` a `model` (path of the file);
       all of them `unknown`, `drop` (default) or `unk`; `whisper` a `model`
-      (path of a `tokenizer.json` or its folder). A `name` that is a factory is
+      (path of a `tokenizer.json` or its folder), `wav2vec2` that of a
+      `vocab.json`, and a `language`. A `name` that is a factory is
       called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
@@ -286,6 +288,8 @@ def make_tokenizer(
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
   if content == 'model':
     path = Path(data_dir or '').expanduser() / keys['model']
+    if path.is_dir() and (file := getattr(KINDS[name], 'FILE', None)):
+      path /= file
     keys['model'] = _read(path) if model is None else model
   return KINDS[name](**keys)
 
@@ -359,10 +363,11 @@ KINDS = {
   'characters': Characters,
   'phones': Phones,
   'sentencepiece': SentencePiece,
+  'wav2vec2': Vocabulary,
   'whisper': Whisper,
 }
 # Those that are made of a file.
-OF_FILES = (SentencePiece, Whisper)
+OF_FILES = (SentencePiece, Vocabulary, Whisper)
 
 
 def _why_untrained(error: str, vocab_size: int) -> str:
@@ -396,11 +401,11 @@ def _library() -> Any:
 
 def _read(path: Path) -> bytes:
   try:
-    return (path / Whisper.FILE if path.is_dir() else path).read_bytes()
+    return path.read_bytes()
   except OSError as error:
     raise ValueError(
       f"cannot read the tokenizer's model {path} ({error.strerror}): `prepare` "
-      'trains one of SentencePiece; that of Whisper comes with its weights'
+      'trains one of SentencePiece; others come with their weights'
     ) from None
 
 

@@ -1,4 +1,4 @@
-"""Whisper's weights in the names of Hugging Face, OpenAI and CTranslate2."""
+"""Weights of other programs: Whisper's in three namings, wav2vec 2.0's."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +8,9 @@ import numpy as np
 
 from recog_jax.models.layers import foreign
 from recog_jax.models.layers.foreign import Layout
+from recog_jax.models.speech import import_wav2vec2
 from recog_jax.models.speech.recogniser import SpeechModel
+from recog_jax.models.speech.wav2vec2 import Wav2Vec2Encoder
 from recog_jax.models.speech.whisper import WhisperEncoder
 from recog_jax.models.speech.whisper_vocabulary import vocabulary_of
 
@@ -104,6 +106,8 @@ def layout_of(module: nn.Module, keys: set[str]) -> Layout | None:
   None where no other program has the model.
   """
   encoder = getattr(module, 'encoder', None)
+  if isinstance(encoder, Wav2Vec2Encoder):
+    return import_wav2vec2.layout(encoder)
   if not isinstance(encoder, WhisperEncoder):
     return None
   names = [f'{key}.' for key in keys]
@@ -134,9 +138,9 @@ def translate(
   what: str = 'the weights',
   tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, np.ndarray]:
-  """Whisper's weights under our paths; see `models.image.import_torch`.
+  """The weights under our paths; see `models.image.import_torch`.
 
-  The end of the text gets our number 0; see `whisper_vocabulary`.
+  Of Whisper the end of the text gets our number 0; see `whisper_vocabulary`.
 
   Raises:
     UserError: no other program has this model, or the weights are quantised and
@@ -148,6 +152,7 @@ def translate(
       module, layout_of, shapes, state, what, tell
     )
   }
+  import_wav2vec2.without_axes(found)
   for path in {*found} & {*shapes}:
     if path.endswith('kv/bias'):
       found[path] = _without_keys(found[path], shapes[path].shape[0])

@@ -134,6 +134,17 @@ class SpeechModel(nn.Module):
     others = [n for n in OTHERS if getattr(self, f'{n}_head') is not None]
     return (*(('ctc',) if self.ctc else ()), *others)
 
+  def held(self, params: Any) -> Any:
+    """A tree of bools: the parameters that no step trains."""
+    still = getattr(self.encoder, 'held', lambda _: False)
+
+    def of_encoder(path: Any, _: Any) -> bool:
+      name = jax.tree_util.keystr(path, simple=True, separator='/')
+      side, _, rest = name.partition('/')
+      return side == 'encoder' and still(rest)
+
+    return jax.tree_util.tree_map_with_path(of_encoder, params)
+
   def out_len(self, n):
     """Hidden frames for n input frames: int, numpy or jax integers."""
     return self.encoder.out_len(n)
