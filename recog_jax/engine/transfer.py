@@ -27,7 +27,13 @@ from recog_jax.storage import (
 
 _TORCH = ('.pth', '.pt', '.bin', '.ckpt', '.tar', '.safetensors')
 # What other programs call the weights in a folder.
-_FILES = ('model.safetensors', 'model.bin', 'pytorch_model.bin')
+_FILES = (
+  'model.safetensors',
+  'model.safetensors.index.json',
+  'model.bin',
+  'pytorch_model.bin',
+  'pytorch_model.bin.index.json',
+)
 _REPORT = 'init_from.json'
 
 
@@ -37,8 +43,9 @@ class InitFrom:
 
   Attributes:
     path: a torch file (.pth, .pth.tar, .safetensors, ...) in torchvision's or
-      timm's layout, of Whisper in Hugging Face's, OpenAI's or CTranslate2's; a
-      folder with `model.safetensors`, `model.bin` or `pytorch_model.bin`;
+      timm's layout, of Whisper in Hugging Face's, OpenAI's or CTranslate2's, of
+      wav2vec 2.0 in Hugging Face's; a folder with `model.safetensors`,
+      `model.bin`, `pytorch_model.bin`, or the index of several;
       `hf:ORGANISATION/REPOSITORY[/FILE]`, such a file from the
       Hugging Face hub; a workdir; or one checkpoint in it,
       `WORKDIR/checkpoints/STEP`. Of a workdir the best checkpoint is taken, the
@@ -207,7 +214,7 @@ def read(
         f'config.init_from.path={name}: copy the file here; on a bucket only '
         'workdirs are read'
       )
-    if path.suffix not in _TORCH:
+    if not path.name.endswith((*_TORCH, '.index.json')):
       raise UserError(
         f'config.init_from.path={name} is no torch file '
         f'({", ".join(_TORCH)}), workdir or checkpoint'

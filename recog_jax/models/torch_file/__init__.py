@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.errors import UserError, listed
-from recog_jax.models.torch_file import ctranslate2, pickled
+from recog_jax.models.torch_file import ctranslate2, pickled, sharded
 from recog_jax.models.torch_file.pickled import Foreign, Storage, Tensor
 
 # https://github.com/pytorch/pytorch/blob/main/torch/serialization.py: the form
@@ -320,7 +320,8 @@ def read(
   Args:
     path: a `.safetensors` file, one that `torch.save` wrote of a model's
       `state_dict()`, or of a dict that has one as `state_dict`, `model` or
-      under another name, or a `model.bin` of CTranslate2.
+      under another name, a `model.bin` of CTranslate2, or an index of several
+      files, `model.safetensors.index.json`.
     tell: is called with where in such a dict they were.
 
   Returns:
@@ -335,6 +336,8 @@ def read(
     raise UserError(
       f'there is no file {path}; give a .safetensors or .pth file.'
     )
+  if path.name.endswith(sharded.SUFFIX):
+    return sharded.read(path, lambda part: read(part, tell))
   if path.suffix == '.safetensors':
     reader, kind = _read_safetensors, 'safetensors file'
   elif path.suffix in ('.pth', '.pt', '.bin', '.ckpt', '.tar'):
