@@ -80,6 +80,16 @@ def data_dir() -> Path:
   return folder
 
 
+@pytest.fixture(scope='session')
+def files_dir() -> Path:
+  """Plain files of the kinds that users have, where this machine has them."""
+  named = os.environ.get('RECOG_JAX_TEST_FILES')
+  folder = Path(named) if named else ROOT.parent / 'shared' / 'files'
+  if not folder.is_dir():
+    pytest.skip(f'no files in {folder}: set RECOG_JAX_TEST_FILES to theirs')
+  return folder
+
+
 @pytest.fixture
 def bucket():
   """The URL of an empty gs:// bucket in memory."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
+from recog_jax.text.languages import find
 from recog_jax.text.timit import INVENTORIES
 from recog_jax.text.vocabulary import Vocabulary
 from recog_jax.text.whisper import Whisper
@@ -114,7 +115,12 @@ class _Units:
 class Characters(_Units):
   """Every character (Unicode code point after NFC) is a token, space too."""
 
-  def __init__(self, alphabet: str, unknown: str = 'drop'):
+  def __init__(
+    self,
+    alphabet: str = '',
+    unknown: str = 'drop',
+    language: str | Sequence[str] = (),
+  ):
     """Makes the tokenizer of an alphabet.
 
     Args:
@@ -122,13 +128,18 @@ class Characters(_Units):
         comes again is the same.
       unknown: `drop` leaves other characters out of the ids; `unk` gives them
         the id 1, `<unk>`, and the alphabet ids from 2 on.
+      language: one or several whose letters and digits come behind the
+        alphabet: `ur`, or ('ur', 'en'); of text as `config.data.lang` makes it.
 
     Raises:
-      ValueError: an empty alphabet or none, or another `unknown`.
+      ValueError: an empty alphabet or none, an unknown language, or another
+        `unknown`.
     """
     if not isinstance(alphabet, str):
       raise ValueError(f'the alphabet is one text, not {alphabet!r}')
-    super().__init__(self._split(alphabet), unknown)
+    codes = [language] if isinstance(language, str) else language
+    known = ''.join(find(code).alphabet for code in codes)
+    super().__init__(self._split(alphabet + known), unknown)
 
   def _split(self, text: str) -> list[str]:
     return list(unicodedata.normalize('NFC', text))
@@ -256,8 +267,8 @@ def make_tokenizer(
   """The tokenizer of a config.
 
   Args:
-    keys: `name` and what it takes: `characters` an `alphabet`, `phones` an
-      `inventory` (list or name), `sentencepiece` a `model` (path of the file);
+    keys: `name` and what it takes: `characters` an `alphabet` or a `language`,
+      or both, `phones` an `inventory` (list or name), `sentencepiece` a `model` (path of the file);
       all of them `unknown`, `drop` (default) or `unk`; `whisper` a `model`
       (path of a `tokenizer.json` or its folder), `wav2vec2` that of a
       `vocab.json`, and a `language`. A `name` that is a factory is
@@ -284,7 +295,7 @@ def make_tokenizer(
       f'tokenizer {name} has no key {_listed(wrong)}: it takes '
       f'{", ".join(known)}'
     )
-  if keys.get(content) is None:
+  if keys.get(content) is None and not keys.get('language'):
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
   if content == 'model':
     path = Path(data_dir or '').expanduser() / keys['model']

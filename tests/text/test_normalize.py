@@ -4,7 +4,8 @@ import unicodedata
 
 import pytest
 
-from recog_jax.text.normalize import NORMALIZERS, normalize
+from recog_jax.text.languages import LANGUAGES
+from recog_jax.text.normalize import normalize
 
 ENGLISH = [
   ('“Don’t stop!” he said — now…', "don't stop he said now"),
@@ -47,7 +48,7 @@ def test_languages_of_pakistan_and_india(lang, text, expected):
   assert normalize(text, lang) == expected
 
 
-@pytest.mark.parametrize('lang', sorted(NORMALIZERS))
+@pytest.mark.parametrize('lang', sorted(LANGUAGES))
 def test_it_is_nfc_and_doing_it_twice_changes_nothing(lang):
   samples = [text for text, _ in ENGLISH] + ['İstanbul', "a''b", 'جزي\u0654']
   for text in samples:
@@ -65,7 +66,7 @@ def test_the_case_may_be_kept():
 
 
 def test_what_is_unknown_is_told_with_what_is_known():
-  with pytest.raises(ValueError, match="'tlh': known: en, pa, sd, ur"):
+  with pytest.raises(ValueError, match="'tlh'.*known: ar, bal, en"):
     normalize('a', 'tlh')
   with pytest.raises(ValueError, match="keep, lower, upper, not 'title'"):
     normalize('a', 'en', case='title')
