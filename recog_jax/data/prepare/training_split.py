@@ -18,6 +18,7 @@ from recog_jax.data import cache
 from recog_jax.data.sources.speech_listing import read_lines
 from recog_jax.data.sources.tfds_layout import default_data_dir
 from recog_jax.data.speech.records import SpeechRecords, SpeechSource
+from recog_jax.data.speech.texts import transcripts
 from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
 from recog_jax.features import extract
@@ -68,15 +69,7 @@ class TrainingSplit:
       UserError: an unknown language or case.
     """
     index = self.records.utterances.take(np.arange(self.start, self.stop))
-    langs = [lang] * len(index)
-    if lang == 'field':
-      if 'lang' not in index.fields:
-        raise UserError(
-          "config.data.lang='field', but the data set has no field `lang`: "
-          'name the language.'
-        )
-      langs = index.fields['lang']
-    return _normalised(index.text, langs, case)
+    return transcripts(index, lang, case).texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,17 +240,8 @@ def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
     if not is_text(line):
       raise UserError(f'{file}:{number}: the text holds {NO_TEXT}.')
     texts.append(line.strip())
-  return _normalised(texts, [lang] * len(texts), case)
-
-
-def _normalised(
-  texts: Sequence[str], langs: Sequence[str], case: str | None
-) -> list[str]:
   try:
-    return [
-      normalize(text, lang, case=case)
-      for text, lang in zip(texts, langs, strict=True)
-    ]
+    return [normalize(text, lang, case=case) for text in texts]
   except ValueError as e:
     raise UserError(f'{e}.') from e
 

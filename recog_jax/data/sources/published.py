@@ -16,6 +16,7 @@ from recog_jax.data.image import records
 from recog_jax.data.speech import records as speech_records
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.ranges import Positive, Size
+from recog_jax.text.tokenizer import make_tokenizer
 
 # (share of utterances, seconds that they do not exceed), linear between them:
 # LibriSpeech's train-clean-100 as icefall publishes it (egs/librispeech/ASR/
@@ -305,6 +306,9 @@ def stand_in_speech(data: Any, name: str) -> list[str]:
       f'its tokenizer is taken to have {size} pieces, as its name says, of '
       f'{pieces} characters'
     ]
+  if alphabet is None and 'language' in data.tokenizer:
+    made = make_tokenizer(data.tokenizer.to_dict())
+    alphabet = ''.join(t for t in made.tokens if len(t) == 1)
   if alphabet is None:  # Of a tokenizer that nothing stands in for.
     return []
   keys = {

@@ -1,6 +1,5 @@
 """Speech data of an experiment: text, orders, features and augmentation."""
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -33,6 +32,13 @@ from recog_jax.data.speech.items import (
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
+from recog_jax.data.speech.texts import (
+  Transcripts,
+  told_of_scripts,
+  told_of_unknown,
+  transcripts,
+  with_language,
+)
 from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
@@ -40,8 +46,6 @@ from recog_jax.ranges import Positive, Range, Share, Size, Workers
 from recog_jax.signatures import FREE, Part
 from recog_jax.text.normalize import normalize
 from recog_jax.text.tokenizer import make_tokenizer
-
-_LISTED = 20  # Unknown characters that are listed.
 
 
 class SpeechData:
@@ -72,6 +76,7 @@ class SpeechData:
     ] = None,
     max_seconds: Positive | None = None,
     max_excluded_share: Share = 0.05,
+    max_other_script: Share = 1.0,
     cmvn: str | None = None,
     deliver: str = 'features',
     views: Annotated[int, Range(1, 2)] = 1,
@@ -88,14 +93,17 @@ class SpeechData:
       features: keys of `features.extract.make_features`.
       buckets: keys of `buckets.Bucketing`.
       eval_batch_size: global rows of an evaluation batch.
-      lang: of the text's normaliser; `none` leaves text alone, `field` takes
-        each utterance's field `lang`.
+      lang: of the text's normaliser, one of `text.languages`; `none` leaves
+        text alone, `field` takes each utterance's field `lang`.
       case: `lower`, `upper` or `keep` instead of the language's own.
       augment: ops of training, in order, on waveforms and then on features.
       speeds: factors of speed perturbation, equally probable (Ko et al. 2015).
       join: keys of `speech.items.Join`.
       max_seconds: longer utterances are left out of training.
       max_excluded_share: of training utterances that may be left out.
+      max_other_script: utterances with a larger share of letters in another
+        script than their language's are left out of training; 0 leaves out
+        all that have any, 1 none.
       cmvn: file with the mean and standard deviation of each feature over the
         training split, as `prepare --cmvn` writes it.
       deliver: `features`, or `waveform`: then the task computes features.
@@ -136,6 +144,7 @@ class SpeechData:
       raise UserError('config.data.speeds is empty: give (1.0,) for no change')
     self._max_frames = most_frames(self._features, max_seconds)
     self._max_excluded_share = max_excluded_share
+    self._max_other_script = max_other_script
     self._normaliser = Normaliser.read(cmvn, data_dir)
     if deliver not in ('features', 'waveform'):
       raise UserError(
@@ -185,18 +194,9 @@ class SpeechData:
     name, start, stop = self._bounds(split)
     records = self._source.records(name)
     utterances = records.utterances.take(np.arange(start, stop))
-    langs = utterances.fields.get('lang')
-    if self._lang == 'field' and langs is None:
-      raise UserError(
-        "config.data.lang='field', but the data set has no field `lang`: name "
-        'the language'
-      )
-    texts = [
-      normalize(
-        text, langs[i] if self._lang == 'field' else self._lang, case=self._case
-      )
-      for i, text in enumerate(utterances.text)
-    ]
+    utterances = with_language(utterances, self._lang)
+    found = transcripts(utterances, self._lang, self._case)
+    texts = found.texts
     encoded = Encoded.of(texts, self._tokenizer)
     groups = utterances.fields.get(self._join.field) if self._join else None
     if self._join and groups is None:
@@ -215,7 +215,7 @@ class SpeechData:
     )
     limit = self._max_frames if split == 'train' else None
     check_longest(corpus, self._features, limit, split, utterances.fields)
-    return _Split(records, start, utterances, texts, encoded, corpus)
+    return _Split(records, start, utterances, found, encoded, corpus)
 
   @functools.cached_property
   def excluded(self) -> Excluded:
@@ -231,14 +231,16 @@ class SpeechData:
       max_frames=self._max_frames,
       frames_out=self._frames_out,
       repeats=opened.encoded.repeats,
+      other_script=opened.transcripts.other_script > self._max_other_script,
     )
-    count = len(opened.texts)
+    count = len(opened.transcripts.texts)
     left_out = count - len(found.usable(count))
     if left_out == count:
       raise UserError(
         f'none of the {count} training utterances can be used ({found}): raise '
         'config.data.max_seconds, or choose a model that subsamples less'
       )
+    left_out -= len(found.other_script)  # By choice.
     if left_out > (share := self._max_excluded_share) * count:
       raise UserError(
         f'{left_out} of {count} training utterances cannot be used ({found}), '
@@ -337,19 +339,17 @@ class SpeechData:
       f'batch shapes (rows x frames) {shapes}; {order.padding_share():.1%} of '
       f'frames are padding; {order.steps_per_epoch} steps an epoch'
     ]
+    texts = opened.transcripts.texts
     if reasons := str(self.excluded):
       path = workdir / 'excluded.jsonl'
-      path.write_text(self.excluded.lines(opened.utterances, opened.texts))
+      path.write_text(self.excluded.lines(opened.utterances, texts))
       lines.append(f'left out of training: {reasons}; listed in {path}')
-    unknown = collections.Counter(
-      u for text in opened.texts for u in self._tokenizer.unknown(text)
-    )
-    if unknown:
-      shown = ' '.join(f'{u!r} ({n})' for u, n in unknown.most_common(_LISTED))
-      lines.append(
-        f'{sum(unknown.values())} characters of the training text are outside '
-        f'the vocabulary: {shown}'
-      )
+    lines += told_of_unknown(texts, self._tokenizer)
+    told = told_of_scripts(opened.transcripts, opened.utterances.fields['id'])
+    if told is not None:
+      path = workdir / 'other_script.jsonl'
+      path.write_text(told[1], encoding='utf-8')
+      lines.append(f'{told[0]}; listed in {path}')
     return lines
 
   @contextlib.contextmanager
@@ -407,12 +407,12 @@ class SpeechData:
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
     """ids -> `text` (normalised) and `fields`, lists; for metrics."""
     opened, items = self._opened(split), self._items(split)
-    fields = opened.utterances.fields
+    fields, texts = opened.utterances.fields, opened.transcripts.texts
 
     def take(ids: np.ndarray) -> dict[str, Any]:
       parts = [row[row >= 0] for row in items.parts[np.asarray(ids)]]
       return {
-        'text': [' '.join(opened.texts[i] for i in row) for row in parts],
+        'text': [' '.join(texts[i] for i in row) for row in parts],
         'fields': {
           k: [
             '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
@@ -426,7 +426,7 @@ class SpeechData:
 
   def training_texts(self) -> list[str]:
     """Transcripts of the training split, normalised."""
-    return list(self._opened('train').texts)
+    return list(self._opened('train').transcripts.texts)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -436,7 +436,7 @@ class _Split:
   records: Any
   start: int
   utterances: Any
-  texts: list[str]
+  transcripts: Transcripts
   encoded: Encoded
   corpus: Corpus
 

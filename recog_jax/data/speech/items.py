@@ -205,10 +205,11 @@ class Excluded:
   too_long: np.ndarray
   too_short: np.ndarray
   empty: np.ndarray
+  other_script: np.ndarray
 
   def usable(self, count: int) -> np.ndarray:
     """The other ones of `count` records."""
-    out = np.concatenate([self.too_long, self.too_short, self.empty])
+    out = np.concatenate([getattr(self, f.name) for f in _REASONS])
     return np.setdiff1d(np.arange(count), out)
 
   def __str__(self) -> str:
@@ -216,6 +217,7 @@ class Excluded:
       'too long': self.too_long,
       'too short for their text': self.too_short,
       'without text': self.empty,
+      'in another script': self.other_script,
     }
     return ', '.join(f'{len(v)} {k}' for k, v in named.items() if len(v))
 
@@ -232,9 +234,12 @@ class Excluded:
         ensure_ascii=False,
       )
       + '\n'
-      for field in dataclasses.fields(self)
+      for field in _REASONS
       for i in getattr(self, field.name)
     )
+
+
+_REASONS = dataclasses.fields(Excluded)
 
 
 def exclude(
@@ -244,6 +249,7 @@ def exclude(
   max_frames: int | None,
   frames_out: Callable[[np.ndarray], np.ndarray],
   repeats: np.ndarray,
+  other_script: np.ndarray,
 ) -> Excluded:
   """Finds the records that cannot be trained on, each judged alone.
 
@@ -254,6 +260,7 @@ def exclude(
     frames_out: frames -> encoder frames.
     repeats: int64 `n`, equal neighbours among each record's tokens: CTC needs
       a blank between them, so tokens + repeats frames in all.
+    other_script: bool `n`, records that are left out for their script.
   """
   n = len(corpus.num_samples)
   ids = np.arange(n)[:, None]
@@ -265,7 +272,8 @@ def exclude(
   empty = corpus.tokens == 0
   short = np.asarray(frames_out(fast.frames)) < corpus.tokens + repeats
   short &= ~empty & ~long
-  return Excluded(*(np.flatnonzero(m) for m in (long, short, empty)))
+  foreign = other_script & ~(long | short | empty)
+  return Excluded(*(np.flatnonzero(m) for m in (long, short, empty, foreign)))
 
 
 def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:

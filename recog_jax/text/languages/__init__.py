@@ -48,6 +48,14 @@ def find(code: str) -> Language:
   )
 
 
+def known(code: str) -> Language | None:
+  """The same, or None."""
+  try:
+    return find(code)
+  except ValueError:
+    return None
+
+
 # What people write for a language -> its code.
 _NAMES = {
   **{code: code for code in LANGUAGES},

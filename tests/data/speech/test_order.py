@@ -215,17 +215,20 @@ def test_what_cannot_be_trained_on_is_found():
     max_frames=500,
     frames_out=lambda t: t,
     repeats=np.array([0, 1, 0, 0, 0]),
+    other_script=np.array([True, False, False, True, False]),
   )
   assert found.too_long.tolist() == [3]
   assert found.too_short.tolist() == [1]
   assert found.empty.tolist() == [4]
-  assert found.usable(5).tolist() == [0, 2]
+  assert found.other_script.tolist() == [0]
+  assert found.usable(5).tolist() == [2]
   faster = exclude(
     corpus,
     speeds=(1.0, 1.2),
     max_frames=None,
     frames_out=lambda t: t,
     repeats=np.zeros(5, np.int64),
+    other_script=np.zeros(5, bool),
   )
   assert faster.too_short.tolist() == [1, 2]
 

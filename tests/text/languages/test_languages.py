@@ -45,6 +45,7 @@ def test_what_differs_stays_apart():
   for code in SEVEN:
     assert sum(row[0] == code for row in rows) >= 40, code
 
+
 _POSITIONS = ('<isolated>', '<initial>', '<medial>', '<final>')
 
 

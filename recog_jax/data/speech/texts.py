@@ -1,0 +1,133 @@
+"""Transcripts as training has them: normalised, and what script they are in."""
+
+import collections
+import dataclasses
+import functools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data.speech.records import Utterances
+from recog_jax.errors import UserError, listed
+from recog_jax.text.languages import find
+from recog_jax.text.normalize import normalize
+from recog_jax.text.script import fidelity, script_name, scripts
+
+_LISTED = 20  # Unknown characters that are listed.
+
+
+@dataclasses.dataclass(frozen=True)
+class Transcripts:
+  """The texts of a split.
+
+  Attributes:
+    texts: n, normalised.
+    langs: n codes of languages, as the data or the config name them; `none`
+      where that is not known.
+  """
+
+  texts: list[str]
+  langs: list[str]
+
+  @functools.cached_property
+  def other_script(self) -> np.ndarray:
+    """float64 `n`: share of letters in another script than the language's."""
+    shares = np.zeros(len(self.texts))
+    for i, (text, lang) in enumerate(zip(self.texts, self.langs, strict=True)):
+      if lang == 'none':
+        continue
+      script = find(lang).script
+      if script == 'Latn' and text.isascii():
+        continue
+      own, letters = fidelity(text, script)
+      shares[i] = 1 - own / letters if letters else 0.0
+    return shares
+
+
+def transcripts(
+  utterances: Utterances, lang: str, case: str | None
+) -> Transcripts:
+  """Normalises the texts of a split.
+
+  Args:
+    utterances: its index.
+    lang: of `config.data`: a language, `none` or `field`.
+    case: of `config.data`.
+
+  Raises:
+    UserError: an unknown language or case; no field `lang`.
+  """
+  langs: Sequence[str] = [lang] * len(utterances)
+  if lang == 'field':
+    if 'lang' not in utterances.fields:
+      raise UserError(
+        "config.data.lang='field', but the data set has no field `lang`: name "
+        'the language'
+      )
+    langs = utterances.fields['lang']
+  try:
+    texts = [
+      normalize(text, code, case=case)
+      for text, code in zip(utterances.text, langs, strict=True)
+    ]
+  except ValueError as error:
+    raise UserError(f'config.data.lang: {error}') from error
+  return Transcripts(texts, list(langs))
+
+
+def with_language(utterances: Utterances, lang: str) -> Utterances:
+  """The same with a field `lang`, where the config names a language."""
+  if lang in ('none', 'field') or 'lang' in utterances.fields:
+    return utterances
+  fields = {**utterances.fields, 'lang': [find(lang).code] * len(utterances)}
+  return dataclasses.replace(utterances, fields=fields)
+
+
+def told_of_unknown(texts: Sequence[str], tokenizer: Any) -> list[str]:
+  """A line on the characters that a tokenizer lacks; none if there are none."""
+  unknown = collections.Counter(
+    u for text in texts for u in tokenizer.unknown(text)
+  )
+  if not unknown:
+    return []
+  shown = ' '.join(f'{u!r} ({n})' for u, n in unknown.most_common(_LISTED))
+  return [
+    f'{unknown.total()} characters of the training text are outside '
+    f'the vocabulary: {shown}'
+  ]
+
+
+def told_of_scripts(
+  found: Transcripts, ids: Sequence[str]
+) -> tuple[str, str] | None:
+  """What there is of other scripts than the languages'; None: nothing.
+
+  Args:
+    found: texts of the split.
+    ids: names of its utterances.
+
+  Returns:
+    A sentence, and a line of JSON for each such utterance.
+  """
+  shares = found.other_script
+  at = np.flatnonzero(shares)
+  if not len(at):
+    return None
+  letters: collections.Counter[str] = collections.Counter()
+  rows = []
+  for i in at.tolist():
+    own = find(found.langs[i]).script
+    here = scripts(found.texts[i])
+    letters += collections.Counter({k: n for k, n in here.items() if k != own})
+    row = {'id': ids[i], 'lang': found.langs[i], 'share': round(shares[i], 3)}
+    row['scripts'], row['text'] = dict(here), found.texts[i]
+    rows.append(json.dumps(row, ensure_ascii=False) + '\n')
+  named = [f'{script_name(k)} ({n})' for k, n in letters.most_common()]
+  mostly = int((shares > 0.5).sum())
+  return (
+    f'{len(at)} training transcripts hold letters of another script than their '
+    f"language's, {mostly} of them mostly so: {listed(named)}",
+    ''.join(rows),
+  )
