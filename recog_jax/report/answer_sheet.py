@@ -52,8 +52,9 @@ def _figure(answer: Answer, image: np.ndarray | None) -> str:
   if image is not None:
     thumbnail = f'<img alt="" src="data:image/jpeg;base64,{_small(image)}">'
   return (
-    f'<figure>{thumbnail}<figcaption><b>{html.escape(said(answer))}</b>'
-    f'<table>{bars}</table><small title="{name}">{short}</small></figcaption>'
+    f'<figure>{thumbnail}<figcaption>'
+    f'<b dir=auto>{html.escape(said(answer))}</b><table>{bars}</table>'
+    f'<small title="{name}">{short}</small></figcaption>'
     '</figure>'
   )
 

@@ -15,6 +15,7 @@ from typing import TextIO
 from recog_jax.errors import printable
 from recog_jax.metrics.wer import ErrorCounts, Piece, align, counts_of
 from recog_jax.storage import as_json
+from recog_jax.text.script import isolated, right_to_left
 
 # Stands for what is missing in one of the two lines.
 GAP = '·'
@@ -152,7 +153,8 @@ def as_text(
   """Reference and hypothesis in columns, with S, D, I below what is wrong.
 
   Languages written from the right have no columns on a terminal: their errors
-  are listed below the two lines.
+  are listed below the two lines. Each of their texts is isolated, so that a
+  terminal that turns it around turns nothing else.
 
   Args:
     transcript: the utterance.
@@ -168,14 +170,14 @@ def as_text(
     (kind, printable(reference), printable(hypothesis))
     for kind, reference, hypothesis in transcript.cells()
   ]
-  if not left_to_right(transcript.reference + transcript.hypothesis):
+  if right_to_left(transcript.reference + transcript.hypothesis):
     lines += [
-      f'REF: {printable(transcript.reference)}',
-      f'HYP: {printable(transcript.hypothesis)}',
+      f'REF: {isolated(printable(transcript.reference))}',
+      f'HYP: {isolated(printable(transcript.hypothesis))}',
     ]
     for kind, *pair in cells:
       if kind != 'equal':
-        text = ' | '.join(side or GAP for side in pair)
+        text = ' | '.join(isolated(side) if side else GAP for side in pair)
         lines.append(f'  {_MARKS[kind]}  {_painted(text, kind, colour)}')
     return '\n'.join(lines)
   for row in wrapped(cells, columns - len('REF: ')):
@@ -222,11 +224,6 @@ def display_width(text: str) -> int:
     else 1
     for c in text
   )
-
-
-def left_to_right(text: str) -> bool:
-  """False for text with letters of a script that is written from the right."""
-  return not any(unicodedata.bidirectional(c) in ('R', 'AL') for c in text)
 
 
 def _painted(text: str, kind: str, colour: bool) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from fontTools import unicodedata as tables
 
+# Around a text whose direction is its own (Unicode, Annex 9).
+_ISOLATE, _POP = '\u2068', '\u2069'
 # What several scripts share, what takes the script before, what is unassigned.
 _NONE = ('Zyyy', 'Zinh', 'Zzzz')
 # Written without spaces between words: errors are counted in characters there.
@@ -91,3 +93,13 @@ def mixed_units(text: str) -> str:
     made += c
     before = before if mark else script_of(c)
   return ' '.join(made.split())
+
+
+def right_to_left(text: str) -> bool:
+  """Whether it has letters of a script that is written from the right."""
+  return any(unicodedata.bidirectional(c) in ('R', 'AL') for c in text)
+
+
+def isolated(text: str) -> str:
+  """A text for a terminal, that turns nothing around it if it turns itself."""
+  return f'{_ISOLATE}{text}{_POP}' if right_to_left(text) else text

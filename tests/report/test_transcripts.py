@@ -9,7 +9,11 @@ import cv2
 import pytest
 
 from recog_jax.metrics import wer
-from recog_jax.report import transcripts, transcripts_pages
+from recog_jax.report import (
+  transcripts,
+  transcripts_pages,
+  transcripts_picture,
+)
 
 pytest.importorskip('jiwer')
 
@@ -78,8 +82,10 @@ def test_text_is_cut_at_the_terminals_width(made):
 def test_scripts_from_the_right_have_their_errors_listed(made):
   (urdu,) = [t for t in made if t.fields['lang'] == 'ur']
   lines = transcripts.as_text(urdu).split('\n')
-  assert lines[1:] == [f'REF: {REFERENCES[4]}', f'HYP: {HYPOTHESES[4]}'] + [
-    '  D  دو | ·'
+  assert lines[1:] == [
+    f'REF: \u2068{REFERENCES[4]}\u2069',
+    f'HYP: \u2068{HYPOTHESES[4]}\u2069',
+    '  D  \u2068دو\u2069 | ·',
   ]
 
 
@@ -156,7 +162,7 @@ def test_html_of_many_says_how_many_it_shows(made, tmp_path):
 def test_picture_of_the_worst(made, tmp_path):
   def draw(name, some, **options):
     path = tmp_path / f'{name}.png'
-    transcripts_pages.draw_worst(path, some, '$A$', **options)
+    transcripts_picture.draw_worst(path, some, '$A$', **options)
     return cv2.imread(str(path))
 
   everything = draw('all', made)
@@ -166,14 +172,66 @@ def test_picture_of_the_worst(made, tmp_path):
   assert none.shape[0] < everything.shape[0] / 3
 
 
-def test_picture_refers_scripts_that_it_cannot_draw(made):
+def drawn(transcript):
+  rows = transcripts_picture.lines(transcript)
+  return [ink for row in rows for ink in row]
+
+
+@pytest.fixture
+def shaped(monkeypatch):
+  if not transcripts_picture._shapes():
+    pytest.skip('this matplotlib joins no letters')
+
+
+def test_picture_refers_scripts_that_it_cannot_draw(made, monkeypatch):
+  monkeypatch.setattr(transcripts_picture, '_shapes', lambda: False)
   for transcript in made:
-    note = '\n'.join(
-      text for line in transcripts_pages._lines(transcript) for text, *_ in line
-    )
+    note = '\n'.join(ink.text for ink in drawn(transcript))
     foreign = transcript.fields['lang'] in ('ur', 'pa')
-    assert ('cannot draw' in note) == foreign
+    assert ('no font' in note) == foreign
     assert ('fox' in note) == (transcript.id == 'utt-1')
+
+
+def test_picture_refers_scripts_without_a_font(made, monkeypatch):
+  monkeypatch.setattr(transcripts_picture, '_family', lambda text: ())
+  (urdu,) = [t for t in made if t.fields['lang'] == 'ur']
+  assert 'no font' in drawn(urdu)[-1].text
+
+
+def test_words_from_the_right_begin_at_the_right(shaped):
+  (made,) = transcripts.make_transcripts(['ایک دو تین'], ['ایک تین'])
+  assert transcripts_picture._family('ایک دو تین')[0] == 'DejaVu Sans'
+  inks = drawn(made)[1:]
+  reference = inks[:3]
+  assert [i.text for i in reference] == ['ایک', 'دو', 'تین']
+  places = [i.x for i in reference]
+  assert places == sorted(places, reverse=True)
+  assert {i.align for i in inks} == {'right'}
+  assert [i.text for i in inks[3:]] == ['ایک', '·', 'تین']
+  assert inks[1].color == inks[4].color != inks[0].color
+  # None touches the next one.
+  for ink, after in zip(reference, reference[1:], strict=False):
+    assert ink.x - transcripts_picture._width(ink) > after.x
+
+
+def test_long_texts_from_the_right_are_wrapped(shaped):
+  text = ' '.join(['کتاب'] * 60)
+  (made,) = transcripts.make_transcripts([text], [text + ' اب'])
+  rows = [row for row in transcripts_picture.lines(made)[1:] if row]
+  assert len(rows) > 2 and len(rows) % 2 == 0
+  width = transcripts_picture._WIDTH
+  assert all(0 < ink.x <= width for row in rows for ink in row)
+
+
+# Letters of the font that matplotlib brings: others may be missing here.
+@pytest.mark.parametrize('word', ['ککک', 'ببب', 'سسس', 'ییی'])
+def test_letters_are_joined(shaped, word):
+  def width(text):
+    ink = transcripts_picture.Ink(text, size=40, family=('DejaVu Sans',))
+    return transcripts_picture._width(ink)
+
+  apart = '\u200c'.join(word)
+  assert width(word) < 0.93 * width(apart)
 
 
 def test_phones_are_units_without_characters(tmp_path):

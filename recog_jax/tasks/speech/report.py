@@ -10,7 +10,11 @@ from recog_jax.answers import Span, Transcript, Word
 from recog_jax.decode.align import word_times
 from recog_jax.errors import warn
 from recog_jax.metrics import wer
-from recog_jax.report import transcripts, transcripts_pages
+from recog_jax.report import (
+  transcripts,
+  transcripts_pages,
+  transcripts_picture,
+)
 from recog_jax.storage import as_json
 from recog_jax.tasks.speech import n_best, scores
 from recog_jax.tasks.speech.spec import Spec
@@ -61,7 +65,7 @@ def report(
   transcripts_pages.write_html(
     directory / f'{prefix}-transcripts.html', made, prefix, summary
   )
-  transcripts_pages.draw_worst(
+  transcripts_picture.draw_worst(
     directory / f'{prefix}-transcripts.png', made, f'{prefix}: {summary}'
   )
   transcripts.show(made[:_SHOWN])
