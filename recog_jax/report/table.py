@@ -15,9 +15,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
   Args:
     metrics: numbers by name; `NAME_ci95` is the interval (low, high) of NAME,
-      `per_class` and `per_target` are mappings of lists with one element a
-      class or target, and `notes` a list of sentences. Anything else that is
-      not a number is left out.
+      `per_class`, `per_target` and `per_language` are mappings of lists with
+      one element a class, target or language, and `notes` a list of
+      sentences. Anything else that is not a number is left out.
 
   Returns:
     Lines of text; classes or targets follow in a table of their own if they
@@ -29,7 +29,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
       low_high = metrics.get(f'{name}_ci95')
       rows.append((name, _text(value), _interval(low_high)))
   text = _aligned(rows)
-  for name in ('per_class', 'per_target'):
+  for name in ('per_class', 'per_target', 'per_language'):
     table = metrics.get(name, {})
     if 0 < len(next(iter(table.values()), ())) <= _PER_CLASS:
       columns = [[name, *map(_text, values)] for name, values in table.items()]

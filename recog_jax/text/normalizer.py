@@ -21,7 +21,7 @@ _SILENT = re.compile(
 CASES = {'lower': str.lower, 'upper': str.upper, 'keep': str}
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Normalizer:
   """What is done to the text of one language; the steps are in this order.
 

@@ -16,7 +16,7 @@ from recog_jax.report import (
   transcripts_picture,
 )
 from recog_jax.storage import as_json
-from recog_jax.tasks.speech import n_best, scores
+from recog_jax.tasks.speech import languages, n_best, scores
 from recog_jax.tasks.speech.spec import Spec
 
 # A field with more values than this tells records apart, and groups nothing.
@@ -45,8 +45,9 @@ def report(
     prefix: of their names.
 
   Returns:
-    What `wer.speech_metrics` gives; of lists of hypotheses `oracle_wer` and so
-    on, the rates if the best of each were chosen.
+    What `wer.speech_metrics` and `languages.language_metrics` give; of lists of
+    hypotheses `oracle_wer` and so on, the rates if the best of each were
+    chosen.
   """
   references, hypotheses, fields = scores.texts(spec, records, lookup)
   ids = fields.get('id', [str(i) for i in records['index']])
@@ -57,6 +58,10 @@ def report(
   }
   unit = spec.units[0]
   result = wer.speech_metrics(references, hypotheses, groups, unit=unit)
+  if unit == 'word':
+    found = languages.language_metrics(references, hypotheses, fields)
+    tables = result['groups'] | found.pop('groups', {})
+    result |= {**found, 'groups': tables}
   made = transcripts.make_transcripts(
     references, hypotheses, {**groups, 'id': ids}, unit=unit
   )

@@ -8,7 +8,7 @@ from recog_jax.text.normalizer import Normalizer
 DIGITS = '0123456789'
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Language:
   """A language as it is written.
 

@@ -1,0 +1,78 @@
+"""What an evaluation says of languages and scripts, where they are known."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recog_jax.metrics import code_switch, wer
+from recog_jax.text.languages import Language, known
+from recog_jax.text.script import by_script, fidelity, mixed_units, word_tags
+
+# A field with the language of each word, as many as the text has.
+WORD_FIELD = 'word_langs'
+
+
+def language_metrics(
+  references: Sequence[str],
+  hypotheses: Sequence[str],
+  fields: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+  """Script fidelity, and errors by language where words of several are said.
+
+  The language of a word is that of its utterance (field `lang`) if its letters
+  are in that language's script, else the one of the data's languages that has
+  its script, else the script's code. A field `word_langs` says it instead.
+
+  Args:
+    references: n transcripts.
+    hypotheses: n recognised texts.
+    fields: n strings of each name.
+
+  Returns:
+    What `code_switch.fidelity` and `code_switch.switch_metrics` give; nothing
+    of scripts where all is in Latin letters, nothing of languages where there
+    is one.
+  """
+  langs = [known(code) for code in fields.get('lang', [])]
+  langs = langs or [None] * len(references)
+  result = _fidelity(hypotheses, langs)
+  own = {(x.code, x.script) for x in langs if x is not None}
+  tables = {
+    x: {**by_script(sorted(own)), **({x.script: x.code} if x else {})}
+    for x in dict.fromkeys(langs)
+  }
+  tags = [
+    word_tags(text, tables[x])
+    for text, x in zip(references, langs, strict=True)
+  ]
+  for i, given in enumerate(fields.get(WORD_FIELD, ())):
+    if len(given.split()) == len(tags[i]):
+      tags[i] = given.split()
+  if len({tag for row in tags for tag in row if tag}) < 2:
+    return result
+  words = [
+    code_switch.words_of(pieces, row, word_tags(text, tables[x]))
+    for pieces, row, text, x in zip(
+      wer.align(references, hypotheses), tags, hypotheses, langs, strict=True
+    )
+  ]
+  mixed = wer.error_counts(
+    [mixed_units(text) for text in references],
+    [mixed_units(text) for text in hypotheses],
+  )
+  return result | code_switch.switch_metrics(words, mixed)
+
+
+def _fidelity(
+  hypotheses: Sequence[str], langs: Sequence[Language | None]
+) -> dict[str, Any]:
+  counts = [
+    fidelity(text, x.script)
+    for text, x in zip(hypotheses, langs, strict=True)
+    if x is not None
+  ]
+  latin = all(x.script == 'Latn' for x in langs if x is not None)
+  if not counts or (latin and all(own == every for own, every in counts)):
+    return {}
+  return code_switch.fidelity(np.array(counts))
