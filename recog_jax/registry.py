@@ -103,6 +103,8 @@ TABLES: dict[str, dict[str, str]] = {
     'librispeech_folder': f'{_SOURCES}.corpora:librispeech_folder',
     'speech_folder': f'{_SOURCES}.paired:speech_folder',
     'common_voice': f'{_SOURCES}.corpora:common_voice',
+    'fleurs': f'{_SOURCES}.fleurs:fleurs',
+    'mix': f'{_SOURCES}.mix:mix',
     'synth': f'{_SOURCES}.synth:synth',
     'fake_speech': f'{_SOURCES}.fake_speech:fake_speech',
     'published': f'{_SOURCES}.published:published',

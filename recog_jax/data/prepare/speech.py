@@ -17,7 +17,12 @@ import tensorflow_datasets
 
 from recog_jax.data import files as files_lib
 from recog_jax.data.prepare import sharded, writer
-from recog_jax.data.sources import bad_records, corpora, length_index
+from recog_jax.data.sources import (
+  bad_records,
+  corpora,
+  fleurs,
+  length_index,
+)
 from recog_jax.data.sources.file_source import FileRecords, FileSource
 from recog_jax.data.speech.cache import to_int16
 from recog_jax.data.speech.records import Utterances
@@ -52,6 +57,7 @@ LAYOUTS: dict[str, Callable[..., FileSource]] = {
   'timit_words': functools.partial(corpora.timit, units='words'),
   'librispeech': corpora.librispeech_folder,
   'common_voice': corpora.common_voice,
+  'fleurs': fleurs.fleurs,
 }
 
 

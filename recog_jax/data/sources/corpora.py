@@ -14,12 +14,15 @@ from recog_jax.data.sources.speech_listing import (
   Listing,
   children,
   gather,
+  locales,
   merged,
   read_lines,
+  root_of,
+  without_empty,
 )
 from recog_jax.data.sources.timit_corpus import list_timit
 from recog_jax.data.speech import codecs
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, warn
 from recog_jax.ranges import Share, Size
 from recog_jax.text.normalize import NO_TEXT, is_text
 
@@ -105,7 +108,7 @@ def timit(
   """
   if units not in ('phones', 'words'):
     raise UserError(f"source.units must be 'phones' or 'words', not {units!r}.")
-  root = _folder(folder, data_dir, 'timit')
+  root = root_of(folder, data_dir, 'timit')
   return FileSource(
     'timit',
     list_timit(root, units),
@@ -134,7 +137,7 @@ def librispeech_folder(
   Raises:
     UserError: there is no such layout.
   """
-  root = _folder(folder, data_dir, 'librispeech_folder')
+  root = root_of(folder, data_dir, 'librispeech_folder')
   if not files_lib.listed(root, '*/*/*/*.trans.txt'):
     root = next(iter(children(root, 'librispeech')), root)
   genders = _genders(root / 'SPEAKERS.TXT')
@@ -161,16 +164,20 @@ def librispeech_folder(
 def common_voice(
   *,
   folder: str | os.PathLike | None = None,
+  locale: str | Sequence[str] = (),
   sample_rate: Size = 16000,
   max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> FileSource:
-  """One language of Common Voice: train.tsv, dev.tsv, test.tsv and clips/.
+  """Common Voice: train.tsv, dev.tsv, test.tsv and clips/ of some languages.
 
-  Fields: `speaker` (client_id), `gender`, `age`, `accent`, `lang` (locale).
+  As its archives unpack, those of the Data Collective and old ones. Fields:
+  `speaker` (client_id), `gender`, `age`, `accent`, `lang` (locale). A split
+  without a clip is told and left out.
 
   Args:
-    folder: that holds the .tsv files.
+    folder: that holds the .tsv files, or folders with them (cv-corpus-*/ur).
+    locale: one or several of those folders, such as `ur`; by default all.
     sample_rate: in Hz, of what is handed out.
     max_bad_share: as for `manifest`.
     data_dir: stands for a missing `folder`.
@@ -178,19 +185,28 @@ def common_voice(
   Raises:
     UserError: there is no such layout.
   """
-  root = _folder(folder, data_dir, 'common_voice')
-  listings = {}
-  for split in ('train', 'dev', 'test'):
-    if (root / f'{split}.tsv').is_file():
-      listings[split] = _read_common_voice(root / f'{split}.tsv')
-  if not listings:
+  root = root_of(folder, data_dir, 'common_voice')
+  folders = []
+  for file in ('train.tsv', 'test.tsv', 'dev.tsv'):
+    folders = folders or locales(root, locale, file)
+  if not folders:
     raise UserError(
       f'{root} is not in the layout of Common Voice: it should hold train.tsv, '
       'dev.tsv, test.tsv and clips/.'
     )
+  listings = {}
+  for split in ('train', 'dev', 'test'):
+    lists = [place / f'{split}.tsv' for place in folders]
+    parts = [_read_common_voice(file) for file in lists if file.is_file()]
+    if parts:
+      listings[split] = merged(parts)
+    for file, part in zip(filter(Path.is_file, lists), parts, strict=True):
+      if len(folders) > 1 and not (part.entries or part.bad):
+        warn(f'{file} holds no clip')
+  name = '_'.join(['common_voice', *(f.name for f in folders)])[:60]
   return FileSource(
-    f'common_voice_{root.name}',
-    listings,
+    name,
+    without_empty(listings, name),
     sample_rate=sample_rate,
     max_bad_share=max_bad_share,
   )
@@ -202,18 +218,6 @@ def _check_split(split: str):
       f"source.splits: '{split}' cannot name a split: use letters, digits and "
       'underscores.'
     )
-
-
-def _folder(folder, data_dir, source: str) -> Path:
-  if not (folder or data_dir):
-    raise UserError(
-      f'the folder of {source} is not named: set config.data.source.folder or '
-      '--data_dir.'
-    )
-  root = Path(folder or data_dir).expanduser().absolute()
-  if not root.is_dir():
-    raise UserError(f'the folder {root} does not exist.')
-  return root
 
 
 def _read_manifest(file: Path) -> Listing:
@@ -319,6 +323,8 @@ def _read_common_voice(file: Path) -> Listing:
       clip = f'{clip}.mp3'
     fields = {'id': clip.rsplit('.', 1)[0]}
     fields |= {_COMMON_VOICE[key]: row[key] for key in named}
+    # Early releases did not say it.
+    fields.setdefault('lang', file.parent.name)
     return Entry(
       str(file.parent / 'clips' / clip), row['sentence'].strip(), fields
     )

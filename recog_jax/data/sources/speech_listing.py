@@ -1,11 +1,12 @@
 """What a corpus says of its recordings, and how its text files are read."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from recog_jax.data import files
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, unknown_name, warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,3 +89,68 @@ def gather(
     except ValueError as e:
       bad.append(f'{file}:{number}: {e}.')
   return Listing(entries, bad)
+
+
+def root_of(
+  folder: str | os.PathLike | None,
+  data_dir: str | os.PathLike | None,
+  source: str,
+) -> Path:
+  """The folder of a corpus.
+
+  Raises:
+    UserError: none is named, or it is not there.
+  """
+  if not (folder or data_dir):
+    raise UserError(
+      f'the folder of {source} is not named: set config.data.source.folder or '
+      '--data_dir.'
+    )
+  root = Path(folder or data_dir or '').expanduser().absolute()
+  if not root.is_dir():
+    raise UserError(f'the folder {root} does not exist.')
+  return root
+
+
+def locales(root: Path, named: str | Sequence[str], file: str) -> list[Path]:
+  """The folders of some languages, each of which holds a file.
+
+  Args:
+    root: one of them, a folder of them, or a folder of such folders (archives
+      unpack to cv-corpus-25.0-2026-03-06/ur).
+    named: their names; () for all that are there.
+    file: what each holds.
+
+  Raises:
+    UserError: one that is named is not there; those that are, are listed.
+  """
+  places = [root, *files.listed(root, '*'), *files.listed(root, '*/*')]
+  found = [p for p in places if p.is_dir() and (p / file).is_file()]
+  if isinstance(named, str):
+    named = [named]
+  if not named:
+    return found
+  by_name = {place.name: place for place in reversed(found)}
+  for name in named:
+    if name not in by_name:
+      raise unknown_name(f'language below {root}', name, by_name)
+  return [by_name[name] for name in dict.fromkeys(named)]
+
+
+def without_empty(
+  listings: Mapping[str, Listing], name: str
+) -> dict[str, Listing]:
+  """The splits that hold a record; warns of the others.
+
+  Raises:
+    UserError: none does.
+  """
+  found = {k: v for k, v in listings.items() if v.entries or v.bad}
+  if not found:
+    raise UserError(f'{name} holds no record in any split.')
+  if empty := [k for k in listings if k not in found]:
+    warn(
+      f'{name}: no record in {", ".join(empty)}; cut one from another split, '
+      "for example config.data.splits.val='train[90%:]'"
+    )
+  return found

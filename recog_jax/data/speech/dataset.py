@@ -24,6 +24,7 @@ from recog_jax.data.speech.items import (
   Excluded,
   Items,
   Join,
+  check_excluded,
   check_longest,
   eval_items,
   exclude,
@@ -32,6 +33,7 @@ from recog_jax.data.speech.items import (
 )
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
+from recog_jax.data.speech.sampling import Sampler, Sampling
 from recog_jax.data.speech.texts import (
   Transcripts,
   told_of_scripts,
@@ -74,6 +76,10 @@ class SpeechData:
       Mapping[str, Any] | None,
       Part(factory='recog_jax.data.speech.items:Join'),
     ] = None,
+    sampling: Annotated[
+      Mapping[str, Any] | None,
+      Part(factory='recog_jax.data.speech.sampling:Sampling'),
+    ] = None,
     max_seconds: Positive | None = None,
     max_excluded_share: Share = 0.05,
     max_other_script: Share = 1.0,
@@ -99,6 +105,8 @@ class SpeechData:
       augment: ops of training, in order, on waveforms and then on features.
       speeds: factors of speed perturbation, equally probable (Ko et al. 2015).
       join: keys of `speech.items.Join`.
+      sampling: keys of `speech.sampling.Sampling`: how often languages or
+        sources are shown in training.
       max_seconds: longer utterances are left out of training.
       max_excluded_share: of training utterances that may be left out.
       max_other_script: utterances with a larger share of letters in another
@@ -136,6 +144,9 @@ class SpeechData:
     self._join = None
     if join is not None:
       self._join = registry.call(Join, join, 'config.data.join')
+    self._sampling = None
+    if sampling is not None:
+      self._sampling = registry.call(Sampling, sampling, 'config.data.sampling')
     self._augment = audio.make_audio_augment(
       augment, source.info.sample_rate, data_dir
     )
@@ -233,34 +244,29 @@ class SpeechData:
       repeats=opened.encoded.repeats,
       other_script=opened.transcripts.other_script > self._max_other_script,
     )
-    count = len(opened.transcripts.texts)
-    left_out = count - len(found.usable(count))
-    if left_out == count:
-      raise UserError(
-        f'none of the {count} training utterances can be used ({found}): raise '
-        'config.data.max_seconds, or choose a model that subsamples less'
-      )
-    left_out -= len(found.other_script)  # By choice.
-    if left_out > (share := self._max_excluded_share) * count:
-      raise UserError(
-        f'{left_out} of {count} training utterances cannot be used ({found}), '
-        f'more than config.data.max_excluded_share={share}: raise that, '
-        'config.data.max_seconds, or choose a model that subsamples less'
-      )
+    check_excluded(
+      found, len(opened.transcripts.texts), self._max_excluded_share
+    )
     return found
 
   @functools.cached_property
   def _order(self) -> SpeechTrainOrder:
-    corpus = self._opened('train').corpus
+    opened, sampler = self._opened('train'), None
+    corpus = opened.corpus
+    records = self.excluded.usable(len(corpus.num_samples))
+    if self._sampling is not None:
+      fields = opened.utterances.fields
+      sampler = Sampler.of(self._sampling, fields, records)
     return SpeechTrainOrder(
       corpus=corpus,
-      records=self.excluded.usable(len(corpus.num_samples)),
+      records=records,
       bucketing=self._buckets,
       seed=self._seed,
       frames_per_second=1 / self._features.hop_s,
       speeds=self._speeds,
       join=self._join,
       max_frames=self._max_frames,
+      sampler=sampler,
     )
 
   @functools.lru_cache(maxsize=4)  # noqa: B019
@@ -330,15 +336,7 @@ class SpeechData:
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""
     order, opened = self._order, self._opened('train')
-    shapes = ', '.join(f'{b.rows}x{b.frames}' for b in order.buckets)
-    hours = int(opened.corpus.num_samples[order.records].sum()) / (
-      self._source.info.sample_rate * 3600
-    )
-    lines = [
-      f'{len(order.records)} utterances, {hours:.2f} h; {len(order.buckets)} '
-      f'batch shapes (rows x frames) {shapes}; {order.padding_share():.1%} of '
-      f'frames are padding; {order.steps_per_epoch} steps an epoch'
-    ]
+    lines = order.describe(self._source.info.sample_rate)
     texts = opened.transcripts.texts
     if reasons := str(self.excluded):
       path = workdir / 'excluded.jsonl'

@@ -28,12 +28,14 @@ class Items:
     factor: float64 `n`, speed; 1.1 is faster and shorter.
     frames: int64 `n`, feature frames.
     tokens: int64 `n`, target tokens.
+    seen: int64 `n`, how often the first record was shown before.
   """
 
   parts: np.ndarray
   factor: np.ndarray
   frames: np.ndarray
   tokens: np.ndarray
+  seen: np.ndarray
 
   def __len__(self) -> int:
     return len(self.frames)
@@ -89,14 +91,20 @@ class Corpus:
   frames_of: Callable[[np.ndarray], np.ndarray]
   length_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-  def items(self, parts: np.ndarray, factor: np.ndarray) -> Items:
+  def items(
+    self,
+    parts: np.ndarray,
+    factor: np.ndarray,
+    seen: np.ndarray | int = 0,
+  ) -> Items:
     """Items of some records, with their lengths."""
     there = parts >= 0
     samples = np.where(there, self.num_samples[parts], 0).sum(1)
     tokens = np.where(there, self.tokens[parts], 0).sum(1)
     tokens += self.separator * (there.sum(1) - 1)
     frames = self.frames_of(self.length_at(samples, factor))
-    return Items(parts, factor, np.asarray(frames, np.int64), tokens)
+    seen = np.full(len(parts), seen)
+    return Items(parts, factor, np.asarray(frames, np.int64), tokens, seen)
 
 
 def joined(
@@ -274,6 +282,28 @@ def exclude(
   short &= ~empty & ~long
   foreign = other_script & ~(long | short | empty)
   return Excluded(*(np.flatnonzero(m) for m in (long, short, empty, foreign)))
+
+
+def check_excluded(found: Excluded, count: int, share: float) -> None:
+  """Refuses to train on what is left of `count` records.
+
+  Raises:
+    UserError: more than a share of them is left out, those in another script
+      not counted, or all.
+  """
+  left_out = count - len(found.usable(count))
+  if left_out == count:
+    raise UserError(
+      f'none of the {count} training utterances can be used ({found}): raise '
+      'config.data.max_seconds, or choose a model that subsamples less'
+    )
+  left_out -= len(found.other_script)  # By choice.
+  if left_out > share * count:
+    raise UserError(
+      f'{left_out} of {count} training utterances cannot be used ({found}), '
+      f'more than config.data.max_excluded_share={share}: raise that, '
+      'config.data.max_seconds, or choose a model that subsamples less'
+    )
 
 
 def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:

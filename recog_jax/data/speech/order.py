@@ -16,6 +16,7 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech.buckets import Bucket, Bucketing, best_widths
 from recog_jax.data.speech.items import Corpus, Items, Join, joined
+from recog_jax.data.speech.sampling import Sampler
 
 # Virtual epochs that shapes and steps per epoch are chosen from: with joins and
 # speed factors no two epochs have the same lengths.
@@ -61,6 +62,7 @@ class SpeechTrainOrder:
     speeds: factors, drawn for each item with equal probability.
     join: see `Join`; None shows records one by one.
     max_frames: longer items are left out; None: nothing is too long.
+    sampler: how often groups of records are shown; None: all once an epoch.
   """
 
   corpus: Corpus
@@ -71,14 +73,17 @@ class SpeechTrainOrder:
   speeds: tuple[float, ...] = (1.0,)
   join: Join | None = None
   max_frames: int | None = None
+  sampler: Sampler | None = None
 
   def _items(self, epoch: int) -> Items:
     """All items of an epoch, in an order of its own."""
-    records = self.records
-    draws = Draws(self.seed, np.full(len(records), epoch), records)
+    records, seen = self.records, np.full(len(self.records), epoch)
+    if self.sampler is not None:
+      records, seen = self.sampler.epoch(self.seed, epoch)
+    draws = Draws(self.seed, seen, records)
     order = np.argsort(draws.bits('order'), kind='stable')
     if self.join is None:
-      parts = records[order][:, None]
+      parts, seen = records[order][:, None], seen[order]
     else:
       sizes = self.join.low + draws.integers(
         'join', self.join.high - self.join.low + 1
@@ -88,10 +93,11 @@ class SpeechTrainOrder:
       )
       draws = Draws(self.seed, np.full(len(parts), epoch), parts[:, 0])
       parts = parts[np.argsort(draws.bits('strings'), kind='stable')]
-    draws = Draws(self.seed, np.full(len(parts), epoch), parts[:, 0])
+      seen = np.full(len(parts), epoch)
+    draws = Draws(self.seed, seen, parts[:, 0])
     speeds = np.asarray(self.speeds, np.float64)
     factor = speeds[draws.integers('speed', len(speeds))]
-    items = self.corpus.items(parts, factor)
+    items = self.corpus.items(parts, factor, seen)
     if self.max_frames is not None:  # Joined ones may be; others never are.
       items = items.take(np.flatnonzero(items.frames <= self.max_frames))
     return items
@@ -193,13 +199,12 @@ class SpeechTrainOrder:
     items, batches = self._epochs(epoch)
     k, members = batches[place]
     chosen = items.take(members[choose(len(members))])
-    n = len(chosen)
     return Rows(
       self.buckets[k],
       chosen,
       chosen.parts[:, 0],
-      np.full(n, epoch),
-      np.ones(n, bool),
+      chosen.seen,
+      np.ones(len(chosen), bool),
     )
 
   def kinds(self) -> list[tuple[int, int, float]]:
@@ -218,13 +223,31 @@ class SpeechTrainOrder:
     made = sum(self.buckets[k].frames * len(rows) for k, rows in batches)
     return 1 - used / made
 
+  def describe(self, sample_rate: int) -> list[str]:
+    """Lines that say what an epoch is; the rate of the recordings in Hz."""
+    shapes = ', '.join(f'{b.rows}x{b.frames}' for b in self.buckets)
+    samples = int(self.corpus.num_samples[self.records].sum())
+    lines = [
+      f'{len(self.records)} utterances, {samples / sample_rate / 3600:.2f} h; '
+      f'{len(self.buckets)} batch shapes (rows x frames) {shapes}; '
+      f'{self.padding_share():.1%} of frames are padding; '
+      f'{self.steps_per_epoch} steps an epoch'
+    ]
+    if self.sampler is not None:
+      lines.append(self.sampler.describe())
+    return lines
+
   def __getstate__(self):
     # Without what is cached: workers make it again.
     return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
   def fingerprint(self) -> dict[str, Any]:
     """JSON that differs where the order of batches does."""
+    sampled = {}
+    if self.sampler is not None:
+      sampled = {'sampling': self.sampler.fingerprint()}
     return {
+      **sampled,
       'kind': 'speech-train',
       'version': 1,
       'records': len(self.records),
