@@ -272,7 +272,7 @@ def make_tokenizer(
       `model` (path of the file); all of them `unknown`, `drop` (default) or
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
       `wav2vec2` that of a `vocab.json`, and a `language`. A `name` that is a
-      factory is      called with the other keys.
+      factory is called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
 
