@@ -93,7 +93,9 @@ class Ranking:
       Both float64 `m`, NaN where one of the classes is absent.
     """
     positives, negatives = self._cumulated(times)
-    reached = negatives >= specificity * negatives[:, -1:]
+    # 1 - 0.1 is not 0.9 in floats, and a share of whole cases may be meant.
+    wanted = specificity * negatives[:, -1:] * (1 - 1e-12)
+    reached = negatives >= wanted
     first = reached.argmax(1)  # At infinity, the last place, it always is.
     found = positives[:, -1] - positives[np.arange(len(times)), first]
     sensitivity = self._share(found, positives[:, -1])
@@ -104,8 +106,47 @@ class Ranking:
       np.where(undefined, np.nan, threshold),
     )
 
+  def equal_error_rate(self, times: np.ndarray) -> np.ndarray:
+    """The rate at which positives are missed as often as negatives pass.
+
+    Between two thresholds both rates are taken to change linearly, as along the
+    ROC curve that `auc` is the area under.
+
+    Args:
+      times: int `m n`, as for `auc`.
+
+    Returns:
+      float64 `m`, NaN where one of the classes is absent.
+    """
+    positives, negatives = self._cumulated(times)
+    missed = self._share(positives, positives[:, -1:])
+    passed = 1 - self._share(negatives, negatives[:, -1:])
+    apart = missed - passed  # Rises from -1 to 1.
+    place = np.maximum((apart >= 0).argmax(1), 1)[:, None]
+    before, after = (
+      np.take_along_axis(apart, place - k, 1)[:, 0] for k in (1, 0)
+    )
+    low, high = (np.take_along_axis(missed, place - k, 1)[:, 0] for k in (1, 0))
+    return low - before / (after - before) * (high - low)
+
+  def curve(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Operating points of every case once, from the strictest on.
+
+    Returns:
+      Thresholds, descending from infinity; the shares of negatives and of
+      positives that have at least that score, both ascending from 0 to 1; all
+      float64 `g + 1`.
+    """
+    positives, negatives = self._cumulated(_once(len(self._order)))
+    rates = (
+      1 - self._share(below, below[:, -1:])[0, ::-1]
+      for below in (negatives, positives)
+    )
+    return np.append(self.scores, np.inf)[::-1], *rates
+
   def _share(self, part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    return _ratio(part, whole) if self._defined else np.full(len(part), np.nan)
+    found = _ratio(part, whole)
+    return found if self._defined else np.full_like(found, np.nan)
 
 
 @dataclasses.dataclass(frozen=True)
