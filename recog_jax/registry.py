@@ -83,6 +83,7 @@ TABLES: dict[str, dict[str, str]] = {
   'task': {
     'classification': 'recog_jax.tasks.classification.task:make_classification',
     'regression': 'recog_jax.tasks.regression:make_regression',
+    'embedding': 'recog_jax.tasks.embedding.task:make_embedding',
     'ctc': 'recog_jax.tasks.speech.make:make_ctc',
     'speech': 'recog_jax.tasks.speech.make:make_speech',
     'distill': 'recog_jax.engine.distill:make_distill',
@@ -95,6 +96,7 @@ TABLES: dict[str, dict[str, str]] = {
     'tfds': 'recog_jax.data.sources.tfds:tfds',
     'image_folder': 'recog_jax.data.sources.image_folder:image_folder',
     'table': f'{_SOURCES}.table:table',
+    'by_identity': f'{_SOURCES}.by_identity:by_identity',
     'digits': 'recog_jax.data.sources.digits:digits',
     'fake': 'recog_jax.data.sources.fake:fake',
     'tfds_speech': f'{_SOURCES}.tfds_speech:tfds_speech',

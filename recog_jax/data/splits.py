@@ -7,7 +7,7 @@ gives; see `image.records` and `speech.records`.
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -169,7 +169,7 @@ class Relabelled(Subset):
 
 @dataclasses.dataclass(frozen=True)
 class InARow:
-  """Several splits of speech, one after the other."""
+  """Several splits of one source, one after the other."""
 
   parts: tuple[Any, ...]
 
@@ -180,20 +180,50 @@ class InARow:
   def in_memory(self) -> bool:
     return all(p.in_memory for p in self.parts)
 
+  @property
+  def uniform(self) -> bool:
+    return all(p.uniform for p in self.parts)
+
   @functools.cached_property
   def utterances(self) -> Utterances:
     return concatenate([p.utterances for p in self.parts])
 
-  def take(self, ids: np.ndarray) -> list[np.ndarray]:
+  def take(self, ids: np.ndarray) -> Any:
+    return self._gathered(ids, lambda part, rows: part.take(rows))
+
+  def encoded(self, ids: np.ndarray) -> dict[str, Any]:
+    return self._gathered(ids, lambda part, rows: part.encoded(rows))
+
+  def labels(self) -> np.ndarray:
+    return np.concatenate([p.labels() for p in self.parts])
+
+  def names(self, ids: np.ndarray) -> list[str]:
+    return self._gathered(ids, names_of)
+
+  def _gathered(self, ids: np.ndarray, ask: Callable[[Any, Any], Any]) -> Any:
+    """What each part says of its records, in the order of `ids`."""
+    ids = np.asarray(ids, np.int64)
     starts = np.cumsum([0, *(len(p) for p in self.parts)])
     which = np.searchsorted(starts, ids, 'right') - 1
-    waves: list[Any] = [None] * len(ids)
+    order, found = [], []
     for k in np.unique(which):
       rows = np.flatnonzero(which == k)
-      taken = self.parts[k].take(np.asarray(ids)[rows] - starts[k])
-      for row, wave in zip(rows, taken, strict=True):
-        waves[row] = wave
-    return waves
+      order.extend(rows.tolist())
+      found.append(ask(self.parts[k], ids[rows] - starts[k]))
+    if len(found) == 1:
+      return found[0]
+    back = np.argsort(order)
+    if isinstance(found[0], Mapping):
+      return {key: _joined([x[key] for x in found], back) for key in found[0]}
+    return _joined(found, back)
+
+
+def _joined(parts: Sequence[Any], order: np.ndarray) -> Any:
+  """Arrays, or lists, as one in another order."""
+  if all(isinstance(part, np.ndarray) for part in parts):
+    return np.concatenate(parts)[order]
+  rows = [row for part in parts for row in part]
+  return [rows[i] for i in order]
 
 
 def check_has_classes(info: Info) -> None:

@@ -36,9 +36,13 @@ def of(ex: Experiment) -> Interface:
   """The interface of an experiment, as JSON has it.
 
   It is `data.interface()`, and under `measured` what `task.measured()` found in
-  the training data, keys of `config.task`.
+  the training data, keys of `config.task`. Where the task is open, its outputs
+  are no classes, and the data's are left out.
   """
   found = getattr(ex.data, 'interface', dict)()
+  if getattr(ex.task, 'open_set', False):
+    left_out = {*OUTPUTS, 'tokenizer'}
+    found = {k: v for k, v in found.items() if k not in left_out}
   if measured := getattr(ex.task, 'measured', dict)():
     found = {**found, 'measured': measured}
   return json.loads(json.dumps(found))
@@ -126,7 +130,7 @@ def measured(workdir: AnyPath, config: ConfigDict) -> None:
     task = own_task(config)
     if task.get(key) is None:
       with config.unlocked(), config.ignore_type():
-        task[key] = tuple(value)
+        task[key] = tuple(value) if isinstance(value, list) else value
 
 
 def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:

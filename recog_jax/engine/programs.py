@@ -165,7 +165,8 @@ class Programs:
       sync_batch_norm=ex.settings.sync_batch_norm,
       reduce_dtype=ex.settings.reduce_dtype,
     )
-    self._stages = getattr(ex.module, 'stages', None)
+    whole = getattr(ex.task, 'whole', lambda module: module)(ex.module)
+    self._stages = getattr(whole, 'stages', None)
     self._freezing = make_freezing(
       ex.settings.freeze,
       self._params,

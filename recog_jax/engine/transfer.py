@@ -420,7 +420,7 @@ def match(
 def _of_head(path: str) -> bool:
   """Whether a leaf depends on the number of classes, or helps only to train."""
   parts = path.split('/')
-  return 'head' in parts[:-1] or parts[1].startswith('aux')
+  return 'head' in parts[:-1] or parts[1].startswith(('aux', 'embedding_'))
 
 
 def _told(report: Mapping[str, list[str]], origin: str) -> list[str]:

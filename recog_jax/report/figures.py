@@ -71,7 +71,7 @@ def confusion_matrix(
     axes.set_yticks(range(v), names, size=size)
   if v <= _ANNOTATED:
     _write_counts(axes, counts, share)
-  _save(figure, path)
+  save(figure, path)
 
 
 def contact_sheet(
@@ -116,7 +116,7 @@ def contact_sheet(
     lines = [_short(line, _CAPTION) for line in caption.split('\n')]
     axes.set_title('\n'.join(lines), size=8)
     axes.axis('off')
-  _save(figure, path)
+  save(figure, path)
 
 
 def scatter(
@@ -147,7 +147,7 @@ def scatter(
       axes.plot(ends, ends, color='0.5', linewidth=1)
     axes.set(xlabel='true', ylabel='predicted', title=_short(names[i], 40))
     axes.grid(alpha=0.3)
-  _save(figure, path)
+  save(figure, path)
 
 
 def curves(
@@ -190,7 +190,7 @@ def curves(
     axes.legend()
   if not shown:
     figure.text(0.5, 0.5, 'no numbers were logged', ha='center')
-  _save(figure, path)
+  save(figure, path)
 
 
 def wer_curves(
@@ -219,7 +219,7 @@ def wer_curves(
   figure.suptitle(title)
   if not shown:
     figure.text(0.5, 0.5, 'no error rates were logged', ha='center')
-    _save(figure, path)
+    save(figure, path)
     return
   panels = figure.subplots(len(shown), 2, sharey='row', squeeze=False)
   for (minutes, steps), metric in zip(panels, shown, strict=True):
@@ -240,7 +240,7 @@ def wer_curves(
       axes.set_ylim(bottom=0)
       axes.set_xlim(left=0)
       axes.grid(alpha=0.3)
-  _save(figure, path)
+  save(figure, path)
 
 
 def wall_minutes(
@@ -260,7 +260,8 @@ def _figure(width: float, height: float) -> Figure:
   return Figure((width, height), layout='constrained')
 
 
-def _save(figure: Figure, path: AnyPath) -> None:
+def save(figure: Figure, path: AnyPath) -> None:
+  """Writes a figure as a PNG."""
   FigureCanvasAgg(figure)
   with path.open('wb') as file:  # On a bucket, too.
     figure.savefig(file, format='png', dpi=120)

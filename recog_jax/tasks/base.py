@@ -278,6 +278,8 @@ class BaseTask:
   headline = 'loss'
   higher_is_better = False
   coefficients: Mapping[str, float] = {}
+  # Whether the classes of evaluation may be others than those of training.
+  open_set = False
 
   def whole(self, module: nn.Module) -> nn.Module:
     """What is trained: the model of the config, or one of your own around it.

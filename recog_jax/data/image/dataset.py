@@ -84,6 +84,7 @@ class ImageData:
       chosen_info(source.info, classes),
       count_labels=self._count_labels,
       target_stats=self._target_stats,
+      labels_of_splits=self._labels_of_splits,
     )
     self._classes, self._per_class = classes, dict(per_class or {})
     self._records = functools.cache(self._make_records)
@@ -165,6 +166,14 @@ class ImageData:
     return np.bincount(
       labels[labels >= 0], minlength=len(self.info.label_names)
     )
+
+  def _labels_of_splits(self) -> dict[str, list[str]]:
+    """The classes of each split; see `records.Info`."""
+    found = {}
+    for split, spec in self._splits.items():
+      labels = np.unique(self._records(split).labels())
+      found[spec] = [self.info.label_names[i] for i in labels if i >= 0]
+    return found
 
   def _target_stats(self) -> tuple[np.ndarray, np.ndarray]:
     """Mean and spread of the training targets; see `records.Info`."""

@@ -1,7 +1,7 @@
 """What every source of images offers, whatever they are stored in."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -28,6 +28,8 @@ class Info:
     labels_listed: `Records.labels()` reads no record, so that counting is free.
     grouped: splits keep groups (patients) whole, which slices of them would
       part.
+    labels_of_splits: gives the names of the classes of each split that the
+      config names, by its notation; None of a source alone.
   """
 
   name: str
@@ -42,6 +44,9 @@ class Info:
   )
   labels_listed: bool = dataclasses.field(default=False, repr=False)
   grouped: bool = dataclasses.field(default=False, repr=False)
+  labels_of_splits: Callable[[], Mapping[str, Sequence[str]]] | None = (
+    dataclasses.field(default=None, repr=False, compare=False)
+  )
 
 
 class Records(base.Records, Protocol):

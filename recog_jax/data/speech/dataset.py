@@ -28,6 +28,7 @@ from recog_jax.data.speech.items import (
   check_longest,
   eval_items,
   exclude,
+  joined_texts,
   most_frames,
   row_counts,
 )
@@ -66,6 +67,7 @@ class SpeechData:
       Part(factory='recog_jax.data.speech.buckets:Bucketing'),
     ],
     eval_batch_size: Annotated[Size, FREE],
+    text_field: str | None = None,
     lang: str = 'none',
     case: str | None = None,
     augment: Annotated[
@@ -99,6 +101,7 @@ class SpeechData:
       features: keys of `features.extract.make_features`.
       buckets: keys of `buckets.Bucketing`.
       eval_batch_size: global rows of an evaluation batch.
+      text_field: the field that is the target, `speaker` for example.
       lang: of the text's normaliser, one of `text.languages`; `none` leaves
         text alone, `field` takes each utterance's field `lang`.
       case: `lower`, `upper` or `keep` instead of the language's own.
@@ -139,7 +142,10 @@ class SpeechData:
       normalize('', 'en' if lang == 'field' else lang, case=case)
     except ValueError as error:
       raise UserError(f'config.data: {error}') from error
-    self._lang, self._case = lang, case
+    self._lang = lang
+    self._texts_of = functools.partial(
+      transcripts, field=text_field, lang=lang, case=case
+    )
     self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
     self._join = None
     if join is not None:
@@ -167,11 +173,13 @@ class SpeechData:
         'neither masks them nor takes cmvn: remove spec_augment and cmvn, or '
         "deliver 'features'"
       )
-    self._deliver = deliver
-    self._views = views
-    self._workers = workers
+    self._deliver, self._views, self._workers = deliver, views, workers
     self.info = SpeechTaskInfo(
-      source.info.name, self._tokenizer, self._features, self._features.hop_s
+      source.info.name,
+      self._tokenizer,
+      self._features,
+      self._features.hop_s,
+      self._labels_of_splits,
     )
     self._frames_out: Callable[[Any], Any] = lambda frames: frames
 
@@ -206,7 +214,7 @@ class SpeechData:
     records = self._source.records(name)
     utterances = records.utterances.take(np.arange(start, stop))
     utterances = with_language(utterances, self._lang)
-    found = transcripts(utterances, self._lang, self._case)
+    found = self._texts_of(utterances)
     texts = found.texts
     encoded = Encoded.of(texts, self._tokenizer)
     groups = utterances.fields.get(self._join.field) if self._join else None
@@ -405,22 +413,15 @@ class SpeechData:
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
     """ids -> `text` (normalised) and `fields`, lists; for metrics."""
     opened, items = self._opened(split), self._items(split)
-    fields, texts = opened.utterances.fields, opened.transcripts.texts
+    texts, fields = opened.transcripts.texts, opened.utterances.fields
+    return joined_texts(items, texts, fields)
 
-    def take(ids: np.ndarray) -> dict[str, Any]:
-      parts = [row[row >= 0] for row in items.parts[np.asarray(ids)]]
-      return {
-        'text': [' '.join(texts[i] for i in row) for row in parts],
-        'fields': {
-          k: [
-            '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
-            for row in parts
-          ]
-          for k, v in fields.items()
-        },
-      }
-
-    return take
+  def _labels_of_splits(self) -> dict[str, list[str]]:
+    """The distinct texts of each split; see `SpeechTaskInfo`."""
+    return {
+      spec: sorted({*self._opened(name).transcripts.texts})
+      for name, spec in self._splits.items()
+    }
 
   def training_texts(self) -> list[str]:
     """Transcripts of the training split, normalised."""

@@ -1,7 +1,7 @@
 """What every source of speech offers, whatever the recordings are stored in."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -36,12 +36,17 @@ class SpeechTaskInfo:
     tokenizer: between ids and text.
     features: how features are computed, where the device does it.
     hop_s: seconds between frames.
+    labels_of_splits: gives the distinct texts of each split that the config
+      names, by its notation; None where there are no data.
   """
 
   name: str
   tokenizer: Tokenizer
   features: Any
   hop_s: float
+  labels_of_splits: Callable[[], Mapping[str, Sequence[str]]] | None = (
+    dataclasses.field(default=None, repr=False, compare=False)
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data.speech.records import Utterances
-from recog_jax.errors import UserError, listed
+from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.text.languages import find
 from recog_jax.text.normalize import normalize
 from recog_jax.text.script import fidelity, script_name, scripts
@@ -47,7 +47,11 @@ class Transcripts:
 
 
 def transcripts(
-  utterances: Utterances, lang: str, case: str | None
+  utterances: Utterances,
+  *,
+  lang: str,
+  case: str | None,
+  field: str | None = None,
 ) -> Transcripts:
   """Normalises the texts of a split.
 
@@ -55,10 +59,14 @@ def transcripts(
     utterances: its index.
     lang: of `config.data`: a language, `none` or `field`.
     case: of `config.data`.
+    field: that stands for the transcript; None: the transcript itself.
 
   Raises:
-    UserError: an unknown language or case; no field `lang`.
+    UserError: an unknown language or case; no field `lang`, or no such field.
   """
+  if field is not None and field not in utterances.fields:
+    raise unknown_name('config.data.text_field', field, utterances.fields)
+  given = utterances.text if field is None else utterances.fields[field]
   langs: Sequence[str] = [lang] * len(utterances)
   if lang == 'field':
     if 'lang' not in utterances.fields:
@@ -70,7 +78,7 @@ def transcripts(
   try:
     texts = [
       normalize(text, code, case=case)
-      for text, code in zip(utterances.text, langs, strict=True)
+      for text, code in zip(given, langs, strict=True)
     ]
   except ValueError as error:
     raise UserError(f'config.data.lang: {error}') from error
