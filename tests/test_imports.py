@@ -17,7 +17,15 @@ ENTRIES = {
   'tests',
   'launch',
 }
-COMMANDS = {'main', 'evaluate', 'predict', 'export', 'plan', 'prepare'}
+COMMANDS = {
+  'main',
+  'evaluate',
+  'predict',
+  'export',
+  'plan',
+  'prepare',
+  'gallery',
+}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features', 'losses'}

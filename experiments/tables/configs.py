@@ -55,6 +55,8 @@ def make_table() -> str:
 def _data(config: ConfigDict) -> str:
   """The data set, and which of its records are trained on."""
   source = config.data.source
+  while 'source' in source:
+    source = source.source
   name = source.get('dataset') or source.name
   train = config.data.splits.train
   return name if train == 'train' else f'{name}, {train}'

@@ -85,11 +85,26 @@ class Pairs:
     return {name: float(value[0]) for name, value in values.items()}
 
   def intervals(
-    self, *, seed: int = 0, n: int = 1000, level: float = 0.95
+    self,
+    *,
+    units: np.ndarray | None = None,
+    seed: int = 0,
+    n: int = 1000,
+    level: float = 0.95,
   ) -> bootstrap.Intervals:
-    """Bootstrap intervals by name; people are drawn, see the module."""
-    people, place = np.unique(self.people, return_inverse=True)
-    first, second = place.reshape(self.people.shape).T
+    """Bootstrap intervals by name.
+
+    Args:
+      units: int `n 2`, what is drawn with replacement; by default people, see
+        the module. Of very few people it may be pictures.
+      seed: of the draws.
+      n: number of resamples.
+      level: share of the resamples that the interval holds.
+    """
+    units = self.people if units is None else units
+    drawn, place = np.unique(units, return_inverse=True)
+    first, second = place.reshape(units.shape).T
+    once = first == second
     most = max(1, _CHUNK // max(1, len(self.score)))
 
     def statistic(times: np.ndarray) -> dict[str, np.ndarray]:
@@ -97,13 +112,13 @@ class Pairs:
       for start in range(0, len(times), most):
         some = times[start : start + most]
         # A person's own pairs are not squared: k copies are k people.
-        weight = some[:, first] * np.where(self.same, 1, some[:, second])
+        weight = some[:, first] * np.where(once, 1, some[:, second])
         for name, value in self._statistic(weight).items():
           found.setdefault(name, []).append(value)
       return {name: np.concatenate(parts) for name, parts in found.items()}
 
     return bootstrap.of_cases(
-      statistic, len(people), seed=seed, n=n, level=level
+      statistic, len(drawn), seed=seed, n=n, level=level
     )
 
   def threshold_at(self, far: float) -> float:

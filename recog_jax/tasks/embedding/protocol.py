@@ -20,6 +20,10 @@ from recog_jax.tasks.embedding import pairs_file
 TINY = 1e-6
 # Fewer people than that are not put into folds of their own.
 _FEWEST = 20
+# Fewer people than that are not drawn with replacement.
+_FEWEST_DRAWN = 5
+# Of all resamples together; of a million pairs there are fewer resamples.
+_RESAMPLED_PAIRS = 5e7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +50,9 @@ class People:
 
   @classmethod
   def of_names(cls, names: Sequence[str]) -> 'People':
-    found, place = np.unique(np.array(names), return_inverse=True)
+    # Joined recordings repeat the name of their speaker.
+    first = [(name.split() or [''])[0] for name in names]
+    found, place = np.unique(np.array(first), return_inverse=True)
     return cls(place, tuple(map(str, found)))
 
 
@@ -81,11 +87,18 @@ class Protocol:
     return found
 
   def intervals(self) -> bootstrap.Intervals:
-    """95 % intervals by name, of resampled people."""
-    found = self.pairs.intervals()
+    """95 % intervals by name, of resampled people; see `by_pictures`."""
+    n = int(np.clip(_RESAMPLED_PAIRS // len(self.rows), 100, 1000))
+    units = self.rows if self.by_pictures else None
+    found = self.pairs.intervals(units=units, n=n)
     if self.search is not None and self.search.mated.any():
       found |= self._rank_intervals(self.search)
     return found
+
+  @property
+  def by_pictures(self) -> bool:
+    """Whether there are too few people to be drawn: then pictures are."""
+    return len(np.unique(self.pairs.people)) < _FEWEST_DRAWN
 
   @staticmethod
   def _rank_intervals(search: identification.Search) -> bootstrap.Intervals:

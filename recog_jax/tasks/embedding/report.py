@@ -69,7 +69,11 @@ def report(
       'accuracy': found.folded.accuracy.tolist(),
       'threshold': found.folded.threshold.tolist(),
     }
-  notes = [*found.notes, 'intervals are of resampled people']
+  drawn = 'people'
+  if found.by_pictures:
+    drawn = 'examples, since there are too few people to be drawn: they say '
+    drawn += 'nothing of others'
+  notes = [*found.notes, f'intervals are of resampled {drawn}']
   fine = [far for far in FARS if far * impostors < 1]
   if fine:
     notes.append(

@@ -1,0 +1,1 @@
+"""People whom a model knows: enrolled, found, and forgotten."""
