@@ -11,6 +11,12 @@ Other data with the same classes or letters, of which no other split is needed:
       --config.data.source.name=image_folder \\
       --config.data.source.root=/data/hospital2
 
+Embeddings, on a file of pairs in LFW's format:
+  python -m recog_jax.evaluate --workdir=runs/faces --split=train --tag=lfw \\
+      --config.data.source.name=image_folder --config.data.source.root=lfw \\
+      --config.data.source.shares="{'train': 1.0}" \\
+      --config.task.pairs=pairs.txt
+
 Speech, with another decoder than the config's:
   python -m recog_jax.evaluate --workdir=runs/lstm_ctc_librispeech \\
       --average=5 --decoder=beam --beam_width=16 --lm=words.arpa \\
@@ -61,7 +67,9 @@ _ALIGNER = flags.DEFINE_string(
 )
 cli.define_decoder()
 cli.define_chunk()
-cli.take_keys('data.', 'task.decoder.')
+# What is compared with what says nothing of the model.
+_PAIRS = ('task.pairs', 'task.folds', 'task.disjoint_folds')
+cli.take_keys('data.', 'task.decoder.', *_PAIRS)
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()

@@ -47,6 +47,11 @@ _TOP = flags.DEFINE_integer('top', 3, 'People that are listed.')
 _SPLIT = flags.DEFINE_string(
   'split', 'val', 'Of the training, on which thresholds are chosen.'
 )
+_DETECTOR = flags.DEFINE_string(
+  'detector',
+  None,
+  'Finds the face in each picture: yunet:FILE.onnx or haar:FILE.xml.',
+)
 cli.define_compilation_cache()
 cli.take_words('ACTION [PATH]')
 
@@ -91,7 +96,11 @@ def main() -> int:
   opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value)
   run.fingerprint(opened)
   files = things.find(words, opened.reader.suffixes)
-  options = {'far': _FAR.value}
+  options: dict = {'far': _FAR.value}
+  if _DETECTOR.value:
+    from recog_jax.data.image import faces
+
+    options['detector'] = faces.make_detector(_DETECTOR.value)
   if consent is not None:
     options |= {'name': _NAME.value, 'consent': consent, 'more': _MORE.value}
     options |= {'split': _SPLIT.value}

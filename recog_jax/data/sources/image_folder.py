@@ -31,20 +31,25 @@ _Classes = dict[str, list[tuple[str, int]]]
 
 
 def list_images(
-  root: Path, shares: Mapping[str, float] | None = None, seed: int = 0
+  root: Path,
+  shares: Mapping[str, float] | None = None,
+  seed: int = 0,
+  *,
+  all_classes: bool = False,
 ) -> tuple[tuple[str, ...], dict[str, Listing]]:
   """The classes, sorted, and the pictures of each split.
 
   Splits are the folders of `root`, if there is one called train or no picture
   lies directly in one of them. Else these are classes and are divided by
   shares, class by class. Classes are folders that hold pictures; a class that
-  train lacks is left out. What is left out is said.
+  train lacks is left out, unless `all_classes`. What is left out is said.
 
   Args:
     root: the folder.
     shares: of class folders without splits; None takes the usual ones where
       there are none.
     seed: of that division.
+    all_classes: whether classes that train lacks are kept.
 
   Raises:
     UserError: there are no pictures, or they do not lie as they should.
@@ -64,7 +69,7 @@ def list_images(
       f'{root} holds no pictures as split/class/picture, for example '
       f'train/cat/1.jpg, or as class/picture ({", ".join(SUFFIXES)}).'
     )
-  names, number = _numbered(root, found)
+  names, number = _numbered(root, found, all_classes)
   listings = {}
   for split, classes in found.items():
     rows = [
@@ -89,6 +94,7 @@ def image_folder(
   shape: tuple[int, int] | None = None,
   shares: Mapping[str, NotNegative] | None = None,
   split_seed: Seed = 0,
+  all_classes: bool = False,
   max_bad_share: Share = 0.0,
   data_dir: str | os.PathLike | None = None,
 ) -> PictureSource:
@@ -103,6 +109,8 @@ def image_folder(
       of each class that they get; by default {'train': 0.8, 'val': 0.1, 'test':
       0.1}. The same pictures are in the same splits on every machine.
     split_seed: another one is another division.
+    all_classes: keep classes that train/ lacks, for a model that is tried on
+      people whom it has not seen.
     max_bad_share: share of a split's pictures that may be damaged; all are then
       decoded once, and those are left out and listed. At 0 the first one stops.
     data_dir: stands for a missing `root`.
@@ -119,7 +127,9 @@ def image_folder(
   place = Path(place).expanduser().absolute()
   if shares is not None:
     shares = shares_lib.check_shares(shares)
-  names, splits = list_images(place, shares, split_seed)
+  names, splits = list_images(
+    place, shares, split_seed, all_classes=all_classes
+  )
   return PictureSource(
     base.Info(place.name, shape, names),
     splits,
@@ -234,15 +244,15 @@ def _same(label: str) -> str:
 
 
 def _numbered(
-  root: Path, found: Mapping[str, _Classes]
+  root: Path, found: Mapping[str, _Classes], all_classes: bool
 ) -> tuple[tuple[str, ...], dict[str, int]]:
   """The classes' names, and the number of each by `_same`.
 
-  They are those of train where there is one. Says what is left out, empty or
-  missing.
+  They are those of train where there is one, or of all splits. Says what is
+  left out, empty or missing.
   """
   splits = sorted(found, key=lambda split: split != 'train')
-  closed = splits[0] == 'train'
+  closed = splits[0] == 'train' and not all_classes
   names: dict[str, str] = {}
   for split in splits:
     for label, pictures in found[split].items():
@@ -261,7 +271,7 @@ def _numbered(
   for split, classes in found.items():
     there = {_same(label) for label, pictures in classes.items() if pictures}
     lacking = [name for name in ordered if _same(name) not in there]
-    if lacking:
+    if lacking and not all_classes:
       warn(f'{root / split} has no picture of {listed(lacking)}.')
   return ordered, number
 

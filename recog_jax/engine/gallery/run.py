@@ -11,6 +11,8 @@ import jax
 import numpy as np
 
 from recog_jax.answers import Outputs
+from recog_jax.data.image import codecs, exif, faces
+from recog_jax.data.image.faces import Detector
 from recog_jax.engine.gallery import store, templates
 from recog_jax.engine.gallery.store import Gallery, Person
 from recog_jax.engine.gallery.templates import Key
@@ -101,14 +103,27 @@ def fingerprint(model: Model) -> str:
   return state.hexdigest()[:32]
 
 
-def embeddings(model: Model, files: Sequence[Any]) -> np.ndarray:
+def embeddings(
+  model: Model, files: Sequence[str], detector: Detector | None = None
+) -> np.ndarray:
   """float64 `n d` of length 1.
 
+  Args:
+    model: gives embeddings.
+    files: pictures or recordings.
+    detector: finds the face that is cut out of a picture; None: all of it.
+
   Raises:
-    UserError: a file that cannot be read, or whose embedding is zero.
+    UserError: a file that cannot be read, one without a face or with several,
+      or whose embedding is zero.
   """
+  things: list[Any] = list(files)
+  if detector is not None:
+    if model.reader.modality != 'images':
+      raise UserError('--detector finds faces in pictures: leave it out')
+    things = [_face_in(file, detector) for file in files]
   found = []
-  for file, answer in zip(files, model.predict(files), strict=True):
+  for file, answer in zip(files, model.predict(things), strict=True):
     assert isinstance(answer, Outputs)
     vector = np.array(answer.outputs, np.float64)
     length = np.linalg.norm(vector)
@@ -119,6 +134,17 @@ def embeddings(model: Model, files: Sequence[Any]) -> np.ndarray:
       )
     found.append(vector / length)
   return np.stack(found)
+
+
+def _face_in(file: str, detector: Detector) -> np.ndarray:
+  """uint8 `h w 3`: the one face of a picture."""
+  try:
+    data = Path(file).read_bytes()
+    image = codecs.decode_image(data, 3)
+  except (OSError, ValueError) as error:
+    raise UserError(f'{file} cannot be read: {error}') from error
+  image = exif.turned(image, exif.orientation(data))
+  return faces.cut_out(image, faces.only_face(image, detector, file))
 
 
 def begin(model: Model, key: Key, workdir: str, split: str = 'val') -> Gallery:
@@ -167,6 +193,7 @@ def enrol(
   more: bool,
   far: float,
   split: str = 'val',
+  detector: Detector | None = None,
 ) -> list[str]:
   """Adds somebody, or with `more` pictures of somebody who is there.
 
@@ -195,7 +222,7 @@ def enrol(
     )
   if more:
     name = gallery.find(name).name
-  probes = embeddings(model, files)
+  probes = embeddings(model, files, detector)
   threshold, rate = gallery.threshold(far)
   own = gallery.find(name).templates if gallery.has(name) else ()
   _check_alike(key, probes, files, own, name, threshold)
@@ -283,7 +310,13 @@ def person_scores(gallery: Gallery, key: Key, probes: np.ndarray) -> np.ndarray:
 
 
 def identify(
-  place: Place, model: Model, files: Sequence[str], *, far: float, top: int
+  place: Place,
+  model: Model,
+  files: Sequence[str],
+  *,
+  far: float,
+  top: int,
+  detector: Detector | None = None,
 ) -> Iterator[Found]:
   """Who is in each picture, if anybody.
 
@@ -294,13 +327,14 @@ def identify(
     far: share of strangers that may find somebody: each comparison has that
       rate over the number of people.
     top: people that are listed.
+    detector: see `embeddings`.
   """
   gallery, key = place.opened()
   _check_model(place, gallery, model)
   if not gallery.people:
     raise UserError(f'nobody is enrolled in {place.gallery}')
   threshold, _ = gallery.threshold(far / len(gallery.people))
-  probes = embeddings(model, files)
+  probes = embeddings(model, files, detector)
   for file, row in zip(files, person_scores(gallery, key, probes), strict=True):
     order = np.argsort(-row, kind='stable')[:top]
     best = tuple((gallery.people[i].name, float(row[i])) for i in order)
@@ -315,6 +349,7 @@ def verify(
   *,
   name: str | None,
   far: float,
+  detector: Detector | None = None,
 ) -> Iterator[Found]:
   """Whether each picture is of somebody."""
   gallery, key = place.opened()
@@ -322,7 +357,8 @@ def verify(
   person = gallery.find(store.check_name(name))
   threshold, _ = gallery.threshold(far)
   alone = dataclasses.replace(gallery, people=(person,))
-  score = person_scores(alone, key, embeddings(model, files))[:, 0]
+  probes = embeddings(model, files, detector)
+  score = person_scores(alone, key, probes)[:, 0]
   for file, value in zip(files, score.tolist(), strict=True):
     said = person.name if value >= threshold else None
     yield Found(file, said, value, threshold, ((person.name, value),))

@@ -116,6 +116,12 @@ def test_classes_are_those_of_train(tmp_path, capsys):
   assert 'val/ant is no class of train: its 1 pictures are left out' in told
   assert "val/Cat is taken as the class 'cat'" in told
   assert f'{root}/val has no picture of dog' in told
+  # A model may be tried on people whom it was not trained on.
+  source = image_folder(root=root, all_classes=True)
+  assert source.info.label_names == ('ant', 'cat', 'dog')
+  assert sorted(source.records('val').labels()) == [0, 1, 1]
+  told = capsys.readouterr().err
+  assert 'ant' not in told and 'no picture of' not in told
 
 
 @pytest.mark.parametrize('suffix', SUFFIXES)
