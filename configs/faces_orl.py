@@ -9,7 +9,7 @@ each person. Six people are val, six others test (`config.data.source.fold`
 takes others), the rest trains. `:28` trains on all but the six of test; nothing
 is chosen then, the last step counts.
 
-A ResNet of CIFAR's kind on halved pictures, and ArcFace (Deng et al., CVPR
+A ResNet of CIFAR's kind on small pictures, and ArcFace (Deng et al., CVPR
 2019) with a small margin and scale, since there are few people.
 """
 
@@ -20,7 +20,7 @@ from recog_jax.engine.config import base_config, make_tiny
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = base_config(total_steps=900, log_every_steps=50)
+  config = base_config(total_steps=500, log_every_steps=50)
 
   config.data = ConfigDict()
   config.data.name = 'images'
@@ -37,16 +37,16 @@ def get_config(arg: str = '') -> ConfigDict:
   if arg == 'folder':
     config.data.source.source = {'name': 'image_folder', 'channels': 1}
     config.data.source.held_out = {'val': 0.15, 'test': 0.15}
-  config.data.batch_size = 64
+  config.data.batch_size = 32
   config.data.eval_batch_size = 60
   config.data.augment = [
-    {'name': 'resize', 'size': (56, 46)},
+    {'name': 'resize', 'size': (40, 33)},
     {'name': 'rotation', 'degrees': 10.0, 'mode': 'reflect'},
     {'name': 'random_crop', 'padding': 4, 'mode': 'reflect'},
     {'name': 'horizontal_flip'},
     {'name': 'colour_jitter', 'brightness': 0.2, 'contrast': 0.2},
   ]
-  config.data.augment_eval = [{'name': 'resize', 'size': (56, 46)}]
+  config.data.augment_eval = [{'name': 'resize', 'size': (40, 33)}]
 
   config.task = {
     'name': 'embedding',
@@ -54,7 +54,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'head': 'arcface',
     'margin': 0.2,
     'scale': 16.0,
-    'margin_warmup_steps': 200,
+    'margin_warmup_steps': 150,
     'mean': (0.44,),
     'std': (0.2,),
   }
@@ -66,11 +66,11 @@ def get_config(arg: str = '') -> ConfigDict:
     'weight_decay_form': 'decoupled',
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 50}
-  config.evaluation = {'every_steps': 300}
-  config.checkpoint = {'every_steps': 300, 'keep_latest': 1, 'keep_best': 1}
+  config.evaluation = {'every_steps': 250}
+  config.checkpoint = {'every_steps': 250, 'keep_latest': 1, 'keep_best': 1}
 
   if arg == 'tiny':
-    make_tiny(config, (56, 46, 1), 12)
+    make_tiny(config, (40, 33, 1), 12)
     fake = {**config.data.source, 'sizes': {'train': 96}}
     config.data.source = {
       'name': 'by_identity',

@@ -18,6 +18,7 @@ from recog_jax.engine.gallery.store import Gallery, Person
 from recog_jax.engine.gallery.templates import Key
 from recog_jax.engine.model import Model
 from recog_jax.errors import UserError, warn
+from recog_jax.metrics.identification import best_of_person
 from recog_jax.metrics.verification import all_pairs
 from recog_jax.storage import path_of
 
@@ -304,9 +305,7 @@ def person_scores(gallery: Gallery, key: Key, probes: np.ndarray) -> np.ndarray:
   """float64 `n p`: of each probe with the best template of each person."""
   bits, names, whose = gallery.templates()
   score = templates.scores(key, probes, bits, names)
-  found = np.full((len(probes), len(gallery.people)), -1.0)
-  np.maximum.at(found, (slice(None), whose), score)
-  return found
+  return best_of_person(score, whose)[0]
 
 
 def identify(

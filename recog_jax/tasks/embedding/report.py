@@ -98,6 +98,7 @@ def _draw_hardest(
   prefix: str,
 ) -> None:
   pairs = found.pairs
+  who = np.array(people.names)[people.of]
   for kind, wanted, sign in (
     ('genuine', pairs.same, 1),
     ('impostors', ~pairs.same, -1),
@@ -113,10 +114,12 @@ def _draw_hardest(
       verification.beside(shown[i], shown[i + 1]) for i in range(0, len(ids), 2)
     ]
     captions = [
-      f'{people.names[people.of[a]]} | {people.names[people.of[b]]}\n'
+      f'{who[a]} | {who[b]}\n'
       f'{names[2 * i]} | {names[2 * i + 1]}\n'
       f'score {pairs.score[pair]:.3f}'
-      for i, ((a, b), pair) in enumerate(zip(rows, chosen, strict=True))
+      for i, ((a, b), pair) in enumerate(
+        zip(rows.tolist(), chosen, strict=True)
+      )
     ]
     what = 'one person, lowest' if sign > 0 else 'two people, highest'
     figures.contact_sheet(

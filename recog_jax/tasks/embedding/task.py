@@ -182,7 +182,9 @@ class Embedding(base.BaseTask):
     del spans, asked
     mean = np.mean([row['outputs'] for row in rows], 0, dtype=np.float64)
     length = np.linalg.norm(mean)
-    return answers.Outputs(source, tuple((mean / (length or 1.0)).tolist()))
+    return answers.Outputs(
+      source, tuple(np.ravel(mean / (length or 1.0)).tolist())
+    )
 
   def for_export(self) -> 'Embedding':
     """The same; a program holds no centres.

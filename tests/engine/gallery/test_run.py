@@ -131,14 +131,8 @@ def test_a_deleted_person_is_in_no_byte(place, model, workdir):
   assert not any(trace in after for trace in traces)
   assert "'Grace' and 3 templates are deleted" in told
   assert [p.name for p in store.read(place.gallery).people] == ['Ada', 'Ḥasan']
-  assert [p.name for p in place.gallery.parent.iterdir() if p.is_file()] == [
-    'lab.json',
-    'lab.key',
-  ] or {p.name for p in place.gallery.parent.iterdir()} == {
-    'lab.json',
-    'lab.key',
-    'run',
-  }
+  files = {p.name for p in place.gallery.parent.iterdir()}
+  assert files == {'lab.json', 'lab.key', 'run'}
   (found,) = run.identify(place, model, ['Grace-9'], far=0.05, top=1)
   assert found.name is None
   with pytest.raises(UserError, match='Grace'):
@@ -252,7 +246,8 @@ def test_a_damaged_gallery(place, model, workdir):
   _all(place, model, workdir)
   assert 'Ada\t3 pictures\t2026-01-31\tthe lab' in run.listing(place)[0]
   text = place.gallery.read_text()
-  for bad in ('{}', '[]', text.replace('"templates": {"', '"templates": {"z')):
+  template = store.read(place.gallery).people[0].templates[0].name
+  for bad in ('{}', '[]', text.replace(template, 'z'), text[:-20]):
     place.gallery.write_text(bad)
     with pytest.raises(UserError):
       run.listing(place)
