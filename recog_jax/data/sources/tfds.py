@@ -45,8 +45,9 @@ def tfds(
   Args:
     dataset: `name[/config][:version]`; the newest version if none is named.
     image_key: the feature with the image.
-    label_key: the feature with the label: a ClassLabel, or a Sequence of them
-      (several labels an image).
+    label_key: the feature with the label: a ClassLabel, a Sequence of them
+      (several labels an image), or a Text, whose different values are the
+      classes (people's names in `lfw`).
     data_dir: the folder of all data sets; else $TFDS_DATA_DIR, else
       ~/tensorflow_datasets.
 
@@ -71,10 +72,12 @@ class Tfds:
     for kind, key in (('image_key', image_key), ('label_key', label_key)):
       layout.choose(kind, key, ())
     shape, names = layout.image_shape(image_key), layout.label_names(label_key)
+    if not names and 'text' in layout.features[label_key]:
+      names = _distinct(layout, label_key)
     if not names:
       raise UserError(
         f"source.label_key '{label_key}' of {layout.dataset} is neither a "
-        'ClassLabel nor a Sequence of them.'
+        'ClassLabel nor a Sequence of them, nor a Text.'
       )
     self.info = base.Info(parse(layout.dataset)[0], shape, names)
 
@@ -99,6 +102,20 @@ class Tfds:
   def fingerprint(self) -> str:
     text = json.dumps([self.info.name, self._layout.files()])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _distinct(layout: Layout, key: str) -> tuple[str, ...]:
+  """The different texts of a feature, of all splits."""
+  found: set[str] = set()
+  for split in layout.sizes():
+    examples = layout.examples(split)
+    for start in range(0, len(examples), _CHUNK):
+      ids = range(start, min(start + _CHUNK, len(examples)))
+      for number, row in zip(ids, examples.take(ids), strict=True):
+        if not row[key].bytes_list.value:
+          raise examples.damaged(number, f'it has no {key}')
+        found.add(row[key].bytes_list.value[0].decode(errors='replace'))
+  return tuple(sorted(found))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +187,8 @@ class TfdsRecords:
 
   def _label(self, number: int, feature: Mapping[str, Any]) -> list[int]:
     """The classes."""
+    if texts := feature[self.keys[1]].bytes_list.value:
+      return [self._number_of[texts[0].decode(errors='replace')]]
     label = list(feature[self.keys[1]].int64_list.value)
     if not self.several and len(label) != 1:
       raise self.examples.damaged(number, f'it has {len(label)} labels')
@@ -178,6 +197,11 @@ class TfdsRecords:
     if any(not low <= y < len(self.info.label_names) for y in label):
       raise self.examples.damaged(number, f'its label {label} is no class')
     return label
+
+  @functools.cached_property
+  def _number_of(self) -> dict[str, int]:
+    """Of classes that are texts."""
+    return {name: i for i, name in enumerate(self.info.label_names)}
 
   def _decode(self, number: int, data: bytes) -> np.ndarray:
     try:

@@ -203,7 +203,8 @@ def test_images_of_many_sizes_are_decoded_on_demand(tmp_path):
   assert not list((tmp_path / 'cache').rglob('*.npy'))
 
 
-def test_several_labels_become_multi_hot(tmp_path):
+def _write_toy(tmp_path, labels, feature):
+  """A data set whose labels are lists of classes, or texts."""
   from etils import epath
   from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
@@ -212,24 +213,40 @@ def test_several_labels_become_multi_hot(tmp_path):
   what = writer.Description('toy', '1.0.0', (6, 5, 3), NAMES, 'id', 'A test.')
   features = tensorflow_datasets.features
   examples = []
-  for label in ([0, 2], [], [1]):
+  for label in labels:
     proto = tf_feature_pb2.Features()
     proto.feature['image'].bytes_list.value.append(png(random_images(1)[0]))
-    proto.feature['label'].int64_list.value.extend(label)
+    if isinstance(label, str):
+      proto.feature['label'].bytes_list.value.append(label.encode())
+    else:
+      proto.feature['label'].int64_list.value.extend(label)
     whole = tf_example_pb2.Example(features=proto)
     examples.append(whole.SerializeToString())
   name = writer.shard_name('toy', 'train', 0, 1)
   count, size = writer.write_shard(folder / name, examples)
   writer.write_metadata(folder, what, {'train': writer.Shards((count,), size)})
   features.FeaturesDict(
-    {
-      'image': features.Image(shape=(6, 5, 3)),
-      'label': features.Sequence(features.ClassLabel(names=list(NAMES))),
-    }
+    {'image': features.Image(shape=(6, 5, 3)), 'label': feature}
   ).save_config(epath.Path(folder))
+
+
+def test_several_labels_become_multi_hot(tmp_path):
+  features = tensorflow_datasets.features
+  several = features.Sequence(features.ClassLabel(names=list(NAMES)))
+  _write_toy(tmp_path, ([0, 2], [], [1]), several)
   label = take_all(tfds(dataset='toy', data_dir=tmp_path).records('train'))
   assert label['label'].dtype == np.float32
   assert label['label'].tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+def test_names_of_people_become_classes(tmp_path):
+  names = ('Zoë Z', 'Ada', 'Zoë Z')
+  _write_toy(tmp_path, names, tensorflow_datasets.features.Text())
+  source = tfds(dataset='toy', data_dir=tmp_path)
+  assert source.info.label_names == ('Ada', 'Zoë Z')
+  records = source.records('train')
+  assert records.labels().tolist() == [1, 0, 1]
+  assert take_all(records)['label'].tolist() == [1, 0, 1]
 
 
 # The real data, where it is.

@@ -12,6 +12,7 @@ from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError
 from recog_jax.models.embedding import Centres, embedder
 from recog_jax.models.image.mlp import mlp
+from recog_jax.tasks.embedding import protocol
 from recog_jax.tasks.embedding.task import make_embedding
 
 _INFO = Info('toy', (4, 4, 1), tuple(f'p{i}' for i in range(6)))
@@ -78,25 +79,27 @@ def test_all_pairs_of_a_split(tmp_path):
   }
 
 
-def test_a_large_split_is_compared_in_part_and_zero_is_told(tmp_path):
+def _notes(task, records):
+  people = protocol.People(records['target'], task.label_names)
+  return ' '.join(protocol.run(task.rules, records, people, None).notes)
+
+
+def test_a_large_split_is_compared_in_part_and_zero_is_told():
   task = make_embedding(info=_INFO, most_pictures=10)
   records = _records()
   records['length'][0] = 0
-  notes = ' '.join(
-    task.report(records, _Lookup('x' * 24), tmp_path, 'a')['notes']
-  )
+  notes = _notes(task, records)
   assert '8 of 24 pictures were compared' in notes
   assert '1 embeddings are zero' in notes
 
 
-def test_people_with_one_picture(tmp_path):
+def test_people_with_one_picture():
   task = make_embedding(info=_INFO)
   records = {k: v[3:] for k, v in _records().items()}
-  report = task.report(records, _Lookup('x' * 24), tmp_path, 'a')
-  assert '1 people of this split have one picture' in ' '.join(report['notes'])
+  assert '1 people of this split have one picture' in _notes(task, records)
   alone = {k: v[::4] for k, v in _records().items()}
   with pytest.raises(UserError, match='two people, one of them with two'):
-    task.compute(None, alone, _Lookup())
+    task.compute(None, alone, None)
 
 
 def _pairs_file(tmp_path, text):
