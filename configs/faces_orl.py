@@ -20,7 +20,7 @@ from recog_jax.engine.config import base_config, make_tiny
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on made-up images."""
-  config = base_config(total_steps=500, log_every_steps=50)
+  config = base_config(total_steps=300, log_every_steps=50)
 
   config.data = ConfigDict()
   config.data.name = 'images'
@@ -54,7 +54,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'head': 'arcface',
     'margin': 0.2,
     'scale': 16.0,
-    'margin_warmup_steps': 150,
+    'margin_warmup_steps': 100,
     'mean': (0.44,),
     'std': (0.2,),
   }
@@ -66,8 +66,8 @@ def get_config(arg: str = '') -> ConfigDict:
     'weight_decay_form': 'decoupled',
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 50}
-  config.evaluation = {'every_steps': 250}
-  config.checkpoint = {'every_steps': 250, 'keep_latest': 1, 'keep_best': 1}
+  config.evaluation = {'every_steps': 150}
+  config.checkpoint = {'every_steps': 150, 'keep_latest': 1, 'keep_best': 1}
 
   if arg == 'tiny':
     make_tiny(config, (40, 33, 1), 12)

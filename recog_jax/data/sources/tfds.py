@@ -105,7 +105,7 @@ class Tfds:
 
 
 def _distinct(layout: Layout, key: str) -> tuple[str, ...]:
-  """The different texts of a feature, of all splits."""
+  """The different texts of a feature, of all splits; () if all differ."""
   found: set[str] = set()
   for split in layout.sizes():
     examples = layout.examples(split)
@@ -115,7 +115,9 @@ def _distinct(layout: Layout, key: str) -> tuple[str, ...]:
         if not row[key].bytes_list.value:
           raise examples.damaged(number, f'it has no {key}')
         found.add(row[key].bytes_list.value[0].decode(errors='replace'))
-  return tuple(sorted(found))
+  return (
+    tuple(sorted(found)) if len(found) < sum(layout.sizes().values()) else ()
+  )
 
 
 @dataclasses.dataclass(frozen=True)
