@@ -222,7 +222,13 @@ def enrol(
       'one, with a birthday or a number'
     )
   if more:
-    name = gallery.find(name).name
+    enrolled = gallery.find(name)
+    name = enrolled.name
+    if enrolled.consent.purpose != consent.purpose:
+      raise UserError(
+        f"'{name}' has agreed to '{enrolled.consent.purpose}', and these "
+        f"pictures are for '{consent.purpose}': keep another --gallery for that"
+      )
   probes = embeddings(model, files, detector)
   threshold, rate = gallery.threshold(far)
   own = gallery.find(name).templates if gallery.has(name) else ()

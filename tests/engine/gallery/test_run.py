@@ -190,6 +190,17 @@ def test_two_people_of_one_name(place, model, workdir):
     _enrol(place, model, workdir, 'Both', ['Ada-1', 'Eve-1'])
   _enrol(place, model, workdir, 'Ada', ['Ada-5', 'Ada-6'], more=True)
   assert len(store.read(place.gallery).find('Ada').templates) == 5
+  with pytest.raises(UserError, match="has agreed to 'the lab'"):
+    run.enrol(
+      place,
+      model,
+      workdir,
+      ['Ada-7'],
+      name='Ada',
+      consent=store.Consent('the shop', '2026-02-01'),
+      more=True,
+      far=0.01,
+    )
   with pytest.raises(UserError, match='Nobody'):
     _enrol(place, model, workdir, 'Nobody', ['Ada-5'], more=True)
 

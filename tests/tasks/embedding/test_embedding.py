@@ -2,6 +2,7 @@
 
 import types
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from sklearn import metrics as sk
 
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError
-from recog_jax.models.embedding import Centres, embedder
+from recog_jax.models.embedding import Centres, SpeechEmbedder, embedder
 from recog_jax.models.image.mlp import mlp
 from recog_jax.tasks.embedding import protocol
 from recog_jax.tasks.embedding.task import make_embedding
@@ -287,6 +288,61 @@ def test_moments_of_norms_follow_the_batches():
   assert float(stats['norm_mean']) == pytest.approx(norm.mean(), rel=1e-5)
   assert float(stats['norm_std']) == pytest.approx(norm.std(), rel=1e-4)
   assert float(stats['batches']) == 1
+
+
+class _Encoder(nn.Module):
+  """Every second frame as it is."""
+
+  @nn.compact
+  def __call__(self, frames, frame_len, *, train):
+    del train
+    return frames[:, ::2], (frame_len + 1) // 2, {}
+
+
+def test_speech_is_pooled_over_its_own_frames():
+  module = SpeechEmbedder(_Encoder(), dim=3, people=4)
+  rng = np.random.default_rng(0)
+  x = rng.normal(size=(2, 9, 5)).astype(np.float32)
+  lens = jnp.array([9, 5])
+  variables = module.init(jax.random.key(0), x, lens, train=False)
+  found, out_len, taps = module.apply(variables, x, lens, train=False)
+  assert out_len.tolist() == [5, 3]
+  assert taps['centres'].shape == (3, 4)
+  kernel = variables['params']['embedding_dense']['kernel']
+  for row, n in enumerate((9, 5)):
+    own = x[row, :n:2]
+    pooled = np.concatenate([own.mean(0), np.sqrt(own.var(0) + 1e-6)])
+    norm = np.sqrt(1 + 1e-5)  # Of BatchNorm that has seen nothing.
+    np.testing.assert_allclose(found[row], pooled @ kernel / norm, atol=1e-5)
+  longer = np.concatenate([x, 9 + rng.normal(size=(2, 4, 5))], 1)
+  padded, _, _ = module.apply(variables, longer, lens, train=False)
+  np.testing.assert_allclose(padded, found, atol=1e-5)
+
+
+def test_speakers_are_known_by_their_names():
+  info = types.SimpleNamespace(
+    name='toy',
+    tokenizer=types.SimpleNamespace(tokens=('<blank>', 'ann', 'bo')),
+    labels_of_splits=None,
+  )
+  task = make_embedding(info=info)
+  assert (task.people, task.images, task.label_names) == (3, None, ())
+  records = _records(people=2, each=2)
+  records['target'] = np.zeros(4, int)  # No centre knows them.
+
+  def lookup(ids):
+    names = ['cy cy', 'cy', 'di', 'di di di']  # Joined ones repeat it.
+    return {'text': [names[i] for i in ids]}
+
+  e = records['embedding']
+  (i, j) = np.triu_indices(4, 1)
+  same = [True, False, False, False, False, True]
+  got = task.compute(None, records, lookup)
+  assert got['auc'] == sk.roc_auc_score(same, (e @ e.T)[i, j])
+  with pytest.raises(UserError, match='deliver='):
+    task.preprocess({'inputs': jnp.zeros((2, 9))}, None, train=True)
+  with pytest.raises(UserError, match='cannot be exported'):
+    task.for_export()
 
 
 def test_answers_are_of_length_one():
