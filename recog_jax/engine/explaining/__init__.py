@@ -1,0 +1,1 @@
+"""Explanations of a trained model's answers: of what, how, written where."""
