@@ -171,7 +171,12 @@ def last_that_matters(
     tokens: see `Options`.
   """
   h, w = x.shape[1:3]
-  _, slopes = layers.with_gradients(score, x, paths)
+
+  @jax.jit
+  def gradients_at(x):
+    return layers.with_gradients(score, x, paths)[1]
+
+  slopes = gradients_at(x)
   for path in reversed(paths):
     slope = slopes[path]
     if slope.ndim == 3 and tokens == 'patches':

@@ -17,6 +17,8 @@ from recog_jax.explain.methods import METHODS, Method, Options
 
 _HEADS = ('head', 'ctc_head')
 _PROJECTIONS = 'attention/qkv'
+# Layers among which that of Grad-CAM is looked for.
+_LAST = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,9 +57,18 @@ class Explainer:
     self._options = options or Options()
     self._seed = seed
     self._programs: dict[Any, Callable[..., Any]] = {}
+    # What is found out once for subjects of one kind and size.
+    self._has: dict[Any, dict[str, list[str]]] = {}
+    self._layers: dict[Any, str] = {}
 
   def has(self, subject: Subject) -> dict[str, list[str]]:
     """What methods can look at: `layer`, the paths of layers; `attention`."""
+    key = subject.score_of, subject.x.shape
+    if key not in self._has:
+      self._has[key] = self._find(subject)
+    return self._has[key]
+
+  def _find(self, subject: Subject) -> dict[str, list[str]]:
     found = layers.shapes(self._score(subject), jnp.asarray(subject.x))
     h, w = subject.x.shape[1:3]
     places = methods.places(found, h, w, subject.tokens)
@@ -105,11 +116,14 @@ class Explainer:
 
   def layer_of(self, subject: Subject) -> str:
     """The layer of Grad-CAM where none was named."""
-    places = self.has(subject)['layer']
-    x = jnp.asarray(subject.x)
-    return methods.last_that_matters(
-      self._score(subject), x, places[-24:], subject.tokens
-    )
+    key = subject.score_of, subject.x.shape
+    if key not in self._layers:
+      places = self.has(subject)['layer'][-_LAST:]
+      x = jnp.asarray(subject.x)
+      self._layers[key] = methods.last_that_matters(
+        self._score(subject), x, places, subject.tokens
+      )
+    return self._layers[key]
 
   def explain(
     self,
@@ -255,7 +269,7 @@ class Explainer:
   def stability(self, subject: Subject, found: Explanation) -> float:
     """See `faithfulness.stability`; of four inputs that are a little noisy."""
 
-    def explain(x):
+    def explain(x: jax.Array) -> Any:
       moved = dataclasses.replace(subject, x=np.asarray(x))
       return self._again(moved, found)[None]
 

@@ -21,7 +21,7 @@ from recog_jax.losses.transducer import Joint, transducer_loss
 from recog_jax.text.tokenizer import BLANK_ID
 
 # (variables, x `b h w c`, what) -> float32 `b`; `what` is a dict of arrays.
-ScoreOf = Callable[[Any, jax.Array, Mapping[str, jax.Array]], jax.Array]
+ScoreOf = Callable[[Any, jax.Array, Mapping[str, Any]], jax.Array]
 BASELINES = ('black', 'white', 'mean', 'blur')
 OF_SOUND = ('quiet', 'mean')
 # Of a blurred picture: the deviation as a share of its longer side.
@@ -50,7 +50,7 @@ class Subject:
   title: str
   score_of: ScoreOf
   x: np.ndarray
-  what: Mapping[str, np.ndarray]
+  what: Mapping[str, Any]
   baselines: Mapping[str, np.ndarray]
   tokens: str = 'patches'
   odds: bool = True
