@@ -141,6 +141,35 @@ def define_chunk() -> None:
   )
 
 
+def define_groups() -> None:
+  """The flags that say which groups of examples are compared."""
+  flags.DEFINE_list(
+    'groups', [], 'Fields of the data, by commas, whose values are compared.'
+  )
+  flags.DEFINE_string(
+    'clusters',
+    None,
+    'Field whose examples belong together in intervals and tests of --groups '
+    '(default: speaker or patient, where the data name one; example: none).',
+  )
+
+
+def groups() -> Any:
+  """What these flags ask for; None: nothing.
+
+  Raises:
+    UserError: clusters of no groups.
+  """
+  from recog_jax.engine.groups import Groups
+
+  values = flags.FLAGS
+  if values.groups:
+    return Groups(tuple(values.groups), values.clusters)
+  if values.clusters:
+    raise UserError('--clusters is of --groups: say which groups are compared')
+  return None
+
+
 def define_decoder() -> None:
   """The flags that say how speech is decoded."""
   flags.DEFINE_string(

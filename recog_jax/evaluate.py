@@ -31,6 +31,9 @@ other model of the same tokens delays are measured:
   python -m recog_jax.evaluate --workdir=runs/my_stream --stream --chunk=8 \\
       --aligner=runs/my_speech
 
+Groups of people, and where a gap between them is no chance:
+  python -m recog_jax.evaluate --workdir=runs/my_speech --groups=gender,age
+
 Writes results/<split>-<step>[-<tag>].json into the workdir; for images with a
 confusion matrix and a sheet of the worst mistakes, for speech with what was
 recognised beside what was said.
@@ -65,6 +68,7 @@ _STREAM = flags.DEFINE_bool(
 _ALIGNER = flags.DEFINE_string(
   'aligner', None, 'Workdir that says where tokens are (default: --workdir).'
 )
+cli.define_groups()
 cli.define_decoder()
 cli.define_chunk()
 # What is compared with what says nothing of the model.
@@ -102,6 +106,7 @@ def main() -> None:
     stream=_STREAM.value,
     chunk=flags.FLAGS.chunk,
     aligner=_ALIGNER.value,
+    groups=cli.groups(),
   )
   evaluating.run(
     workdir, asked, lambda: cli.joined({'flags': cli.command_flags()})

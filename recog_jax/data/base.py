@@ -41,6 +41,12 @@ import numpy as np
 from recog_jax.answers import Span
 
 Batch = dict[str, np.ndarray]
+# Fields that name the person whom several records may be of; where the data
+# have several of them, the first one does.
+PERSONS = (
+  *('speaker', 'speaker_id', 'client_id', 'patient', 'patient_id', 'subject'),
+  *('subject_id', 'person', 'identity'),
+)
 # What names a model's outputs, in their order, in `Data.interface()`.
 OUTPUTS = ('classes', 'numbers', 'tokens')
 # Global rows of a batch -> those that this process loads, int `k`.
@@ -79,6 +85,21 @@ class Records(Protocol):
       UserError: a record that cannot be read or decoded, with file and number.
     """
     ...
+
+
+def fields_of(records: Any, ids: np.ndarray) -> dict[str, list[str]]:
+  """What a data set says of records beside their targets; {} where nothing.
+
+  Args:
+    records: may have a method `fields`, which gives it.
+    ids: int `k` record numbers.
+
+  Returns:
+    k strings of each name.
+  """
+  if hasattr(records, 'fields'):
+    return records.fields(ids)
+  return {}
 
 
 def names_of(records: Any, ids: np.ndarray) -> list[str]:

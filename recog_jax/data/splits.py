@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.base import names_of
+from recog_jax.data.base import fields_of, names_of
 from recog_jax.data.image.records import Info, Records
 from recog_jax.data.speech.records import Utterances, concatenate
 from recog_jax.errors import UserError, unknown_name
@@ -136,6 +136,9 @@ class Subset:
 
   def names(self, ids: np.ndarray) -> list[str]:
     return names_of(self.base, self.ids[np.asarray(ids, np.int64)])
+
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    return fields_of(self.base, self.ids[np.asarray(ids, np.int64)])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from recog_jax.engine import exported
 from recog_jax.engine import trained as trained_lib
 from recog_jax.engine.export.signature import is_export
+from recog_jax.engine.groups import Groups
 from recog_jax.errors import UserError
 from recog_jax.storage import AnyPath
 
@@ -30,6 +31,7 @@ class Request:
     stream: whether utterances are heard as streams; see `stream_report`.
     chunk: of a stream, frames of the encoder's chunks; None: the config's.
     aligner: of a stream, the workdir that says where tokens are; None: its own.
+    groups: of examples that are compared; None: none.
   """
 
   split: str
@@ -43,6 +45,7 @@ class Request:
   stream: bool
   chunk: int | None
   aligner: str | None
+  groups: Groups | None = None
 
 
 def run(
@@ -82,15 +85,19 @@ def run(
     where = workdir, asked.data_dir, asked.task_keys
     data: Any = {'split': asked.split, 'keys': asked.keys}
     if of_export:
-      exported.report(*where, **data, tag=asked.tag)
+      exported.report(*where, **data, tag=asked.tag, groups=asked.groups)
       return
     trained = trained_lib.open_workdir(*where, **data)
     if asked.watch:
-      trained.watch(asked.split, asked.tag)
+      trained.watch(asked.split, asked.tag, asked.groups)
     else:
       checkpoint = asked.checkpoint or 'latest'
       trained.report(
-        asked.split, checkpoint, average=asked.average, tag=asked.tag
+        asked.split,
+        checkpoint,
+        average=asked.average,
+        tag=asked.tag,
+        groups=asked.groups,
       )
 
 
@@ -110,6 +117,10 @@ def _check(asked: Request) -> None:
     if asked.chunk is not None or asked.aligner:
       raise UserError('--chunk and --aligner are of a stream: add --stream')
     return
+  if asked.groups is not None:
+    raise UserError(
+      '--stream measures delays: leave it out to compare --groups'
+    )
   other = asked.task_keys or any(k.startswith('task.') for k in asked.keys)
   if asked.watch or asked.average > 1 or other:
     raise UserError(

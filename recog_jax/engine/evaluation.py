@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from recog_jax.engine import groups as groups_lib
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.programs import Evaluator, Program
@@ -131,6 +132,7 @@ def report(
   workdir: AnyPath,
   checkpoint: str,
   name: str | None = None,
+  groups: groups_lib.Groups | None = None,
 ) -> dict[str, Any]:
   """Writes `results/<name>.json`, figures and lists of an evaluated split.
 
@@ -142,6 +144,7 @@ def report(
     workdir: where `results` is.
     checkpoint: how the checkpoint was chosen or where it is.
     name: of the files; by default `<split>-<step>`.
+    groups: of examples that are compared; None: none.
 
   Returns:
     What was written.
@@ -159,8 +162,12 @@ def report(
   }
   if jax.process_index() == 0:
     folder.mkdir(parents=True, exist_ok=True)
-    detailed = ex.task.report(records, ex.data.lookup(split), folder, name)
+    lookup = ex.data.lookup(split)
+    detailed = ex.task.report(records, lookup, folder, name)
     _agree(metrics, detailed)
+    if groups is not None:
+      where = groups, folder, name
+      detailed['fairness'] = groups_lib.report(ex.task, records, lookup, *where)
     result['metrics'] = {**metrics, **detailed}
     seconds = found.seconds + time.perf_counter() - begin
     result['seconds'] = round(seconds, 3)

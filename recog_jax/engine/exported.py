@@ -142,6 +142,7 @@ def report(
   split: str,
   keys: Mapping[str, str] | None = None,
   tag: str = '',
+  groups: Any = None,
 ) -> dict[str, Any]:
   """Evaluates an export on a split; writes and prints as a workdir's is.
 
@@ -152,6 +153,7 @@ def report(
     split: of the config, or of the data set.
     keys: {path: text} of further keys of the config that are replaced.
     tag: ends the names of the files written.
+    groups: see `evaluation.report`.
 
   Raises:
     UserError: no export, data that are not there or mean something else.
@@ -170,4 +172,5 @@ def report(
     workdir=place,
     checkpoint=f'{signature.format} of step {signature.step}',
     tag=tag,
+    groups=groups,
   )

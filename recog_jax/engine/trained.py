@@ -17,6 +17,7 @@ from recog_jax.engine import (
   interface,
 )
 from recog_jax.engine import config as config_lib
+from recog_jax.engine import groups as groups_lib
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Evaluator
@@ -77,7 +78,13 @@ class Trained:
     return steps[-count:]
 
   def report(
-    self, split: str, checkpoint: str, *, average: int = 1, tag: str = ''
+    self,
+    split: str,
+    checkpoint: str,
+    *,
+    average: int = 1,
+    tag: str = '',
+    groups: groups_lib.Groups | None = None,
   ) -> dict[str, Any]:
     """Evaluates one checkpoint, writes its results and prints them.
 
@@ -86,6 +93,7 @@ class Trained:
       checkpoint: see `restore`.
       average: see `restore`.
       tag: ends the names of the files written.
+      groups: see `evaluation.report`.
     """
     if split not in self.ex.data.splits:
       raise UserError(
@@ -100,14 +108,21 @@ class Trained:
       workdir=self.workdir,
       checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
       tag=tag,
+      groups=groups,
     )
 
-  def watch(self, split: str, tag: str = '') -> None:
+  def watch(
+    self,
+    split: str,
+    tag: str = '',
+    groups: groups_lib.Groups | None = None,
+  ) -> None:
     """Evaluates each new checkpoint until the one of the last step.
 
     Args:
       split: of the config.
       tag: see `report`.
+      groups: see `report`.
     """
     done: set[int] = set()
     while True:
@@ -116,7 +131,7 @@ class Trained:
           continue
         done.add(step)
         try:
-          self.report(split, str(step), tag=tag)
+          self.report(split, str(step), tag=tag, groups=groups)
         except UserError as error:
           # Training may have removed it meanwhile; the next one will come.
           warn(f'checkpoint {step} was skipped: {error}')
@@ -153,6 +168,7 @@ def report(
   workdir: AnyPath,
   checkpoint: str,
   tag: str = '',
+  groups: groups_lib.Groups | None = None,
 ) -> dict[str, Any]:
   """Evaluates a split, writes the results and prints them.
 
@@ -164,6 +180,7 @@ def report(
     workdir: where `results` is.
     checkpoint: how it was chosen, in words.
     tag: ends the names of the files written.
+    groups: see `evaluation.report`.
   """
   make_workdir(workdir)  # Its errors come before the evaluation.
   step, variables = restore()
@@ -176,11 +193,14 @@ def report(
     workdir=workdir,
     checkpoint=checkpoint,
     name=name,
+    groups=groups,
   )
   say(f'{split}: {result["examples"]} examples at step {step}')
   say(*table.metrics_table(result['metrics']).split('\n'))
-  if groups := result['metrics'].get('groups'):
-    say('', *table.group_tables(groups).split('\n'))
+  if fairness := result['metrics'].get('fairness'):
+    groups_lib.tell(fairness)
+  elif by_field := result['metrics'].get('groups'):
+    say('', *table.group_tables(by_field).split('\n'))
   say(f'written to {workdir}/results/{name}.json')
   return result
 

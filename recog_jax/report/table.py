@@ -28,12 +28,12 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     if isinstance(value, (int, float)):
       low_high = metrics.get(f'{name}_ci95')
       rows.append((name, _text(value), _interval(low_high)))
-  text = _aligned(rows)
+  text = aligned(rows)
   for name in ('per_class', 'per_target', 'per_language'):
     table = metrics.get(name, {})
     if 0 < len(next(iter(table.values()), ())) <= _PER_CLASS:
       columns = [[name, *map(_text, values)] for name, values in table.items()]
-      text += '\n\n' + _aligned(list(zip(*columns, strict=True)))
+      text += '\n\n' + aligned(list(zip(*columns, strict=True)))
   if notes := metrics.get('notes'):
     text += '\n\n' + '\n'.join(map(printable, notes))
   return text
@@ -64,7 +64,7 @@ def _groups(field: str, values: Mapping[str, Mapping[str, Any]]) -> str:
     metrics = values[value]
     cells = (_text(metrics[name]) for name in names)
     rows.append((value, *cells, _interval(metrics.get(f'{headline}_ci95'))))
-  text = _aligned(rows)
+  text = aligned(rows)
   if len(shown) < len(values):
     text += f'\nof {len(values)} values, the {len(shown)} with the highest '
     text += headline
@@ -81,7 +81,7 @@ def _text(value: Any) -> str:
   return f'{value:.4f}' if isinstance(value, float) else str(value)
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
+def aligned(rows: Sequence[Sequence[str]]) -> str:
   """Columns as wide as their widest cell; the first is text, on the left."""
   rows = [[printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -28,6 +28,7 @@ from recog_jax import answers
 from recog_jax.answers import Answer, Asked, Span
 from recog_jax.errors import UserError
 from recog_jax.metrics import bootstrap
+from recog_jax.metrics.fairness import Scores
 
 Batch = Mapping[str, jax.Array]
 # What the model gave, by name: `logits`, `taps`, of sequences `out_len`.
@@ -180,6 +181,14 @@ class Task(Protocol):
       What goes into the result's JSON beside the numbers of `compute`: their
       intervals `NAME_ci95` [low, high], tables such as `per_class`, and `notes`
       (sentences). A number that `compute` gave as well must be the same.
+    """
+    ...
+
+  def by_example(self, records: Records, lookup: Lookup) -> Scores:
+    """What groups of examples are compared by, see `metrics.fairness`.
+
+    Raises:
+      UserError: nothing is known of single examples.
     """
     ...
 
@@ -393,6 +402,19 @@ class BaseTask:
     rows = self.row_metrics(records, lookup)
     means = {name: float(np.mean(values)) for name, values in rows.items()}
     return {**state.compute(self.coefficients), **means}
+
+  def by_example(self, records: Records, lookup: Lookup) -> Scores:
+    """The headline among `row_metrics`, or the first of them."""
+    rows = self.row_metrics(records, lookup)
+    if not rows:
+      raise UserError(
+        'this task says nothing of single examples, so that groups of them '
+        'cannot be compared: give it a method `row_metrics`'
+      )
+    name = self.headline if self.headline in rows else next(iter(rows))
+    values = np.asarray(rows[name], np.float64)
+    higher = self.higher_is_better
+    return Scores(name, higher, values, np.ones(len(values)))
 
   def report(
     self, records: Records, lookup: Lookup, directory: Path, prefix: str

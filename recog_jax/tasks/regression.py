@@ -16,6 +16,7 @@ from recog_jax.answers import Asked, Span
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics import bootstrap
+from recog_jax.metrics.fairness import Scores
 from recog_jax.metrics.regression import Numbers
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Positive, Size
@@ -117,6 +118,13 @@ class Regression(base.BaseTask):
       'target': _columns(batch['targets']),
       'loss': self._losses(outputs, batch),
     }
+
+  def by_example(self, records: Records, lookup: Lookup) -> Scores:
+    """The mean absolute error; of several numbers, the mean over them."""
+    del lookup
+    off = np.abs(np.asarray(records['prediction'] - records['target']))
+    values = off.reshape(len(off), -1).mean(1).astype(np.float64)
+    return Scores('mae', False, values, np.ones(len(values)))
 
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     """`prediction` `b v`, in the units of the data."""

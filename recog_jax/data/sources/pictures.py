@@ -47,6 +47,7 @@ class Listing:
     labels: int32 `n`, float32 `n v` or `n`; see `base.Records`.
     sizes: int64 `n`, bytes of each file.
     stamp: changes with the labels, where paths do not tell them.
+    fields: n strings of each name, what else is known of the pictures.
   """
 
   root: Path
@@ -54,6 +55,7 @@ class Listing:
   labels: np.ndarray
   sizes: np.ndarray
   stamp: str = ''
+  fields: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
   def __len__(self) -> int:
     return len(self.labels)
@@ -68,6 +70,7 @@ class Listing:
       files=self.files[ids],
       labels=self.labels[ids],
       sizes=self.sizes[ids],
+      fields={name: values[ids] for name, values in self.fields.items()},
     )
 
   def fingerprint(self) -> str:
@@ -85,6 +88,7 @@ def make_listing(
   labels: np.ndarray,
   sizes: Sequence[int],
   stamp: str = '',
+  fields: Mapping[str, Sequence[str]] = {},
 ) -> Listing:
   """A listing of some files, given in any order; see `Listing`."""
   keys = [hashlib.blake2b(file, digest_size=8).digest() for file in files]
@@ -95,6 +99,7 @@ def make_listing(
     np.asarray(labels)[order],
     np.array([sizes[i] for i in order], np.int64),
     stamp,
+    {k: np.asarray(v, object)[order] for k, v in fields.items()},
   )
 
 
@@ -211,6 +216,9 @@ class PictureRecords:
   def names(self, ids: np.ndarray) -> list[str]:
     """Paths below the folder of the split."""
     return [os.fsdecode(bytes(self.listing.files[i])) for i in ids]
+
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    return {k: v[ids].tolist() for k, v in self.listing.fields.items()}
 
   def encoded(self, ids: np.ndarray) -> dict[str, Any]:
     images = [self._picture(int(i)) for i in ids]

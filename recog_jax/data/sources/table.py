@@ -160,6 +160,8 @@ def table(
     )
     source.info = dataclasses.replace(source.info, grouped=grouped)
     return source
+  hidden = {path_column, split_column}
+  fields = {c: sheet.column(c) for c in sheet.columns if c not in hidden}
   found = column.targets(members)
   info = Info(
     sheet.file.stem,
@@ -169,7 +171,7 @@ def table(
     grouped=grouped,
   )
   listings = {
-    name: files.listing(ids, found.values)
+    name: files.listing(ids, found.values, fields)
     for name, ids in found.members.items()
   }
   return PictureSource(
@@ -214,13 +216,22 @@ class _Files:
       found.setdefault(split[i], []).append(i)
     return {name: np.array(found[name], np.int64) for name in sorted(found)}
 
-  def listing(self, ids: np.ndarray, values: np.ndarray) -> pictures.Listing:
-    """The pictures of some rows (int `k`), with their targets."""
+  def listing(
+    self,
+    ids: np.ndarray,
+    values: np.ndarray,
+    fields: Mapping[str, Sequence[Cell]],
+  ) -> pictures.Listing:
+    """The pictures of some rows (int `k`), with targets and other columns."""
     found = pictures.make_listing(
       self.root,
       [os.fsencode(self.paths[i]) for i in ids.tolist()],
       values[ids],
       self.sizes[ids].tolist(),
+      fields={
+        name: [str(cells[i]) for i in ids.tolist()]
+        for name, cells in fields.items()
+      },
     )
     stamp = hashlib.sha256(np.ascontiguousarray(found.labels).tobytes())
     return dataclasses.replace(found, stamp=stamp.hexdigest())

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -91,6 +91,10 @@ class Tfds:
       self._keys,
       self._layout.is_list(self._keys[1]),
       next((k for k in _NAME_KEYS if k in self._layout.scalar_keys()), None),
+      {
+        key: self._layout.label_names(key)
+        for key in sorted(self._layout.scalar_keys() - {*self._keys})
+      },
     )
     size = len(records) * math.prod(self.info.shape) if records.uniform else 0
     if not 0 < size <= cache.SIZE_LIMIT:
@@ -130,6 +134,8 @@ class TfdsRecords:
     keys: the features of image and label.
     several: whether the label is a list of classes.
     name_key: the feature that names a picture's file, if there is one.
+    others: features that are one string or number, with their classes' names
+      where they have some.
   """
 
   examples: Examples
@@ -137,6 +143,7 @@ class TfdsRecords:
   keys: tuple[str, str]
   several: bool
   name_key: str | None = None
+  others: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
   in_memory: ClassVar[bool] = False
 
@@ -187,6 +194,14 @@ class TfdsRecords:
         names.append(text[0].decode(errors='replace') if text else str(number))
     return names
 
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {key: [] for key in self.others}
+    for start in range(0, len(ids) if found else 0, _CHUNK):
+      for row in self.examples.take(ids[start : start + _CHUNK]):
+        for key, names in self.others.items():
+          found[key].append(_text(row[key], names))
+    return found
+
   def _label(self, number: int, feature: Mapping[str, Any]) -> list[int]:
     """The classes."""
     if texts := feature[self.keys[1]].bytes_list.value:
@@ -230,3 +245,14 @@ class TfdsRecords:
     for row, label in zip(result, labels, strict=True):
       row[label] = 1.0
     return result
+
+
+def _text(value: Any, names: Sequence[str]) -> str:
+  """A feature of one string or number; '' where it is empty."""
+  if data := value.bytes_list.value:
+    return data[0].decode(errors='replace')
+  if data := value.int64_list.value:
+    return names[data[0]] if 0 <= data[0] < len(names) else str(data[0])
+  if data := value.float_list.value:
+    return f'{data[0]:g}'
+  return ''

@@ -11,6 +11,7 @@ import numpy as np
 
 from recog_jax.errors import warn
 from recog_jax.metrics.classification import MultiClass, MultiLabel
+from recog_jax.metrics.fairness import Scores
 from recog_jax.metrics.kappa import Grades
 from recog_jax.metrics.roc import OneVersusRest, TwoClasses
 from recog_jax.tasks.classification.spec import Spec
@@ -136,3 +137,25 @@ def _listed(names: Sequence[str]) -> str:
 def _say_once(text: str) -> None:
   """A training evaluates the same split again and again."""
   warn(text)
+
+
+def by_example(spec: Spec, records: Records) -> Scores:
+  """What groups of examples are compared by."""
+  predicted = np.asarray(records['prediction'])
+  target = np.asarray(records['target'])
+  if spec.multi_label:
+    right = (predicted == (target > 0.5)).mean(1)
+    return Scores('label_accuracy', True, right, np.ones(len(right)))
+  right = (predicted == target).astype(np.float64)
+  confidence = None
+  if spec.objective == 'softmax':
+    confidence = np.asarray(records['score'], np.float64)
+  return Scores(
+    'accuracy',
+    True,
+    right,
+    np.ones(len(right)),
+    target=target,
+    predicted=predicted,
+    confidence=confidence,
+  )

@@ -14,6 +14,7 @@ from recog_jax.answers import Asked, Label, Labels, Span
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
+from recog_jax.metrics.fairness import Scores
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import NotNegative, Positive, Share, Size
 from recog_jax.signatures import FREE
@@ -212,6 +213,11 @@ class Classification(base.BaseTask):
   ) -> dict[str, Any]:
     """Metrics with intervals, and pictures, see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
+
+  def by_example(self, records: Records, lookup: Lookup) -> Scores:
+    """Right answers to examples; of several labels, to labels."""
+    del lookup
+    return scores_lib.by_example(self.spec, records)
 
   def answer(
     self,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.metrics import wer
+from recog_jax.metrics.fairness import Scores
 from recog_jax.tasks.speech.spec import RATES, Spec
 
 
@@ -54,3 +55,13 @@ def of_texts(
     ).rate
     for unit in spec.units
   }
+
+
+def by_example(
+  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+) -> Scores:
+  """What groups of utterances are compared by: the headline's error rate."""
+  references, hypotheses, _ = texts(spec, records, lookup)
+  counts = wer.error_counts(references, hypotheses, spec.unit)
+  errors, units = counts[:, :3].sum(1), counts[:, [0, 1, 3]].sum(1)
+  return Scores(spec.headline, False, errors.astype(float), units.astype(float))

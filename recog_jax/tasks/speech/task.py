@@ -18,6 +18,7 @@ from recog_jax.decode.align import align, confidence
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.decode.heard import Heard
 from recog_jax.errors import UserError
+from recog_jax.metrics.fairness import Scores
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
 from recog_jax.tasks.speech import report, scores, stream, windows
@@ -338,6 +339,10 @@ class Speech(base.BaseTask):
   ) -> dict[str, Any]:
     """Error rates with intervals, and transcripts; see `report.report`."""
     return report.report(self.spec, records, lookup, directory, prefix)
+
+  def by_example(self, records: Records, lookup: Lookup) -> Scores:
+    """Errors to reference words, or other units of the headline."""
+    return scores.by_example(self.spec, records, lookup)
 
   def stream_decoder(self, module: nn.Module | None) -> stream.StreamDecoder:
     """How a stream is decoded; see `stream.decoder_of`."""
