@@ -87,6 +87,7 @@ TABLES: dict[str, dict[str, str]] = {
     'ctc': 'recog_jax.tasks.speech.make:make_ctc',
     'speech': 'recog_jax.tasks.speech.make:make_speech',
     'distill': 'recog_jax.engine.distill:make_distill',
+    'group_dro': 'recog_jax.tasks.group_dro:make_group_dro',
   },
   'data': {
     'images': 'recog_jax.data.image.dataset:ImageData',

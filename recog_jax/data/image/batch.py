@@ -9,7 +9,7 @@ from recog_jax.data import pipeline
 from recog_jax.data.base import Batch
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import Chain
-from recog_jax.data.image.order import EvalOrder, TrainOrder
+from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
 from recog_jax.data.image.records import Records
 from recog_jax.errors import UserError
 
@@ -39,7 +39,7 @@ class MakeBatch:
   """
 
   records: Records
-  order: TrainOrder | EvalOrder
+  order: TrainOrder | BalancedOrder | EvalOrder
   augment: Chain
   rows: np.ndarray
   chunks: int = 1

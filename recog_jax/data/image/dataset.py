@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import numpy as np
 
 from recog_jax.data import pipeline
-from recog_jax.data.base import Batch, Kept, LocalRows, names_of
+from recog_jax.data.base import Batch, Kept, LocalRows, fields_of, names_of
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import reader
 from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
-from recog_jax.data.image.order import EvalOrder, TrainOrder
+from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
 from recog_jax.data.image.records import Records, Source
 from recog_jax.data.sources import published
 from recog_jax.data.splits import (
@@ -57,6 +57,7 @@ class ImageData:
     workers: Annotated[Workers, FREE] = 0,
     classes: Sequence[str] | None = None,
     per_class: Mapping[str, Size] | None = None,
+    balance: Sequence[str] = (),
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -74,6 +75,9 @@ class ImageData:
         are numbered in this order. None: all.
       per_class: {'train', 'val' or 'test': number}: the first so many images of
         each class of that split.
+      balance: fields of the data, whose values (crossed) are groups that are
+        trained on equally often; the class is the field `label`. (): all
+        images are.
       data_dir: unused; images need no other file than their source's.
 
     Raises:
@@ -85,7 +89,9 @@ class ImageData:
       count_labels=self._count_labels,
       target_stats=self._target_stats,
       labels_of_splits=self._labels_of_splits,
+      training_fields=self._training_fields,
     )
+    self._balance = tuple(balance)
     self._classes, self._per_class = classes, dict(per_class or {})
     self._records = functools.cache(self._make_records)
     self.batch_size = batch_size
@@ -123,8 +129,19 @@ class ImageData:
     return self
 
   @functools.cached_property
-  def _order(self) -> TrainOrder:
-    return TrainOrder(self.size('train'), self.batch_size, self._seed)
+  def _order(self) -> TrainOrder | BalancedOrder:
+    if not self._balance:
+      return TrainOrder(self.size('train'), self.batch_size, self._seed)
+    known = self._training_fields()
+    for name in self._balance:
+      if name not in known:
+        raise unknown_name('field of config.data.balance', name, known)
+    rows = zip(*(known[name] for name in self._balance), strict=True)
+    _, codes = np.unique(
+      np.array(['\0'.join(row) for row in rows]), return_inverse=True
+    )
+    groups = [np.flatnonzero(codes == g) for g in range(codes.max() + 1)]
+    return BalancedOrder(tuple(groups), self.batch_size, self._seed)
 
   @property
   def steps_per_epoch(self) -> float:
@@ -173,6 +190,16 @@ class ImageData:
     for split, spec in self._splits.items():
       labels = np.unique(self._records(split).labels())
       found[spec] = [self.info.label_names[i] for i in labels if i >= 0]
+    return found
+
+  def _training_fields(self) -> dict[str, list[str]]:
+    """What is known of each training example; see `records.Info`."""
+    records = self._records('train')
+    found = fields_of(records, np.arange(len(records)))
+    labels, names = records.labels(), self.info.label_names
+    if labels.ndim == 1 and names:
+      known = [names[i] if i >= 0 else '' for i in labels.tolist()]
+      found = {'label': known, **found}
     return found
 
   def _target_stats(self) -> tuple[np.ndarray, np.ndarray]:
@@ -295,6 +322,10 @@ class Lookup:
     taken = take_for(self.records, self.augment, ids)
     draws = Draws(0, np.zeros_like(ids), ids)
     return {**taken, 'image': self.augment(taken['image'], draws)}
+
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    """What the data set says of them beside; no image is decoded."""
+    return fields_of(self.records, np.asarray(ids, np.int64))
 
   def names(self, ids: np.ndarray) -> list[str]:
     """Names of the files; no image is decoded."""

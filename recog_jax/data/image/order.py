@@ -7,6 +7,7 @@ global batch and a process asks only for the rows that its devices address.
 
 import dataclasses
 import functools
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,16 @@ def _order(num_records: int, seed: int, epoch: int) -> np.ndarray:
   return np.argsort(draws.bits('order'), kind='stable')
 
 
+@functools.lru_cache(maxsize=256)
+def _order_of_group(
+  num_records: int, seed: int, group: int, epoch: int
+) -> np.ndarray:
+  """As `_order`, of the records of one group."""
+  records = np.arange(num_records)
+  draws = Draws(seed, np.full(num_records, epoch), records)
+  return np.argsort(draws.bits(f'order of group {group}'), kind='stable')
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainOrder:
   """Every record once an epoch, in an order of its own each epoch.
@@ -70,6 +81,55 @@ class TrainOrder:
 
   def fingerprint(self) -> dict[str, Any]:
     return {'kind': 'train', 'version': 1, **dataclasses.asdict(self)}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BalancedOrder:
+  """As many records of each group, however many there are.
+
+  Rows go round the groups; of each comes every record once, in an order of its
+  own each time, before one comes again. An epoch has as many steps as of
+  `TrainOrder`.
+
+  Attributes:
+    groups: int64 numbers of the records of each group.
+    batch_size: global rows.
+    seed: of the orders.
+  """
+
+  groups: tuple[np.ndarray, ...]
+  batch_size: int
+  seed: int
+
+  @property
+  def steps_per_epoch(self) -> float:
+    return sum(map(len, self.groups)) / self.batch_size
+
+  def rows(self, step: int, rows: np.ndarray) -> Rows:
+    """See `TrainOrder.rows`; the epoch is that of the row's group."""
+    position = step * self.batch_size + np.asarray(rows, np.int64)
+    count, group = np.divmod(position, len(self.groups))
+    index, epoch = np.empty_like(position), np.empty_like(position)
+    for g, members in enumerate(self.groups):
+      (here,) = np.nonzero(group == g)
+      epoch[here], place = np.divmod(count[here], len(members))
+      for e in np.unique(epoch[here]):
+        now = epoch[here] == e
+        order = _order_of_group(len(members), self.seed, g, int(e))
+        index[here[now]] = members[order[place[now]]]
+    return Rows(index, epoch, np.ones(len(index), bool))
+
+  def fingerprint(self) -> dict[str, Any]:
+    state = hashlib.sha256()
+    for members in self.groups:
+      state.update(len(members).to_bytes(8, 'little') + members.tobytes())
+    return {
+      'kind': 'balanced',
+      'version': 1,
+      'groups': state.hexdigest(),
+      'batch_size': self.batch_size,
+      'seed': self.seed,
+    }
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,6 +25,9 @@ class Info:
       a source alone, which does not know what is trained on.
     target_stats: gives mean and standard deviation, both float64 `v`, of each
       number over the training examples; None of a source alone.
+    training_fields: gives n strings of each name, what the source says of the
+      training examples beside their targets, and `label`, their class; None of
+      a source alone.
     labels_listed: `Records.labels()` reads no record, so that counting is free.
     grouped: splits keep groups (patients) whole, which slices of them would
       part.
@@ -40,6 +43,9 @@ class Info:
     default=None, repr=False, compare=False
   )
   target_stats: Callable[[], tuple[np.ndarray, np.ndarray]] | None = (
+    dataclasses.field(default=None, repr=False, compare=False)
+  )
+  training_fields: Callable[[], dict[str, list[str]]] | None = (
     dataclasses.field(default=None, repr=False, compare=False)
   )
   labels_listed: bool = dataclasses.field(default=False, repr=False)
@@ -118,6 +124,9 @@ class ArrayRecords:
 
   def names(self, ids: np.ndarray) -> list[str]:
     return base.names_of(self.origin, ids)
+
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    return base.fields_of(self.origin, ids)
 
   def __reduce__(self):
     return type(self), (self.image, self.label)  # A worker asks for no names.

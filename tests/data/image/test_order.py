@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recog_jax.data.image.order import EvalOrder, TrainOrder
+from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
 from recog_jax.data.splits import check_splits, split_bounds
 from recog_jax.errors import UserError
 
@@ -98,3 +98,29 @@ def test_evaluating_on_training_records_is_refused():
   check_splits({'train': 'train[:900]', 'val': 'train[900:]'}, SIZES)
   with pytest.raises(UserError, match='share records'):
     check_splits({'train': 'train', 'val': 'train[900:]'}, SIZES)
+
+
+def test_a_balanced_order_goes_round_the_groups():
+  groups = (np.arange(30), np.array([30, 31]), np.arange(32, 40))
+  order = BalancedOrder(groups, batch_size=7, seed=1)
+  index = _stream(order, 30)  # 210 rows, 70 of each group.
+  for g, members in enumerate(groups):
+    own = index[g::3]
+    assert set(own) == set(members.tolist())
+    whole = own[: len(own) // len(members) * len(members)]
+    for once in whole.reshape(-1, len(members)):
+      assert sorted(once) == members.tolist()
+  assert len({tuple(x) for x in index[2::3][:64].reshape(-1, 8)}) > 6
+  assert order.steps_per_epoch == 40 / 7
+  whole = order.rows(9, np.arange(7))
+  part = order.rows(9, np.arange(1, 7, 2))
+  np.testing.assert_array_equal(whole.index[1::2], part.index)
+  # The second time that a record of the pair comes is its second epoch.
+  assert order.rows(0, np.arange(7)).epoch[[1, 4]].tolist() == [0, 0]
+  assert order.rows(1, np.arange(7)).epoch.tolist()[0] == 1
+
+
+def test_another_division_is_another_order():
+  first = BalancedOrder((np.arange(3), np.arange(3, 6)), 2, 0)
+  other = BalancedOrder((np.arange(2), np.arange(2, 6)), 2, 0)
+  assert first.fingerprint() != other.fingerprint()
