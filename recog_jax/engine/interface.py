@@ -7,6 +7,7 @@ go on from) have to mean the same.
 
 import json
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ _FILE = 'interface.json'
 # The folder of the files that are kept.
 _KEPT = 'kept'
 _SHOWN = 12
+# The consent register as training had it.
+CONSENT = 'consent.jsonl'
 
 Interface = dict[str, Any]
 
@@ -60,6 +63,10 @@ def keep(ex: Experiment, workdir: AnyPath) -> None:
   kept, ours = read(workdir), of(ex)
   if kept is None or not step_folders(workdir / 'checkpoints'):
     _write(workdir, ours, _kept_by(ex))
+    if register := ex.settings.data.get('consent'):
+      # As it is by now: which records are trained on depends on it.
+      content = Path(register).expanduser().read_bytes()
+      write_whole(workdir / CONSENT, content)
   elif other := _differences(kept, ours):
     raise UserError(
       f'{workdir} was begun on other data ({"; ".join(other)}): give the same '

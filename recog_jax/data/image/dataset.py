@@ -11,6 +11,7 @@ import numpy as np
 
 from recog_jax.data import pipeline
 from recog_jax.data.base import Batch, Kept, LocalRows, fields_of, names_of
+from recog_jax.data.consent import consented
 from recog_jax.data.draws import Draws
 from recog_jax.data.image import reader
 from recog_jax.data.image.augment import Chain, make_augment
@@ -58,6 +59,7 @@ class ImageData:
     classes: Sequence[str] | None = None,
     per_class: Mapping[str, Size] | None = None,
     balance: Sequence[str] = (),
+    consent: str | None = None,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -78,12 +80,15 @@ class ImageData:
       balance: fields of the data, whose values (crossed) are groups that are
         trained on equally often; the class is the field `label`. (): all
         images are.
+      consent: file of a consent register, whose withdrawn records are left out
+        of all splits; see `data.consent`.
       data_dir: unused; images need no other file than their source's.
 
     Raises:
       UserError: a split that is not there or overlaps train, or a bad op.
     """
     del data_dir
+    source = consented(source, consent)
     self.info = dataclasses.replace(
       chosen_info(source.info, classes),
       count_labels=self._count_labels,
@@ -191,6 +196,10 @@ class ImageData:
       labels = np.unique(self._records(split).labels())
       found[spec] = [self.info.label_names[i] for i in labels if i >= 0]
     return found
+
+  def training_records(self) -> Any:
+    """The records of the training split."""
+    return self._records('train')
 
   def _training_fields(self) -> dict[str, list[str]]:
     """What is known of each training example; see `records.Info`."""

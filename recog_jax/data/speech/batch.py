@@ -235,3 +235,22 @@ def padded(waves: Sequence[np.ndarray], width: int) -> np.ndarray:
   for row, wave in zip(result, waves, strict=True):
     row[: len(wave)] = wave
   return result
+
+
+def check_delivered(deliver: str, changed: bool) -> None:
+  """Raises UserError for what cannot be delivered.
+
+  Args:
+    deliver: of the config.
+    changed: whether features are masked, or normalised by statistics.
+  """
+  if deliver not in ('features', 'waveform'):
+    raise UserError(
+      f"config.data.deliver is features or waveform, not '{deliver}'"
+    )
+  if deliver == 'waveform' and changed:
+    raise UserError(
+      "config.data.deliver='waveform' leaves features to the device, which "
+      'neither masks them nor takes cmvn: remove spec_augment and cmvn, or '
+      "deliver 'features'"
+    )

@@ -13,10 +13,16 @@ import numpy as np
 from recog_jax import registry
 from recog_jax.data import pipeline
 from recog_jax.data.base import Batch, Kept, LocalRows
+from recog_jax.data.consent import consented
 from recog_jax.data.sources import published
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech import reader
-from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch, Normaliser
+from recog_jax.data.speech.batch import (
+  Encoded,
+  MakeSpeechBatch,
+  Normaliser,
+  check_delivered,
+)
 from recog_jax.data.speech.buckets import Bucketing
 from recog_jax.data.speech.items import (
   USUAL_S,
@@ -28,7 +34,6 @@ from recog_jax.data.speech.items import (
   check_longest,
   eval_items,
   exclude,
-  joined_texts,
   most_frames,
   row_counts,
 )
@@ -42,7 +47,7 @@ from recog_jax.data.speech.texts import (
   transcripts,
   with_language,
 )
-from recog_jax.data.splits import check_splits, split_bounds
+from recog_jax.data.splits import Subset, check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
 from recog_jax.ranges import Positive, Range, Share, Size, Workers
@@ -89,6 +94,7 @@ class SpeechData:
     deliver: str = 'features',
     views: Annotated[int, Range(1, 2)] = 1,
     workers: Annotated[Workers, FREE] = 0,
+    consent: str | None = None,
     data_dir: Any = None,
   ):
     """The keys of `config.data`, with the source built.
@@ -122,12 +128,14 @@ class SpeechData:
         speed and warp, for `task.consistency_weight`; a batch has twice the
         frames then.
       workers: processes that decode, where the set does not fit into memory.
+      consent: file of a register whose withdrawn records are left out.
       data_dir: where relative file names of tokenizer and cmvn begin.
 
     Raises:
       UserError: a bad value; a split that is not there or overlaps train.
     """
-    self._source, self._seed, self._splits = source, seed, dict(splits)
+    self._source = source = consented(source, consent)
+    self._seed, self._splits = seed, dict(splits)
     self._sizes = source.sizes()
     check_splits(self._splits, self._sizes, grouped=source.info.grouped)
     self.eval_batch_size = eval_batch_size
@@ -142,15 +150,14 @@ class SpeechData:
       normalize('', 'en' if lang == 'field' else lang, case=case)
     except ValueError as error:
       raise UserError(f'config.data: {error}') from error
-    self._lang = lang
+    self._lang, self._max_other_script = lang, max_other_script
     self._texts_of = functools.partial(
       transcripts, field=text_field, lang=lang, case=case
     )
     self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
-    self._join = None
+    self._join = self._sampling = None
     if join is not None:
       self._join = registry.call(Join, join, 'config.data.join')
-    self._sampling = None
     if sampling is not None:
       self._sampling = registry.call(Sampling, sampling, 'config.data.sampling')
     self._augment = audio.make_audio_augment(
@@ -161,18 +168,8 @@ class SpeechData:
       raise UserError('config.data.speeds is empty: give (1.0,) for no change')
     self._max_frames = most_frames(self._features, max_seconds)
     self._max_excluded_share = max_excluded_share
-    self._max_other_script = max_other_script
     self._normaliser = Normaliser.read(cmvn, data_dir)
-    if deliver not in ('features', 'waveform'):
-      raise UserError(
-        f"config.data.deliver is features or waveform, not '{deliver}'"
-      )
-    if deliver == 'waveform' and (self._augment.frame_ops or cmvn is not None):
-      raise UserError(
-        "config.data.deliver='waveform' leaves features to the device, which "
-        'neither masks them nor takes cmvn: remove spec_augment and cmvn, or '
-        "deliver 'features'"
-      )
+    check_delivered(deliver, bool(self._augment.frame_ops or cmvn is not None))
     self._deliver, self._views, self._workers = deliver, views, workers
     self.info = SpeechTaskInfo(
       source.info.name,
@@ -414,7 +411,7 @@ class SpeechData:
     """ids -> `text` (normalised) and `fields`, lists; for metrics."""
     opened, items = self._opened(split), self._items(split)
     texts, fields = opened.transcripts.texts, opened.utterances.fields
-    return joined_texts(items, texts, fields)
+    return lambda ids: items.known(np.asarray(ids), texts, fields)
 
   def _labels_of_splits(self) -> dict[str, list[str]]:
     """The distinct texts of each split; see `SpeechTaskInfo`."""
@@ -422,6 +419,12 @@ class SpeechData:
       spec: sorted({*self._opened(name).transcripts.texts})
       for name, spec in self._splits.items()
     }
+
+  def training_records(self) -> Any:
+    """The records of the training split, with those that are too long."""
+    opened = self._opened('train')
+    numbers = np.arange(len(opened.transcripts.texts))
+    return Subset(opened.records, opened.start + numbers)
 
   def training_texts(self) -> list[str]:
     """Transcripts of the training split, normalised."""

@@ -43,6 +43,31 @@ class Items:
   def take(self, ids: np.ndarray) -> 'Items':
     return Items(*(getattr(self, f.name)[ids] for f in _ITEM_FIELDS))
 
+  def known(
+    self,
+    ids: np.ndarray,
+    texts: Sequence[str],
+    fields: Mapping[str, Sequence[str]],
+  ) -> dict[str, Any]:
+    """`text` and `fields` of some items; of joined ones those of the first.
+
+    Args:
+      ids: int `k`.
+      texts: of the records.
+      fields: of the records, by name; `id` of joined ones has a plus between.
+    """
+    parts = [row[row >= 0] for row in self.parts[ids]]
+    return {
+      'text': [' '.join(texts[i] for i in row) for row in parts],
+      'fields': {
+        k: [
+          '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
+          for row in parts
+        ]
+        for k, v in fields.items()
+      },
+    }
+
 
 _ITEM_FIELDS = dataclasses.fields(Items)
 
@@ -331,30 +356,3 @@ def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:
     epoch += 1
   parts = np.concatenate(parts)[:number]
   return corpus.items(parts, np.ones(len(parts)))
-
-
-def joined_texts(
-  items: Items, texts: Sequence[str], fields: Mapping[str, Sequence[str]]
-) -> Callable[[np.ndarray], dict[str, Any]]:
-  """ids of items -> their `text` and `fields`, lists.
-
-  Args:
-    items: of a split.
-    texts: of its utterances.
-    fields: of them. An item has that of its first one, and `id` of all.
-  """
-
-  def take(ids: np.ndarray) -> dict[str, Any]:
-    parts = [row[row >= 0] for row in items.parts[np.asarray(ids)]]
-    return {
-      'text': [' '.join(texts[i] for i in row) for row in parts],
-      'fields': {
-        k: [
-          '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
-          for row in parts
-        ]
-        for k, v in fields.items()
-      },
-    }
-
-  return take
