@@ -31,6 +31,7 @@ def test_rows_do_not_see_each_other():
     np.testing.assert_allclose(both[i], one[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_noise_averages_the_gradient_over_a_kink():
   """Of relu at 0 half of the noisy inputs have the slope 1."""
 

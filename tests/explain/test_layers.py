@@ -75,6 +75,7 @@ class Tokens(nn.Module):
     return x[:, 0].sum(1)
 
 
+@pytest.mark.slow
 def test_the_last_layer_whose_patches_matter():
   x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
   net = Tokens()

@@ -62,4 +62,6 @@ def test_random_masks_find_the_corner_that_is_looked_at():
   )
   inside = found[0, :4, :4].mean()
   assert inside > 5 * np.abs(found[0, 8:, 8:]).mean()
-  assert found[0].argmax() in {16 * i + j for i in range(4) for j in range(4)}
+  assert int(found[0].argmax()) in {
+    16 * i + j for i in range(4) for j in range(4)
+  }

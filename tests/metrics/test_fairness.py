@@ -211,6 +211,7 @@ def test_a_planted_gap_is_found_and_none_made_up(monkeypatch):
   assert np.mean(alarms) <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 200)
 
 
+@pytest.mark.slow
 def test_the_detectable_gap_is_found_in_eight_of_ten_sets():
   rng = np.random.default_rng(3)
   scores, fields, who = drawn(rng, 0.0)

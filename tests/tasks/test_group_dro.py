@@ -107,6 +107,7 @@ def test_with_a_step_of_0_groups_count_the_same():
   )
 
 
+@pytest.mark.slow
 def test_a_group_that_is_not_in_the_batch_keeps_its_weight():
   task = make(fields=('colour', 'label'))
   assert task.names == ('blue x a', 'blue x b', 'red x a', 'red x b')
@@ -118,6 +119,7 @@ def test_a_group_that_is_not_in_the_batch_keeps_its_weight():
   assert (raw[:3] > 1).all()
 
 
+@pytest.mark.slow
 def test_small_groups_weigh_more_by_the_adjustment():
   plain, adjusted = make(), make(adjustment=2.0)
   variables = start(plain)
@@ -128,6 +130,7 @@ def test_small_groups_weigh_more_by_the_adjustment():
   np.testing.assert_allclose(ratio, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_weighted_sum():
   task = make()
   variables = start(task)

@@ -80,6 +80,7 @@ def test_a_picture_has_a_page_a_png_and_json(model, picture, tmp_path):
   assert 'speaks against' in page and 'not used' in page
 
 
+@pytest.mark.slow
 def test_the_map_explains_what_was_asked_for(model, picture):
   """The gradient is that of the class, by finite differences too."""
   pictures = subjects.of_pictures(model)
@@ -122,6 +123,7 @@ def test_what_is_refused_is_said(model, picture, tmp_path):
     explained(exported, picture, output=out)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_told_and_the_rest_done(
   model, picture, tmp_path, capsys
 ):
@@ -190,6 +192,7 @@ def test_words_of_a_recording(heard, recording, tmp_path):
   assert page.count('class=own') == len(answer.words)
 
 
+@pytest.mark.slow
 def test_the_score_of_a_word_is_of_its_frames_alone(heard, recording):
   piece = next(iter(heard.reader.read(str(recording))))
   speech = subjects.of_speech(heard)
@@ -221,11 +224,13 @@ def test_the_score_of_a_word_is_of_its_frames_alone(heard, recording):
     subjects.of_speech(heard, 'attention')
 
 
+@pytest.mark.slow
 def test_a_word_that_was_not_heard(heard, recording, tmp_path, capsys):
   assert explained(heard, recording, output=tmp_path, word=99) == 1
   assert '--word=99' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_of_pictures_is_refused_of_speech(heard, recording, tmp_path):
   for asked, words in (
     ({'target': 'a'}, '--target is of models of pictures'),
@@ -235,6 +240,7 @@ def test_what_is_of_pictures_is_refused_of_speech(heard, recording, tmp_path):
       explained(heard, recording, output=tmp_path / 'out', **asked)
 
 
+@pytest.mark.slow
 def test_untrained_weights_are_the_trained_ones_mixed(model, picture):
   pictures = subjects.of_pictures(model)
   image = next(iter(model.reader.read(str(picture)))).data
