@@ -19,6 +19,7 @@ import time
 import numpy as np
 
 from experiments.bench import speech_step
+from experiments.bench.one_batch import Step
 from recog_jax.data.sources.published import LIBRISPEECH_SECONDS, seconds_of
 from recog_jax.data.speech.buckets import Bucket, Bucketing
 from recog_jax.data.speech.items import Corpus
@@ -84,7 +85,7 @@ def epoch_of(order: SpeechTrainOrder) -> tuple[dict[Bucket, int], float]:
   return counts, frames / _FRAMES_PER_SECOND
 
 
-def _timed(steps: dict[Bucket, speech_step.Step], rounds: int):
+def _timed(steps: dict[Bucket, Step], rounds: int):
   """{shape: seconds of its step, each of the rounds}; shapes take turns."""
   seconds = {bucket: [] for bucket in steps}
   for _ in range(rounds):
@@ -129,7 +130,7 @@ def main(argv: list[str]) -> None:
     )
     for bucket in counts.keys() - steps.keys():
       batch = speech_step.make_batch(bucket.rows, bucket.frames, bucket.tokens)
-      steps[bucket] = speech_step.Step(ex, batch)
+      steps[bucket] = Step(ex, batch)
       steps[bucket](2)  # Compiled, and warm.
   times = _timed(steps, args.rounds)
   speeds = {}

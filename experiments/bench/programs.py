@@ -7,6 +7,7 @@ computing. Before `ready` it says `parameters N`.
 
 import contextlib
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,16 +29,24 @@ _WARM_STEPS = 2
 _MEMORY = {'GLIBC_TUNABLES': KEEPS_MEMORY}
 
 
-def serve(run: Callable[[int], None], parameters: int) -> None:
+def serve(
+  run: Callable[[int], None],
+  parameters: int,
+  facts: Callable[[], Mapping[str, Any]] | None = None,
+) -> None:
   """Says what a program is and answers until stdin ends.
 
   Args:
     run: runs n steps and waits for the last.
     parameters: number of trained scalars.
+    facts: what it answers, as JSON, to `facts`.
   """
   run(_WARM_STEPS)
   print(f'parameters {parameters}\nready', flush=True)
   for line in sys.stdin:
+    if facts is not None and line.strip() == 'facts':
+      print(json.dumps(facts()), flush=True)
+      continue
     start = time.perf_counter()
     run(int(line))
     print(time.perf_counter() - start, flush=True)

@@ -1,4 +1,4 @@
-"""Train steps of speech models on made-up batches of a given shape."""
+"""Speech models and made-up batches of a given shape, for `one_batch`."""
 
 import types
 from typing import Any
@@ -9,7 +9,6 @@ import numpy as np
 from recog_jax import registry
 from recog_jax.engine import experiment
 from recog_jax.engine import mesh as mesh_lib
-from recog_jax.engine.programs import compile_program
 from recog_jax.engine.settings import Settings
 from recog_jax.text.tokenizer import make_tokenizer
 
@@ -24,11 +23,13 @@ OPTIMIZER = {
 }
 
 
-def make_experiment(model: dict[str, Any]) -> experiment.Experiment:
-  """A CTC model of a config's keys, with AdamW; there are no data behind it."""
+def make_experiment(
+  model: dict[str, Any], task: str = 'ctc'
+) -> experiment.Experiment:
+  """A model of a config's keys, with AdamW; there are no data behind it."""
   settings = Settings(
     data={},
-    task={'name': 'ctc'},
+    task={'name': task},
     model=model,
     optimizer=OPTIMIZER,
     schedule={'name': 'constant', 'warmup_steps': 0},
@@ -69,23 +70,3 @@ def make_batch(
     'index': np.arange(rows, dtype=np.int32),
     'valid': np.ones(rows, bool),
   }
-
-
-class Step:
-  """A compiled train step, with its state and one batch in memory.
-
-  Attributes:
-    parameters: number of trained scalars.
-  """
-
-  def __init__(self, ex: experiment.Experiment, host: dict[str, np.ndarray]):
-    self._program = compile_program(ex, host)
-    self._batch = mesh_lib.to_global(ex.mesh, host)
-    self._state = self._program.init(self._batch)
-    self.parameters = self._program.parameters
-
-  def __call__(self, steps: int) -> None:
-    """Runs n steps and waits for the last."""
-    for _ in range(steps):
-      self._state, scalars = self._program.train_step(self._state, self._batch)
-    jax.block_until_ready((self._state, scalars))

@@ -27,8 +27,11 @@ ratio. What the first step of a turn took is told as well.
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from experiments.bench import programs
 from experiments.tables.model_rows import ROWS, Row
@@ -63,32 +66,32 @@ BENCHMARKS = (CIFAR_RESNET, *SPEECH_MODELS)
 _AUXILIARY_WEIGHT = 0.4
 
 
-def _image_step(args: argparse.Namespace):
-  """A step of an image model as a function that runs it n times, and its size.
+def image_config(
+  model: str, *, dtype: str, size: int | None, auxiliary: bool = True
+) -> ConfigDict:
+  """The config of an image model on made-up images.
 
-  The train step, or with `args.inference` the logits of a batch in evaluation;
-  both begin with uint8 images in memory.
+  Args:
+    model: `CIFAR_RESNET`, or a row of the model table.
+    dtype: of the computation.
+    size: side of the images, if not the model's.
+    auxiliary: whether heads that only training has take part.
   """
-  import jax
-
   from recog_jax.engine import config as config_lib
-  from recog_jax.engine import experiment
-  from recog_jax.engine import mesh as mesh_lib
-  from recog_jax.engine.programs import compile_program
 
   config = config_lib.load(str(_RESNET))
-  shape, classes = (args.size, args.size, 3), 10
+  shape, classes = (size or 32, size or 32, 3), 10
   with config.unlocked():
-    if args.model != CIFAR_RESNET:
-      row = ROWS[args.model]
-      shape, classes = (args.size, args.size, row.channels), row.num_outputs
+    if model != CIFAR_RESNET:
+      row = ROWS[model]
+      side = size or row.side
+      shape, classes = (side, side, row.channels), row.num_outputs
       config.model = dict(row.config)
       config.data.augment = ()
       config.task.mean, config.task.std = ((0.5,) * row.channels,) * 2
-      if row.has_auxiliary and not args.inference:
+      if row.has_auxiliary and auxiliary:
         config.task.auxiliary_weight = _AUXILIARY_WEIGHT
-    config.model.dtype = args.dtype
-    config.data.batch_size = args.batch_size
+    config.model.dtype = dtype
     config.data.source = {
       'name': 'fake',
       'shape': shape,
@@ -96,46 +99,41 @@ def _image_step(args: argparse.Namespace):
       'sizes': {'train': 50_000, 'test': 1000},
       'seed': 0,
     }
+  return config
+
+
+def image_step(config: ConfigDict, batch_size: int, *, inference: bool):
+  """A `one_batch.Step` that begins with uint8 images in memory."""
+  from experiments.bench.one_batch import Step
+  from recog_jax.engine import experiment
+  from recog_jax.engine import mesh as mesh_lib
+
+  config.data.batch_size = batch_size
   ex = experiment.build(config)
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.train(
     rows, start_step=0, stop_step=1, total_steps=ex.total_steps
   ) as batches:
     host = next(iter(batches))
-  program = compile_program(ex, host)
-  batch = mesh_lib.to_global(ex.mesh, host)
-  state = program.init(batch)
-
-  @jax.jit
-  def logits(variables, batch):
-    batch = ex.task.preprocess(batch, None, train=False)
-    outputs, _ = ex.task.forward(
-      ex.module, variables, batch, rngs={}, train=False
-    )
-    return outputs['logits']
-
-  def infer(steps: int) -> None:
-    for _ in range(steps):
-      result = logits(state.evaluated(), batch)
-    jax.block_until_ready(result)
-
-  def train(steps: int) -> None:
-    nonlocal state
-    for _ in range(steps):
-      state, scalars = program.train_step(state, batch)
-    jax.block_until_ready((state, scalars))
-
-  return infer if args.inference else train, program.parameters
+  return Step(ex, host, inference=inference)
 
 
-def _speech_step(name: str, dtype: str, batch_size: int):
-  """The same of a speech model."""
-  from experiments.bench import speech_step
+def speech_step(
+  model: Mapping[str, Any],
+  batch_size: int,
+  *,
+  task: str = 'ctc',
+  frames: int = _FRAMES,
+  tokens: int = _TOKENS,
+  inference: bool = False,
+):
+  """The same of a speech model's keys, on frames of features."""
+  from experiments.bench import speech_step as made
+  from experiments.bench.one_batch import Step
 
-  ex = speech_step.make_experiment({**SPEECH_MODELS[name], 'dtype': dtype})
-  batch = speech_step.make_batch(batch_size, _FRAMES, _TOKENS)
-  step = speech_step.Step(ex, batch)
-  return step, step.parameters
+  ex = made.make_experiment(dict(model), task)
+  batch = made.make_batch(batch_size, frames, tokens)
+  return Step(ex, batch, inference=inference)
 
 
 def commands(
@@ -170,7 +168,7 @@ def commands(
     row = None if model == CIFAR_RESNET else ROWS[model]
     same.append(f'--size={size or (row.side if row else 32)}')
     same += ['--inference'] * inference
-    peer = _image_peer(row, size)
+    peer = image_peer(row, size)
   result = {
     'recog_jax': [
       sys.executable,
@@ -193,7 +191,7 @@ def commands(
   return result
 
 
-def _image_peer(row: Row | None, size: int | None) -> list[str] | None:
+def image_peer(row: Row | None, size: int | None) -> list[str] | None:
   """The peer's script and its options, or None where there is no peer."""
   if row is None:
     return ['torch_step', '--model=resnet50', '--cifar_stem', '--classes=10']
@@ -267,10 +265,17 @@ def _serve() -> None:
   args = worker.parse_args()
   backend.configure()
   if args.model in SPEECH_MODELS:
-    run, size = _speech_step(args.model, args.dtype, args.batch_size)
+    keys = {**SPEECH_MODELS[args.model], 'dtype': args.dtype}
+    step = speech_step(keys, args.batch_size)
   else:
-    run, size = _image_step(args)
-  programs.serve(run, size)
+    config = image_config(
+      args.model,
+      dtype=args.dtype,
+      size=args.size,
+      auxiliary=not args.inference,
+    )
+    step = image_step(config, args.batch_size, inference=args.inference)
+  programs.serve(step, step.parameters)
 
 
 if __name__ == '__main__':

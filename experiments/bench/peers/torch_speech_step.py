@@ -1,18 +1,17 @@
 """Torch train steps of the speech models that `experiments.bench step` times.
 
-Run in the peer's own Python. Says its number of parameters and `ready` on
-stdout, then answers every line `n` on stdin with the seconds that n steps took,
-as torch_step.py does. The models are those of recog_jax/models/speech with the
+Run in the peer's own Python; `serving` says what it answers. The models are those of recog_jax/models/speech with the
 options in bench/step.py, written as a user of torch would: `nn.LSTM`, fused
 attention, fused AdamW. Every utterance is full, so that nothing is masked.
 """
 
 import argparse
 import functools
+import json
 import math
 import sys
-import time
 
+import serving  # Beside this file.
 import torch
 from torch import nn
 from torch.nn import functional
@@ -39,7 +38,9 @@ class LstmCtc(nn.Module):
     """`b t f` to hidden frames `b t/2 d`; `head` makes logits of them."""
     b, t, f = frames.shape
     frames = frames.reshape(b, t // 2, 2 * f)
-    if torch.is_autocast_enabled('cpu') and not _has_bfloat16_lstm():
+    on_cpu = frames.device.type == 'cpu'
+    low = on_cpu and torch.is_autocast_enabled('cpu')
+    if low and not _has_bfloat16_lstm():
       with torch.autocast('cpu', enabled=False):
         return self.lstm(frames)[0]
     return self.lstm(frames)[0]
@@ -162,10 +163,11 @@ class ConformerCtc(nn.Module):
     x = x.permute(0, 2, 3, 1)  # b t' f' c, as it lies in memory
     x = self.projection(x.reshape(*x.shape[:2], -1))
     t = x.shape[1]
+    where = {'device': x.device}
     rates = torch.exp(
-      torch.arange(0, self.dim, 2) * (-math.log(10000) / self.dim)
+      torch.arange(0, self.dim, 2, **where) * (-math.log(10000) / self.dim)
     )
-    angles = torch.arange(t - 1, -t, -1)[:, None] * rates
+    angles = torch.arange(t - 1, -t, -1, **where)[:, None] * rates
     table = torch.cat([angles.sin(), angles.cos()], -1)
     for block in self.blocks:
       x = block(x, table)
@@ -177,11 +179,13 @@ MODELS = {'lstm_ctc': LstmCtc, 'conformer_ctc': ConformerCtc}
 
 def make_step(model: nn.Module, args: argparse.Namespace):
   """AdamW, clipped gradients, the mean of CTC's loss over target tokens."""
+  run = torch.compile(model) if args.compile else model
   generator = torch.Generator().manual_seed(0)
   b, u = args.batch_size, args.tokens
   frames = torch.randn(b, args.frames, NUM_MELS, generator=generator)
+  frames = frames.to(args.device)
   targets = torch.randint(1, OUTPUTS, (b, u), generator=generator)
-  target_len = torch.full((b,), u)
+  targets, target_len = targets.to(args.device), torch.full((b,), u)
   optimizer = torch.optim.AdamW(
     [p for p in model.parameters() if p.requires_grad],
     lr=1e-3,
@@ -189,10 +193,18 @@ def make_step(model: nn.Module, args: argparse.Namespace):
     fused=True,
   )
 
+  def infer():
+    with torch.inference_mode(), serving.autocast(args):
+      model.head(run(frames).float())
+
+  if args.inference:
+    model.eval()
+    return infer
+
   def step():
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast('cpu', torch.bfloat16, args.dtype == 'bfloat16'):
-      hidden = model(frames)
+    with serving.autocast(args):
+      hidden = run(frames)
     logits = model.head(hidden.float())
     log_probs = logits.log_softmax(-1).transpose(0, 1)
     loss = functional.ctc_loss(
@@ -213,25 +225,15 @@ def make_step(model: nn.Module, args: argparse.Namespace):
 def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--model', choices=MODELS, required=True)
-  parser.add_argument('--dtype', default='float32')
-  parser.add_argument('--batch_size', type=int, default=32)
+  parser.add_argument('--options', type=json.loads, default={})
   parser.add_argument('--frames', type=int, default=250)
   parser.add_argument('--tokens', type=int, default=20)
-  parser.add_argument('--threads', type=int, default=2)
+  parser.add_argument('--inference', action='store_true')
+  serving.add_options(parser)
   args = parser.parse_args()
-  torch.set_num_threads(args.threads)
-  torch.manual_seed(0)
-  model = MODELS[args.model]().train()
-  step = make_step(model, args)
-  for _ in range(2):
-    step()
-  size = sum(p.numel() for p in model.parameters() if p.requires_grad)
-  print(f'parameters {size}\nready', flush=True)
-  for line in sys.stdin:
-    start = time.perf_counter()
-    for _ in range(int(line)):
-      step()
-    print(time.perf_counter() - start, flush=True)
+  serving.begin(args)
+  model = MODELS[args.model](**args.options).to(args.device).train()
+  serving.serve(make_step(model, args), model, args)
 
 
 if __name__ == '__main__':

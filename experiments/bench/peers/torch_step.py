@@ -1,9 +1,7 @@
 """A torch step to compare ours with: torchvision's or timm's image models.
 
-Run by `experiments.bench step` in the peer's own Python. Says its number of
-parameters and `ready` on stdout, then answers every line `n` on stdin with the
-seconds that n steps took, so that two programs can be timed in turn and wait
-without computing.
+Run by `experiments.bench step` in the peer's own Python; `serving` says what it
+answers.
 """
 
 import argparse
@@ -12,7 +10,6 @@ import importlib.util
 import json
 import re
 import sys
-import time
 
 import torch
 from torch import nn
@@ -69,10 +66,10 @@ def _images(args: argparse.Namespace):
   x = torch.randn(shape, generator=generator)
   x = x.contiguous(memory_format=torch.channels_last)
   y = torch.randint(args.classes, (args.batch_size,), generator=generator)
-  return x, y
+  return x.to(args.device), y.to(args.device)
 
 
-def make_step(model: nn.Module, args: argparse.Namespace):
+def make_step(model: nn.Module, args: argparse.Namespace, autocast):
   """One SGD step, momentum 0.9, weight decay 1e-4, on fixed random images.
 
   With auxiliary heads, their loss at 0.4.
@@ -87,7 +84,7 @@ def make_step(model: nn.Module, args: argparse.Namespace):
 
   def step():
     optimizer.zero_grad(set_to_none=True)
-    with torch.autocast('cpu', torch.bfloat16, args.dtype == 'bfloat16'):
+    with autocast(args):
       outputs = model(x)
     heads = outputs if isinstance(outputs, tuple) else (outputs,)
     first, *others = [loss(logits) for logits in heads]
@@ -97,34 +94,21 @@ def make_step(model: nn.Module, args: argparse.Namespace):
   return step
 
 
-def make_forward(model: nn.Module, args: argparse.Namespace):
+def make_forward(model: nn.Module, args: argparse.Namespace, autocast):
   """Logits of the same images, in evaluation."""
   x, _ = _images(args)
   model.eval()
 
   def step():
-    with (
-      torch.inference_mode(),
-      torch.autocast('cpu', torch.bfloat16, args.dtype == 'bfloat16'),
-    ):
+    with torch.inference_mode(), autocast(args):
       model(x)
 
   return step
 
 
-def serve(step, model: nn.Module):
-  """Says what the program is and answers until stdin ends."""
-  for _ in range(2):
-    step()
-  print(f'parameters {count_parameters(model)}\nready', flush=True)
-  for line in sys.stdin:
-    start = time.perf_counter()
-    for _ in range(int(line)):
-      step()
-    print(time.perf_counter() - start, flush=True)
-
-
 def main():
+  import serving  # Beside this file.
+
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--library', default='torchvision')
   parser.add_argument('--model', default='resnet50')
@@ -133,19 +117,20 @@ def main():
   parser.add_argument('--inference', action='store_true')
   parser.add_argument('--classes', type=int, default=10)
   parser.add_argument('--size', type=int, default=32)
-  parser.add_argument('--dtype', default='float32')
-  parser.add_argument('--batch_size', type=int, default=32)
-  parser.add_argument('--threads', type=int, default=2)
+  serving.add_options(parser)
   args = parser.parse_args()
-  torch.set_num_threads(args.threads)
+  serving.begin(args)
   model = make_model(
     args.library, args.model, num_classes=args.classes, **args.options
   )
   if args.cifar_stem:
     cifar_stem(model)
-  model = model.to(memory_format=torch.channels_last).train()
+  model = model.to(args.device, memory_format=torch.channels_last).train()
   make = make_forward if args.inference else make_step
-  serve(make(model, args), model)
+  compiled = torch.compile(model) if args.compile else model
+  if args.inference:
+    compiled.eval()
+  serving.serve(make(compiled, args, serving.autocast), model, args)
 
 
 if __name__ == '__main__':
