@@ -156,8 +156,11 @@ def _norms(factor: int) -> Iterator[Case]:
   stats = {'mean': _draw(channels, seed=3), 'var': 1 + _draw(channels) ** 2}
 
   def batch_norm(dtype, *, train, masked):
+    wide = jnp.promote_types(dtype, jnp.float32)
+
     def run(params, x):
-      variables = {'params': params, 'batch_stats': stats}
+      running = {k: jnp.asarray(v, wide) for k, v in stats.items()}
+      variables = {'params': params, 'batch_stats': running}
       return BatchNorm(dtype=dtype).apply(
         variables,
         x,
@@ -201,9 +204,9 @@ def _attention(factor: int) -> Iterator[Case]:
     params = _values(module, jnp.zeros(x.shape), jnp.asarray(mask))
 
     def make(dtype, module=module):
-      def run(params, x):
+      def run(values, x):
         y = module.clone(dtype=dtype).apply(
-          {'params': params}, x.astype(dtype), jnp.asarray(mask)
+          {'params': values}, x.astype(dtype), jnp.asarray(mask)
         )
         # What padding gives is of no importance, and differs.
         return jnp.where(mask[..., None], y, 0)
@@ -232,9 +235,9 @@ def _recurrent(factor: int) -> Iterator[Case]:
     params = _values(layer, jnp.zeros(x.shape), jnp.asarray(lengths))
 
     def make(dtype, layer=layer):
-      def run(params, x):
+      def run(values, x):
         layer_of = layer.clone(dtype=dtype)
-        return layer_of.apply({'params': params}, x, jnp.asarray(lengths))
+        return layer_of.apply({'params': values}, x, jnp.asarray(lengths))
 
       return run
 

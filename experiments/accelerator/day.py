@@ -8,6 +8,7 @@ here, or else by a guess. One that fails or hangs costs no other.
 import dataclasses
 import json
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from experiments.accelerator.lines import Lines
 # After the end is asked for; then it is killed.
 _GRACE_SECONDS = 20.0
 _REASON = 300  # Letters of it.
+_ERROR = re.compile(r'[\w.]*(Error|Exception)\b')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +58,7 @@ class Clock:
     end: when it is up, by `now`.
   """
 
-  def __init__(
-    self, minutes: float, now: Callable[[], float] = time.monotonic
-  ):
+  def __init__(self, minutes: float, now: Callable[[], float] = time.monotonic):
     self._now = now
     self.end = now() + 60 * minutes
 
@@ -189,7 +189,10 @@ def _take(unit: Unit, text: str, lines: Lines, say) -> None:
 
 
 def _reason(log: Path, code: int) -> str:
-  """The last thing that it said, or how it ended."""
+  """The error, or the last thing that it said, or how it ended."""
   said = [line.strip() for line in log.read_text().split('\n') if line.strip()]
-  ended = f'signal {-code}' if code < 0 else f'exit code {code}'
-  return said[-1][-_REASON:] if said else ended
+  if code < 0:
+    said.append(f'signal {-code}')
+  errors = [line for line in said if _ERROR.match(line)]
+  text = errors[-1] if errors else said[-1] if said else f'exit code {code}'
+  return text[:_REASON]

@@ -1,6 +1,6 @@
 """What jax finds here, as one line of JSON; run in a process of its own.
 
-  python -m experiments.accelerator.device
+python -m experiments.accelerator.device
 """
 
 import json

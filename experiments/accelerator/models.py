@@ -35,7 +35,7 @@ class Speech:
 
   Attributes:
     batch: utterances of a step.
-    task: `ctc` or `transducer`.
+    task: keys of `config.task`.
     keys: of `config.model`.
     size: those that make it small or large.
     tiny: the same of a small one.
@@ -43,13 +43,14 @@ class Speech:
   """
 
   batch: int
-  task: str
+  task: Mapping[str, Any]
   keys: Mapping[str, Any]
   size: Mapping[str, Any]
   tiny: Mapping[str, Any]
   peer: Mapping[str, str] | None = None
 
 
+_CTC = {'name': 'ctc'}
 _CONV = {'name': 'conv2d', 'factor': 4}
 _ENCODER = {'dim': 'dim', 'layers': 'layers', 'heads': 'heads'}
 _NARROW = {'layers': 1, 'dim': 16, 'heads': 2, 'kernel': 3}
@@ -58,11 +59,11 @@ MODELS: dict[str, Image | Speech] = {
   'resnet50': Image(128, {'width': 4}),
   'vgg16': Image(64, {'width': 4, 'pool_size': 1, 'hidden': (16,)}),
   'mobilenet_v2': Image(128, {'width': 0.1}),
-  'inception_v3': Image(64, {'width': 0.1}, 96),
+  'inception_v3': Image(64, {'width': 0.1}, 112),
   'vit_s_16': Image(128, {'layers': 1, 'dim': 32, 'heads': 2}),
   'blstm_ctc': Speech(
     32,
-    'ctc',
+    _CTC,
     {'name': 'lstm_ctc', 'subsample': {'name': 'stack', 'factor': 2}},
     {'layers': 5, 'hidden': 512},
     {'layers': 1, 'hidden': 8},
@@ -70,7 +71,7 @@ MODELS: dict[str, Image | Speech] = {
   ),
   'conformer_ctc': Speech(
     32,
-    'ctc',
+    _CTC,
     {'name': 'conformer_ctc', 'subsample': _CONV},
     _CONFORMER,
     _NARROW,
@@ -78,7 +79,7 @@ MODELS: dict[str, Image | Speech] = {
   ),
   'conformer_transducer': Speech(
     16,
-    'transducer',
+    {'name': 'speech', 'losses': {'transducer': 1.0}},
     {
       'name': 'conformer_transducer',
       'subsample': _CONV,

@@ -153,7 +153,11 @@ def main() -> None:
     return
   ours = [sys.executable, '-m', 'experiments.accelerator.steps', job.model]
   ours += [f'--dtype={job.dtype}', f'--scale={job.scale}']
-  ours += [f'--memory={job.memory}', '--serve', *['--inference'] * job.inference]
+  ours += [
+    f'--memory={job.memory}',
+    '--serve',
+    *['--inference'] * job.inference,
+  ]
   row = measure(job, ours, args.peer_python, args.peer_device)
   print(json.dumps(row), flush=True)
 

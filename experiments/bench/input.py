@@ -77,7 +77,7 @@ class Ours:
 
   def __init__(self, info: Info, records: ArrayRecords):
     self._task = registry.build('task', _TASK, info=info)
-    self._mesh = mesh_lib.make_mesh(data=1)
+    self._mesh = mesh_lib.one_device()
     self._preprocess = jax.jit(
       lambda batch: self._task.preprocess(batch, None, train=True)
     )

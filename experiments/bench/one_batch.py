@@ -72,8 +72,6 @@ class Step:
 def _outputs_of(ex: Experiment):
   def outputs(variables, batch):
     batch = ex.task.preprocess(batch, None, train=False)
-    return ex.task.forward(
-      ex.module, variables, batch, rngs={}, train=False
-    )[0]
+    return ex.task.forward(ex.module, variables, batch, rngs={}, train=False)[0]
 
   return outputs

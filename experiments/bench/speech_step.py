@@ -1,6 +1,7 @@
 """Speech models and made-up batches of a given shape, for `one_batch`."""
 
 import types
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -24,12 +25,12 @@ OPTIMIZER = {
 
 
 def make_experiment(
-  model: dict[str, Any], task: str = 'ctc'
+  model: dict[str, Any], task: Mapping[str, Any] = {'name': 'ctc'}
 ) -> experiment.Experiment:
   """A model of a config's keys, with AdamW; there are no data behind it."""
   settings = Settings(
     data={},
-    task={'name': task},
+    task=task,
     model=model,
     optimizer=OPTIMIZER,
     schedule={'name': 'constant', 'warmup_steps': 0},
@@ -44,7 +45,7 @@ def make_experiment(
   module = registry.build('model', keys, num_outputs=task.num_outputs)
   data = types.SimpleNamespace(steps_per_epoch=1)
   return experiment.Experiment(
-    settings, data, task, module, mesh_lib.make_mesh(data=1)
+    settings, data, task, module, mesh_lib.one_device()
   )
 
 

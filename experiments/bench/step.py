@@ -104,12 +104,14 @@ def image_config(
 
 def image_step(config: ConfigDict, batch_size: int, *, inference: bool):
   """A `one_batch.Step` that begins with uint8 images in memory."""
+  import jax
+
   from experiments.bench.one_batch import Step
   from recog_jax.engine import experiment
   from recog_jax.engine import mesh as mesh_lib
 
   config.data.batch_size = batch_size
-  ex = experiment.build(config)
+  ex = experiment.build(config, devices=jax.devices()[:1])
   rows = mesh_lib.rows_of(ex.mesh)
   with ex.data.train(
     rows, start_step=0, stop_step=1, total_steps=ex.total_steps
@@ -122,7 +124,7 @@ def speech_step(
   model: Mapping[str, Any],
   batch_size: int,
   *,
-  task: str = 'ctc',
+  task: Mapping[str, Any] = {'name': 'ctc'},
   frames: int = _FRAMES,
   tokens: int = _TOKENS,
   inference: bool = False,

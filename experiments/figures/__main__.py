@@ -13,6 +13,9 @@ accuracy: networks after equal epochs, 3 seeds. wer: LSTM, Transformer and
 others over training, greedy and with a language model. tradeoff: training time,
 FLOPs and estimated TPU time against accuracy, with the Pareto front.
 
+Budgets: tiny (minutes, made-up or embedded data), cpu (narrow networks), gpu
+(the published networks for --epochs, on one accelerator), full (the papers').
+
 Trainings run through `launch` on this machine: the same command again skips
 those that have results and continues the others. Figures share them.
 """
@@ -103,7 +106,8 @@ def make(study: str, args) -> int:
   """Trains and draws one figure; the exit code."""
   root = store.root(args.workdir or f'runs/studies/{args.budget}')
   store.check_access(root)
-  entries = studies.entries(study, args.budget)
+  length = studies.Length(args.epochs, args.share)
+  entries = studies.entries(study, args.budget, length)
   trials = [sweep_lib.make_trial(entry.trial) for entry in entries]
   if not args.draw and (code := _train(trials, root, args)):
     print(f'{study}: not drawn, trainings are missing', file=sys.stderr)
@@ -152,6 +156,19 @@ def main(argv: Sequence[str] | None = None) -> int:
   )
   parser.add_argument('studies', nargs='+', choices=studies.STUDIES)
   parser.add_argument('--budget', choices=studies.BUDGETS, default='tiny')
+  length = studies.Length()
+  parser.add_argument(
+    '--epochs',
+    type=float,
+    default=length.epochs,
+    help='of the image networks in budget gpu',
+  )
+  parser.add_argument(
+    '--share',
+    type=float,
+    default=length.share,
+    help="of their configs' steps, for the speech networks in budget gpu",
+  )
   parser.add_argument('--data_dir', help='folder of the data sets')
   parser.add_argument('--workdir', help='of the trainings, also gs://, s3://')
   parser.add_argument(

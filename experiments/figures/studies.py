@@ -11,7 +11,7 @@ from typing import Any
 from launch import space
 from recog_jax.engine import config as config_lib
 
-BUDGETS = ('tiny', 'cpu', 'full')
+BUDGETS = ('tiny', 'cpu', 'gpu', 'full')
 STUDIES = ('accuracy', 'wer', 'tradeoff')
 
 # Network -> what figures call it, and its config of full size.
@@ -61,27 +61,41 @@ class Entry:
   trial: Mapping[str, Any]
 
 
-def entries(study: str, budget: str) -> list[Entry]:
+@dataclasses.dataclass(frozen=True)
+class Length:
+  """How long the trainings of budget `gpu` are: as the minutes allow.
+
+  Attributes:
+    epochs: of the published image networks; their schedules shrink with it.
+    share: of its config's steps, for a speech network.
+  """
+
+  epochs: float = 16.0
+  share: float = 1.0
+
+
+def entries(study: str, budget: str, length: Length = Length()) -> list[Entry]:
   """The trials of a figure.
 
   Args:
     study: accuracy, wer or tradeoff.
-    budget: tiny, cpu or full.
+    budget: tiny, cpu, gpu or full.
+    length: of the trainings of gpu.
   """
-  return _MAKERS[study](budget)
+  return _MAKERS[study](budget, length)
 
 
-def every(budget: str) -> list[dict[str, Any]]:
+def every(budget: str, length: Length = Length()) -> list[dict[str, Any]]:
   """The trials of all three figures, each once."""
   found: list[dict[str, Any]] = []
   for study in STUDIES:
-    for entry in entries(study, budget):
+    for entry in entries(study, budget, length):
       if dict(entry.trial) not in found:
         found.append(dict(entry.trial))
   return found
 
 
-def _accuracy(budget: str) -> list[Entry]:
+def _accuracy(budget: str, length: Length) -> list[Entry]:
   if budget == 'tiny':
     return [
       *_images('configs/digits_resnet8.py', 'ResNet-8', 'digits', 2, 4.0),
@@ -97,7 +111,11 @@ def _accuracy(budget: str) -> list[Entry]:
   for network, (name, full) in _IMAGE.items():
     config = f'short_cifar10.py:{network}' if budget == 'cpu' else f'{full}.py'
     spec = f'configs/{config}'
-    found += _images(spec, name, 'CIFAR-10', 3)
+    if budget == 'gpu':
+      trial = _scaled({'config': spec, 'seed': 0}, length.epochs, warmup=True)
+      found.append(Entry(name, 'CIFAR-10', trial))
+    else:
+      found += _images(spec, name, 'CIFAR-10', 3)
   return found
 
 
@@ -111,9 +129,9 @@ def _images(
   ]
 
 
-def _tradeoff(budget: str) -> list[Entry]:
+def _tradeoff(budget: str, length: Length) -> list[Entry]:
   """The trainings of `accuracy`, shorter ones of one seed, and airbench."""
-  found = _accuracy(budget)
+  found = _accuracy(budget, length)
   if budget == 'tiny':
     spec = 'configs/digits_resnet8.py'
     return found + _images(spec, 'ResNet-8', 'digits', 1, 1.0)
@@ -128,16 +146,20 @@ def _tradeoff(budget: str) -> list[Entry]:
       shorter = [_scaled(trial, epochs) for epochs in (30.0, 100.0)]
     found += [Entry(entry.network, entry.data, t) for t in shorter]
   fast = 'configs/cifar10_cpu.py'
-  for epochs in (1.0,) if budget == 'cpu' else (8.0, 16.0):
+  for epochs in {'cpu': (1.0,), 'gpu': (8.0,)}.get(budget, (8.0, 16.0)):
     found += _images(fast, 'airbench', 'CIFAR-10', 1, epochs)
   return found
 
 
-def _scaled(trial: Mapping[str, Any], epochs: float) -> dict[str, Any]:
+def _scaled(
+  trial: Mapping[str, Any], epochs: float, *, warmup: bool = False
+) -> dict[str, Any]:
   """A shorter training whose learning rate falls at the same shares of it."""
   config = config_lib.load(trial['config'])
   factor = epochs / config.total_epochs
   scaled = {**trial, 'total_epochs': epochs}
+  if warmup and 'warmup_epochs' in config.schedule:
+    scaled['schedule.warmup_epochs'] = factor * config.schedule.warmup_epochs
   if 'boundaries_epochs' in config.schedule:
     scaled['schedule.boundaries_epochs'] = tuple(
       factor * at for at in config.schedule.boundaries_epochs
@@ -145,7 +167,7 @@ def _scaled(trial: Mapping[str, Any], epochs: float) -> dict[str, Any]:
   return scaled
 
 
-def _wer(budget: str) -> list[Entry]:
+def _wer(budget: str, length: Length) -> list[Entry]:
   if budget == 'tiny':
     return [
       _speech(f'configs/{kind}_ctc_spoken_digits.py:tiny', kind, 'tones', 240)
@@ -166,6 +188,7 @@ def _wer(budget: str) -> list[Entry]:
     gru = {**found[0].trial, 'model.name': 'gru_ctc'}
     return [*found, Entry(_SPEECH['gru'], 'LibriSpeech', gru)]
   found = []
+  share = length.share if budget == 'gpu' else _CPU_SHARE
   for data, kinds in (
     ('spoken_digits', ('lstm', 'transformer', 'gru', 'conformer')),
     ('sentences', ('lstm', 'transformer', 'conformer')),
@@ -173,7 +196,7 @@ def _wer(budget: str) -> list[Entry]:
     for kind in kinds:
       spec = f'configs/{kind}_ctc_{data}.py'
       steps = config_lib.load(spec).total_steps
-      every = round(_CPU_SHARE * steps / _EVALUATIONS)
+      every = max(1, round(share * steps / _EVALUATIONS))
       name = data.replace('spoken_digits', 'digit strings')
       found.append(_speech(spec, kind, name, _EVALUATIONS * every))
   return found

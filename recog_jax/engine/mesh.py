@@ -57,6 +57,11 @@ def make_mesh(
   )
 
 
+def one_device() -> Mesh:
+  """The mesh of the first device alone, whatever there is."""
+  return make_mesh(data=1, devices=jax.devices()[:1])
+
+
 def platform_of(mesh: Mesh) -> str:
   """`cpu`, `gpu` or `tpu`."""
   return mesh.devices.flat[0].platform

@@ -10,21 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.accelerator.cases import FEATURES
 from recog_jax.features import LogMel, make_features
 
-KEYS = [
-  {'name': 'log_mel'},
-  {'name': 'log_mel', 'padding': 'zeros', 'scale': 'htk', 'norm': 'none'},
-  {'name': 'log_mel', 'padding': 'reflect', 'normalise': 'mean_variance'},
-  {'name': 'log_mel', 'num_fft': 320, 'hop_s': 0.0125, 'deltas': 1},
-  {'name': 'fbank'},
-  {'name': 'fbank', 'snip_edges': False, 'normalise': 'mean'},
-  {'name': 'fbank', 'energy': True, 'deltas': 2, 'scale': 2.0**15},
-  {'name': 'mfcc'},
-  {'name': 'mfcc', 'energy': True, 'lifter': 0, 'snip_edges': False},
-]
 EVERY = pytest.mark.parametrize(
-  'keys', KEYS, ids=lambda k: '-'.join(str(v) for v in k.values())
+  'keys', FEATURES, ids=lambda k: '-'.join(str(v) for v in k.values())
 )
 LENS = np.array([3000, 1111, 200, 199, 80, 1, 0])
 

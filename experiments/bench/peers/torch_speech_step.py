@@ -1,8 +1,9 @@
 """Torch train steps of the speech models that `experiments.bench step` times.
 
-Run in the peer's own Python; `serving` says what it answers. The models are those of recog_jax/models/speech with the
-options in bench/step.py, written as a user of torch would: `nn.LSTM`, fused
-attention, fused AdamW. Every utterance is full, so that nothing is masked.
+Run in the peer's own Python; `serving` says what it answers. The models are
+those of recog_jax/models/speech with the options in bench/step.py, written as a
+user of torch would: `nn.LSTM`, fused attention, fused AdamW. Every utterance is
+full, so that nothing is masked.
 """
 
 import argparse

@@ -8,29 +8,11 @@ import numpy as np
 import pytest
 from jax import lax
 
+from experiments.accelerator.cases import CONVOLUTIONS
 from recog_jax import tracing
 from recog_jax.models.layers import conv
 from tests.variants import some
 
-# x (b h w c), kernel size, features, strides, padding, groups.
-CASES = {
-  'pointwise': ((3, 6, 5, 4), (1, 1), 6, (1, 1), 0, 1),
-  'pointwise, strided': ((3, 7, 6, 4), (1, 1), 6, (2, 2), 0, 1),
-  'pointwise, padded': ((3, 6, 5, 4), (1, 1), 6, (1, 1), 1, 1),
-  'pointwise, groups': ((3, 6, 5, 4), (1, 1), 6, (1, 1), 0, 2),
-  'plain': ((3, 8, 7, 4), (3, 3), 6, (1, 1), 1, 1),
-  'strided': ((3, 8, 7, 4), (3, 3), 6, (2, 1), 1, 1),
-  'same, strided': ((3, 8, 7, 4), (3, 3), 6, (2, 2), 'SAME', 1),
-  'uneven padding': ((3, 8, 7, 4), (3, 2), 6, (1, 1), ((2, 0), (1, 1)), 1),
-  'image smaller than kernel': ((3, 2, 2, 4), (3, 3), 6, (1, 1), 1, 1),
-  'result smaller than kernel': ((3, 4, 4, 4), (3, 3), 6, (2, 2), 1, 1),
-  'small, groups': ((3, 2, 2, 4), (3, 3), 6, (1, 1), 1, 2),
-  'kernel is the image': ((3, 5, 5, 4), (5, 5), 6, (1, 1), 'VALID', 1),
-  'large batch': ((64, 6, 5, 4), (3, 3), 6, (1, 1), 1, 1),
-  'large batch, strided': ((96, 7, 7, 4), (3, 3), 6, (2, 2), 1, 1),
-  'large batch, groups': ((64, 6, 5, 4), (3, 3), 8, (1, 1), 'SAME', 4),
-  'large batch, prime': ((67, 6, 5, 2), (3, 3), 4, (1, 1), 1, 1),
-}
 TOLERANCE = {'float64': 1e-12, 'float32': 2e-5, 'bfloat16': 3e-2}
 
 
@@ -55,9 +37,9 @@ def _value_and_gradients(fn, x, kernel, seed):
 
 
 @pytest.mark.parametrize('dtype', TOLERANCE)
-@pytest.mark.parametrize('case', some(CASES, 2))
+@pytest.mark.parametrize('case', some(CONVOLUTIONS, 2))
 def test_cpu_forms_equal_xlas_convolution(case, dtype):
-  shape, size, features, strides, padding, groups = CASES[case]
+  shape, size, features, strides, padding, groups = CONVOLUTIONS[case]
   rng = np.random.default_rng(0)
   with jax.enable_x64(dtype == 'float64'):
     x = jnp.asarray(rng.standard_normal(shape), dtype)

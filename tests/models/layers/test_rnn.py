@@ -6,25 +6,14 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from experiments.accelerator.cases import LENGTHS, RECURRENT
 from recog_jax.models.layers.rnn import RecurrentLayer
 from tests.compiling import quick_jit
 from tests.models.random_values import random_like
 from tests.variants import some
 
-LENGTHS = (7, 3, 1)
-VARIANTS = [
-  {'cell': 'rnn_tanh'},
-  {'cell': 'rnn_relu'},
-  {'cell': 'lstm'},
-  {'cell': 'gru'},
-  {'cell': 'lstm', 'bidirectional': False},
-  {'cell': 'lstm', 'projection': 3},
-  {'cell': 'lstm', 'layer_norm': True},
-  {'cell': 'gru', 'layer_norm': True},
-  {'cell': 'lstm', 'layer_norm': True, 'projection': 3},
-]
 variants = pytest.mark.parametrize(
-  'options', some(VARIANTS, 2), ids=lambda o: ' '.join(map(str, o.values()))
+  'options', some(RECURRENT, 2), ids=lambda o: ' '.join(map(str, o.values()))
 )
 
 
