@@ -6,6 +6,7 @@ backend and on how the batch is divided, and neither is a model's option.
 
 import contextlib
 import contextvars
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,9 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 _BACKEND = contextvars.ContextVar('target_backend', default=None)
 _BATCH_AXIS = contextvars.ContextVar('batch_axis', default=None)
 _MESH = contextvars.ContextVar('mesh', default=None)
+_PLAIN = contextvars.ContextVar('plain', default=False)
+# Set to 0, nothing calls cuDNN by itself.
+_CUDNN = 'RECOG_JAX_CUDNN'
 
 
 @contextlib.contextmanager
@@ -55,6 +59,25 @@ def exporting() -> bool:
 def on_cpu() -> bool:
   """Whether what is traced now is for the CPU; see `target_backend`."""
   return (_BACKEND.get() or jax.default_backend()) == 'cpu'
+
+
+def without_cudnn() -> contextlib.AbstractContextManager[None]:
+  """Traces layers in the form that every backend has; see `cudnn`."""
+  return _set(_PLAIN, True)
+
+
+def cudnn() -> bool:
+  """Whether what is traced now may call cuDNN, which is then here.
+
+  Only for the one GPU of this process: XLA does not divide such a call over
+  devices. RECOG_JAX_CUDNN=0 in the environment turns it off.
+  """
+  if _PLAIN.get() or os.environ.get(_CUDNN) == '0':
+    return False
+  if _BACKEND.get() not in (None, 'gpu') or jax.default_backend() != 'gpu':
+    return False
+  version = jax.devices()[0].client.platform_version.lower()
+  return jax.device_count() == 1 and 'cuda' in version
 
 
 def batch_axis(name: str | None) -> contextlib.AbstractContextManager[None]:

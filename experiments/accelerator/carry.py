@@ -193,8 +193,9 @@ def _run(args: argparse.Namespace) -> None:
     count = len(list(folder.glob('*.whl')))
     say(
       f'{count} wheels, {size / _MIB:.1f} MiB. There:',
-      f'  python -m pip install --no-index --no-deps --find-links={folder.name} '
-      f'-r {folder.name}/requirements.txt',
+      f'  cd {folder.name}',
+      '  python -m pip install --no-index --no-deps --find-links=. '
+      '-r requirements.txt',
     )
     return
   if not args.data_dir or not args.sets:

@@ -96,19 +96,6 @@ def configure() -> None:
   backend.configure()
 
 
-def _attention(query: Any, key: Any, value: Any, bias: Any, mask: Any) -> Any:
-  """`jax.nn.dot_product_attention` in the dtype of its arguments."""
-  import jax
-  import jax.numpy as jnp
-
-  scores = jnp.einsum('btnh,bsnh->bnts', query, key) * query.shape[-1] ** -0.5
-  if bias is not None:
-    scores = scores + bias
-  if mask is not None:
-    scores = jnp.where(mask, scores, jnp.finfo(scores.dtype).min / 2)
-  return jnp.einsum('bnts,bsnh->btnh', jax.nn.softmax(scores), value)
-
-
 def make_experiment(model: str, layout: str, dtype: str = 'float64') -> Any:
   """The experiment of a row and a column of the table."""
   import jax
@@ -195,7 +182,6 @@ def main() -> None:
   import jax
 
   jax.config.update('jax_enable_x64', True)
-  jax.nn.dot_product_attention = _attention
   found = {}
   for model in MODELS:
     found[model] = {}

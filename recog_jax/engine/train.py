@@ -12,6 +12,7 @@ from recog_jax.engine import (
   evaluation,
   horizon,
   provenance,
+  resident,
   summary,
   transfer,
 )
@@ -75,13 +76,13 @@ def train(
     higher_is_better=ex.task.higher_is_better,
   )
 
-  def batches_from(step: int, until: int):
-    return ex.data.train(
-      rows, start_step=step, stop_step=until, total_steps=total
-    )
-
   # ------------------------------------------------------- begin or continue
-  with book.timed('input'), batches_from(0, 1) as batches:
+  with (
+    book.timed('input'),
+    ex.data.train(
+      rows, start_step=0, stop_step=1, total_steps=total
+    ) as batches,
+  ):
     first = next(batches)
   with book.timed('compile'):
     programs = Programs(ex, first)
@@ -197,7 +198,11 @@ def train(
       save(evaluate())  # No step at all keeps the weights of init_from.
       saved_step = step
     seen: set[Any] = set()
-    with batches_from(step, stop_step) as batches:
+    with book.timed('input'):
+      feed = resident.feed(ex)
+    with feed.train(
+      rows, start_step=step, stop_step=stop_step, total_steps=total
+    ) as batches:
       clock.start(step)
       while step < stop_step:
         stop.check()
@@ -217,7 +222,7 @@ def train(
           book.timed('step' if shapes in seen else 'compile'),
           profile.step(step),
         ):
-          batch = mesh_lib.to_global(ex.mesh, batch)
+          batch = feed.place(batch)
           state, scalars = program.train_step(state, batch)
           if shapes not in seen:
             jax.block_until_ready(scalars)

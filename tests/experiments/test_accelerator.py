@@ -179,11 +179,11 @@ def test_a_step_is_built_and_counted():
   # inputs, twice, and its biases; the head of 29 from 16.
   assert step.parameters == 2 * (32 * 88 + 32) + 16 * 29 + 29
   facts = step.facts()
-  # 32 frames of two rows: forwards once, backwards twice, without the
-  # gradient at the features.
+  # 32 frames of two rows: forwards once, backwards twice, less the gradient at
+  # the features, and a little for the loss.
   layer, head = 2 * 32 * 88, 16 * 29
   whole = 2 * 3 * 2 * 32 * (layer + head)
-  assert 0.7 * whole < facts['flops'] <= whole
+  assert 0.7 * whole < facts['flops'] < 1.1 * whole
   assert facts['memory'] is None
 
 
@@ -247,7 +247,9 @@ def test_report_says_what_was_found(tmp_path):
     lines.add('row', 'parity/norms', **row)
   torch = {'torch': 800.0, 'torch_memory': 2**32, 'ratio': 1.25}
   lines.add('row', 'steps/a', **_step_row('resnet50', **torch, compiled=True))
-  lines.add('row', 'steps/b', **_step_row('vgg16', peer='no torch here'))
+  lines.add(
+    'row', 'steps/b', **_step_row('vgg16', ours=900.0, peer='no torch here')
+  )
   photos = {'name': 'photos', 'what': 'JPEG', 'rate': 500.0, 'per': 'images'}
   lines.add('row', 'steps/input', **photos)
   lines.add('done', 'steps/a', seconds=60.0)
@@ -266,9 +268,9 @@ def test_report_says_what_was_found(tmp_path):
 
 
 def test_a_report_of_nothing(tmp_path):
-  assert 'Nothing has run yet' in report.write(
-    Lines(tmp_path), tmp_path
-  ).read_text()
+  assert (
+    'Nothing has run yet' in report.write(Lines(tmp_path), tmp_path).read_text()
+  )
 
 
 @pytest.mark.slow

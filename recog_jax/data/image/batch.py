@@ -1,6 +1,7 @@
 """One batch of images: taken by number, augmented as whole arrays."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,14 @@ from recog_jax.data import pipeline
 from recog_jax.data.base import Batch
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import Chain
-from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
+from recog_jax.data.image.order import (
+  BalancedOrder,
+  EvalOrder,
+  Rows,
+  TrainOrder,
+)
 from recog_jax.data.image.records import Records
+from recog_jax.data.image.resident import Windows
 from recog_jax.errors import UserError
 
 
@@ -21,6 +28,10 @@ def take_for(
   if augment.from_files and not records.in_memory:
     return records.encoded(ids)
   return records.take(ids)
+
+
+def _names(order: Rows) -> dict[str, np.ndarray]:
+  return {'index': order.index.astype(np.int32), 'valid': order.valid}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +47,8 @@ class MakeBatch:
     start_step: the step of element 0.
     total_steps: the run's length, for augmentation that depends on progress.
     seed: of the augmentation's draws.
+    windows: in the place of `augment`: images are numbers, not pixels; see
+      `resident`.
   """
 
   records: Records
@@ -46,6 +59,7 @@ class MakeBatch:
   start_step: int = 0
   total_steps: int = 1
   seed: int = 0
+  windows: Windows | None = None
 
   @property
   def in_memory(self) -> bool:
@@ -65,6 +79,14 @@ class MakeBatch:
     rows = np.array_split(self.rows, self.chunks)[chunk]
     order = self.order.rows(step, rows)
     draws = Draws(self.seed, order.epoch, order.index, step / self.total_steps)
+    if self.windows is not None:
+      plan = self.windows(draws)
+      numbers = order.index.astype(np.int32)[:, None]
+      return {
+        'inputs': np.concatenate([numbers, plan], 1),
+        'targets': self._labels[order.index],
+        **_names(order),
+      }
     taken = take_for(self.records, self.augment, order.index)
     images = self._augmented(taken['image'], draws)
     if isinstance(images, list):
@@ -76,12 +98,11 @@ class MakeBatch:
           'and resize_center_crop into config.data.augment_eval'
         )
       images = np.stack(images)
-    return {
-      'inputs': images,
-      'targets': taken['label'],
-      'index': order.index.astype(np.int32),
-      'valid': order.valid,
-    }
+    return {'inputs': images, 'targets': taken['label'], **_names(order)}
+
+  @functools.cached_property
+  def _labels(self) -> np.ndarray:
+    return self.records.labels()
 
   def _augmented(self, images: Any, draws: Draws) -> Any:
     if not pipeline.is_worker():

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +19,7 @@ from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
 from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
 from recog_jax.data.image.records import Records, Source
+from recog_jax.data.image.resident import Resident, Windows, windows
 from recog_jax.data.sources import published
 from recog_jax.data.splits import (
   Subset,
@@ -32,6 +34,8 @@ from recog_jax.ranges import Seed, Size, Workers
 from recog_jax.signatures import FREE, Part
 
 _LISTED = 20  # Classes whose sizes are told.
+# Of images that are kept on the devices unasked.
+_RESIDENT_BYTES = 1 << 30
 
 
 class ImageData:
@@ -56,6 +60,7 @@ class ImageData:
       Sequence[Mapping[str, Any]], Part('augmentation', many=True)
     ] = (),
     workers: Annotated[Workers, FREE] = 0,
+    resident: Annotated[bool | None, FREE] = None,
     classes: Sequence[str] | None = None,
     per_class: Mapping[str, Size] | None = None,
     balance: Sequence[str] = (),
@@ -73,6 +78,9 @@ class ImageData:
       augment: ops of training, in order: `dict(name=..., key=value)`.
       augment_eval: ops of evaluation (resize and centre crop, for example).
       workers: processes that decode, where the set does not fit into memory.
+      resident: keep the training images on the devices, which then cut batches
+        out of them, the same ones bit for bit; for a random crop and flips of
+        images in memory. None: on a GPU or TPU, up to 1 GiB of images.
       classes: label names; only images of these are there, and their labels
         are numbered in this order. None: all.
       per_class: {'train', 'val' or 'test': number}: the first so many images of
@@ -110,6 +118,7 @@ class ImageData:
     self._augment = make_augment(augment)
     self._augment_eval = make_augment(augment_eval)
     self._workers = workers
+    self._resident = resident
     if classes is not None or per_class:
       # Their errors now; without a choice sizes are known.
       check_has_classes(source.info)
@@ -282,7 +291,18 @@ class ImageData:
     total_steps: int,
   ) -> Iterator[Iterator[Batch]]:
     """Local training batches of steps [start_step, stop_step)."""
-    make = MakeBatch(
+    make = self._maker(local_rows, start_step, total_steps)
+    with pipeline.batches(make, stop_step, self._workers) as iterator:
+      yield iterator
+
+  def _maker(
+    self,
+    local_rows: LocalRows,
+    start_step: int,
+    total_steps: int,
+    windows: Windows | None = None,
+  ) -> MakeBatch:
+    return MakeBatch(
       records=self._records('train'),
       order=self._order,
       augment=self._augment,
@@ -290,9 +310,43 @@ class ImageData:
       start_step=start_step,
       total_steps=total_steps,
       seed=self._seed,
+      windows=windows,
     )
-    with pipeline.batches(make, stop_step, self._workers) as iterator:
-      yield iterator
+
+  def resident(self, platform: str) -> Resident | None:
+    """The training images for the devices; None: the host makes the batches.
+
+    Args:
+      platform: of the devices.
+
+    Raises:
+      UserError: the config wants it, and it cannot be.
+    """
+    wanted = self._resident
+    if wanted is False or (wanted is None and platform == 'cpu'):
+      return None
+    records, shape = self._records('train'), self.info.shape
+    fixed = records.in_memory and records.uniform and None not in shape
+    plan = windows(self._augment, shape) if fixed else None
+    if plan is None:
+      if wanted:
+        raise UserError(
+          'config.data.resident=True is for images of one shape that fit into '
+          'memory, and a random_crop and horizontal_flip of them at most: '
+          'leave it out'
+        )
+      return None
+    if wanted is None and len(records) * math.prod(shape) > _RESIDENT_BYTES:
+      return None
+
+    @contextlib.contextmanager
+    def train(local_rows, *, start_step, stop_step, total_steps):
+      make = self._maker(local_rows, start_step, total_steps, plan)
+      with pipeline.batches(make, stop_step) as iterator:
+        yield iterator
+
+    images = records.take(np.arange(len(records)))['image']
+    return Resident(images, plan, train)
 
   @contextlib.contextmanager
   def evaluation(

@@ -114,29 +114,41 @@ class RandomCrop:
       return np.concatenate(crops)
     return self._crop(images, place)
 
+  def sides(self, h: int, w: int) -> tuple[int, int]:
+    """Height and width of the window in images `h w`."""
+    return self.size or h, self.size or w
+
+  def corners(self, h: int, w: int, draws: Draws) -> np.ndarray:
+    """int64 `b 2`: top and left of the windows in padded images `h w`."""
+    return self._corners(h, w, draws.uniform('place', (2,)))
+
+  def _corners(self, h: int, w: int, place: np.ndarray) -> np.ndarray:
+    p = self.padding
+    check(
+      self.mode == 'constant' or p < min(h, w),
+      'random_crop',
+      f'an image of {h} x {w} cannot be reflected by {p} pixels',
+    )
+    h, w = h + 2 * p, w + 2 * p
+    free = np.asarray((h, w)) - self.sides(h - 2 * p, w - 2 * p)
+    check(
+      free.min() >= 0,
+      'random_crop',
+      f'an image of {h} x {w} is too small for a window of {self.size}',
+    )
+    return (place * (free + 1)).astype(np.int64)
+
   def _crop(self, images: np.ndarray, place: np.ndarray) -> np.ndarray:
     b, h, w, c = images.shape
+    corner = self._corners(h, w, place)
     p = self.padding
     if p and self.mode == 'constant':
       padded = np.zeros((b, h + 2 * p, w + 2 * p, c), np.uint8)
       padded[:, p:-p, p:-p] = images
       images = padded
     elif p:
-      check(
-        p < min(h, w),
-        'random_crop',
-        f'an image of {h} x {w} cannot be reflected by {p} pixels',
-      )
       images = np.pad(images, ((0, 0), (p, p), (p, p), (0, 0)), 'reflect')
-    crop_h, crop_w = self.size or h, self.size or w
-    free = np.asarray(images.shape[1:3]) - (crop_h, crop_w)
-    check(
-      free.min() >= 0,
-      'random_crop',
-      f'an image of {h} x {w} is too small for a window of {self.size}',
-    )
-    corner = (place * (free + 1)).astype(np.int64)
-    return _windows(images, corner[:, 0], corner[:, 1], crop_h, crop_w)
+    return _windows(images, corner[:, 0], corner[:, 1], *self.sides(h, w))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,15 +178,17 @@ class HorizontalFlip:
     self.flip(images, draws, out)
     return out
 
-  def flip(self, images: np.ndarray, draws: Draws, out: np.ndarray) -> None:
-    """Writes the mirrored ones of `images` to `out`, which may be `images`."""
+  def chosen(self, draws: Draws) -> np.ndarray:
+    """bool `b`: which are mirrored."""
     if self.alternating:
       first = dataclasses.replace(draws, epoch=np.zeros_like(draws.epoch))
-      flips = (first.integers('flip', 2) + draws.epoch) % 2 == 1
-    else:
-      flips = draws.uniform('flip') < self.probability
+      return (first.integers('flip', 2) + draws.epoch) % 2 == 1
+    return draws.uniform('flip') < self.probability
+
+  def flip(self, images: np.ndarray, draws: Draws, out: np.ndarray) -> None:
+    """Writes the mirrored ones of `images` to `out`, which may be `images`."""
     source, target = planes(images), planes(out)
-    for i in np.flatnonzero(flips).tolist():
+    for i in np.flatnonzero(self.chosen(draws)).tolist():
       cv2.flip(source[i], 1, target[i])
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax.models.layers.attend import attend
 from recog_jax.models.layers.dense import Dense, add_bias
 from recog_jax.precision import at_least_float32
 from recog_jax.tracing import split_tensor
@@ -198,7 +199,7 @@ class SelfAttention(nn.Module):
       q, k = rotate(q, before), rotate(k)
     if mask is not None:
       mask = mask[:, None, None, :] if mask.ndim == 2 else mask[:, None]
-    y = jax.nn.dot_product_attention(q, k, v, bias, mask)
+    y = attend(q, k, v, bias, mask)
     y = Dense(d, dtype=self.dtype, name='out')(y.reshape(b, t, d))
     return y if cache is None else (y, cache)
 
@@ -213,5 +214,5 @@ class SelfAttention(nn.Module):
     kernel = _Kernel(dim, name='position')().reshape(dim, *shape)
     q_place = add_bias(q, position)
     scores = relative_scores(q_place, kernel, self.dtype, before)
-    # `dot_product_attention` scales what it computes, not the bias.
+    # `attend` scales what it computes, not the bias.
     return add_bias(q, content), scores * head**-0.5

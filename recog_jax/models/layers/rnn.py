@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.models.layers import rnn_cudnn
 from recog_jax.models.layers.mask import length_mask
 from recog_jax.models.layers.rnn_scan import CELLS, go_on, recur, vary
 from recog_jax.precision import dot
@@ -169,6 +170,8 @@ class RecurrentLayer(nn.Module):
       sides.append(side(x.shape[-1]))
     sides = jax.tree.map(lambda *leaves: jnp.stack(leaves), *sides)
 
+    if states is None and rnn_cudnn.fits(self.cell, sides, self.dtype):
+      return rnn_cudnn.lstm(x, lengths, sides, self.dtype)
     b, t, _ = x.shape
     inputs = _project_inputs(x.astype(self.dtype), sides)
     # A loop turns one way only: what runs backwards is turned before and after.

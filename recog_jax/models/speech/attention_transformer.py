@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax.models.layers.attend import attend
 from recog_jax.models.layers.attention import Projections, sinusoids
 from recog_jax.models.layers.dense import Dense
 from recog_jax.models.layers.dropout import Dropout
@@ -53,14 +54,12 @@ class CausalAttention(nn.Module):
       self.heads, self.dtype, unbiased=unbiased, name='qkv'
     )(x)
     if cache is None:
-      y = jax.nn.dot_product_attention(q, k, v, is_causal=True)
+      y = attend(q, k, v, is_causal=True)
     else:
       both = jnp.stack([k, v], 1).astype(cache.dtype)
       cache = jax.lax.dynamic_update_slice(cache, both, (0, 0, place, 0, 0))
       seen = jnp.arange(cache.shape[2]) <= place + jnp.arange(u)[:, None]
-      y = jax.nn.dot_product_attention(
-        q, cache[:, 0], cache[:, 1], mask=seen[None, None]
-      )
+      y = attend(q, cache[:, 0], cache[:, 1], mask=seen[None, None])
     y = Dense(d, dtype=self.dtype, name='out')(y.reshape(r, u, d))
     return y, cache
 
@@ -98,9 +97,7 @@ class CrossAttention(nn.Module):
     b, t = mask.shape
     (q,) = self.q(x)
     q = q.reshape(b, (r // b) * u, *q.shape[2:])
-    y = jax.nn.dot_product_attention(
-      q, keys, values, mask=mask[:, None, None, :]
-    )
+    y = attend(q, keys, values, mask=mask[:, None, None, :])
     return self.out(y.reshape(r, u, d))
 
 
