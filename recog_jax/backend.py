@@ -13,6 +13,20 @@ from typing import NoReturn
 _YNN = '--xla_cpu_experimental_ynn_fusion_type'
 _NO_CONVOLUTIONS = '-LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION'
 
+# Of jax, and of the drivers that its wheels need.
+_CUDA = ('jax_cuda12_plugin', 'jax_cuda13_plugin')
+_ACCELERATORS = (*_CUDA, 'jax_plugins')
+# Flags of XLA on a GPU: value, why, and who says so. On a TPU XLA hides
+# latencies unasked.
+GPU_FLAGS = {
+  '--xla_gpu_enable_latency_hiding_scheduler': (
+    'true',
+    'sums over devices run beside the products that do not need them',
+    'docs.jax.dev, "GPU performance tips"; set in NVIDIA\'s jax images '
+    '(docs.nvidia.com/jax-toolbox/environment-variables)',
+  ),
+}
+
 
 def configure() -> None:
   """Sets XLA's flags for this process, unless the user did.
@@ -20,13 +34,20 @@ def configure() -> None:
   To be called before jax computes anything. An XLA that does not know a flag
   ends the process, hence the look at the version.
   """
-  flags = os.environ.get('XLA_FLAGS', '')
   try:
-    known = metadata.version('jaxlib').startswith('0.10.')
+    if metadata.version('jaxlib').startswith('0.10.'):
+      _set_flag(_YNN, _NO_CONVOLUTIONS)
   except metadata.PackageNotFoundError:
-    known = False
-  if known and _YNN not in flags:
-    os.environ['XLA_FLAGS'] = f'{flags} {_YNN}={_NO_CONVOLUTIONS}'.strip()
+    return
+  if not on_cpu_alone() and any(map(util.find_spec, _CUDA)):
+    for flag, (value, _, _) in GPU_FLAGS.items():
+      _set_flag(flag, value)
+
+
+def _set_flag(flag: str, value: str) -> None:
+  flags = os.environ.get('XLA_FLAGS', '')
+  if flag not in flags:
+    os.environ['XLA_FLAGS'] = f'{flags} {flag}={value}'.strip()
 
 
 # XLA's CPU backend gives its memory back after every step, and the machine
@@ -41,8 +62,6 @@ KEEPS_MEMORY = ':'.join(
     'trim_threshold': 1 << 36,
   }.items()
 )
-# Of jax, and of the drivers that its wheels need.
-_ACCELERATORS = ('jax_cuda12_plugin', 'jax_cuda13_plugin', 'jax_plugins')
 _DEVICES = ('/dev/nvidiactl', '/dev/kfd', '/dev/accel0', '/dev/vfio/0')
 _DEBUGGERS = ('debugpy', 'pydevd')
 

@@ -127,7 +127,8 @@ def define_compilation_cache() -> None:
     'compilation_cache',
     None,
     'Folder that keeps compiled programs for later starts (default: '
-    'JAX_COMPILATION_CACHE_DIR, else none).',
+    'JAX_COMPILATION_CACHE_DIR, else none on a CPU and '
+    '~/.cache/recog_jax/compiled on an accelerator); empty for none.',
   )
 
 

@@ -58,3 +58,49 @@ def test_an_accelerator_is_seen_without_jax(monkeypatch):
   assert not backend.on_cpu_alone()
   found.clear()
   assert backend.on_cpu_alone()  # The device, and no wheel.
+
+
+def test_flags_of_a_gpu_are_set_where_it_is(monkeypatch):
+  [flag] = backend.GPU_FLAGS
+  monkeypatch.setenv('XLA_FLAGS', '--one=1')
+  backend.configure()
+  assert flag not in os.environ['XLA_FLAGS']
+  monkeypatch.setattr(backend, 'on_cpu_alone', lambda: False)
+  monkeypatch.setattr(backend.util, 'find_spec', lambda name: name)
+  backend.configure()
+  backend.configure()
+  flags = os.environ['XLA_FLAGS'].split()
+  assert flags[0] == '--one=1' and flags.count(f'{flag}=true') == 1
+  monkeypatch.setenv('XLA_FLAGS', f'{flag}=false')
+  backend.configure()
+  assert f'{flag}=true' not in os.environ['XLA_FLAGS']
+
+
+@pytest.mark.parametrize(
+  ('folder', 'env', 'alone', 'wanted'),
+  [
+    (None, None, True, None),
+    (None, None, False, 'caches/recog_jax/compiled'),
+    (None, 'other', False, 'other'),
+    ('', None, False, None),
+    ('own', 'other', True, 'own'),
+  ],
+)
+def test_programs_are_kept_where_compiling_takes_long(
+  monkeypatch, tmp_path, folder, env, alone, wanted
+):
+  import jax
+
+  from recog_jax.engine import compilation_cache
+
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setenv('XDG_CACHE_HOME', 'caches')
+  monkeypatch.delenv('JAX_COMPILATION_CACHE_DIR', raising=False)
+  if env:
+    monkeypatch.setenv('JAX_COMPILATION_CACHE_DIR', env)
+  monkeypatch.setattr(backend, 'on_cpu_alone', lambda: alone)
+  told = {}
+  monkeypatch.setattr(jax.config, 'update', told.__setitem__)
+  compilation_cache.enable(folder)
+  assert told.get('jax_compilation_cache_dir') == wanted
+  assert wanted is None or (tmp_path / wanted).is_dir()

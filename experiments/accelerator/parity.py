@@ -8,7 +8,8 @@ float32 with products in float32; on a GPU in float32 as jax has it by default
 float64 (features: numpy's, float32), on the same, rounded, arguments. An error
 is the root of the summed squares of the differences by that of the values, the
 largest over outputs and gradients. `pjit_pmap`: a training's losses by both
-views of the step, on all layouts for which there are devices.
+views of the step, on all layouts for which there are devices. `fast_paths`: the
+layers that cuDNN computes beside themselves without it.
 """
 
 import argparse
@@ -23,6 +24,14 @@ from experiments.accelerator.cases import GROUPS, Case, cases
 from recog_jax import backend, tracing
 
 VIEWS = 'pjit_pmap'
+FAST_PATHS = 'fast_paths'
+# Cases that cuDNN has.
+_BY_CUDNN = (
+  'sinusoidal, padded',
+  'rotary, padded',
+  'lstm',
+  'lstm bidirectional False',
+)
 # Largest errors that are no surprise: float32 and TF32 have 24 and 11 bits of
 # mantissa, bfloat16 8, and errors of sums add up.
 BOUNDS = {'float32': 2e-5, 'tf32': 4e-3, 'bfloat16': 3e-2}
@@ -137,6 +146,42 @@ def compare(group: str, case: Case, platform: str) -> Iterator[dict[str, Any]]:
     }
 
 
+def fast_paths(factor: int) -> Iterator[dict[str, Any]]:
+  """What cuDNN computes beside the same layers without it, on this device.
+
+  Of the cases that it has: an LSTM without projection and norm, attention in
+  bfloat16 without relative positions. Nothing where it is not here.
+  """
+  import jax.numpy as jnp
+
+  if not tracing.cudnn():
+    return
+  for group in ('attention', 'recurrent'):
+    for case in cases(group, factor):
+      if case.name not in _BY_CUDNN:
+        continue
+      for kind in ('tf32', 'bfloat16'):
+        if (group, kind) == ('attention', 'tf32'):
+          continue  # It has it in 16 bits only.
+        dtype = jnp.bfloat16 if kind == 'bfloat16' else jnp.float32
+        arguments = _rounded(case.arguments, dtype)
+        fast = on_device(case, arguments, kind)
+        with tracing.without_cudnn():
+          plain = on_device(case, arguments, kind)
+        apart = error(fast, plain)
+        # Each of the two may be so far from what is exact.
+        bound = 2 * BOUNDS[kind]
+        yield {
+          'name': f'{case.name}, {kind}',
+          'group': FAST_PATHS,
+          'case': case.name,
+          'type': kind,
+          'error': apart,
+          'bound': bound,
+          'ok': bool(apart <= bound),
+        }
+
+
 def views() -> Iterator[dict[str, Any]]:
   """Losses by pjit and by pmap, beside those of the first layout."""
   import jax
@@ -167,7 +212,7 @@ def views() -> Iterator[dict[str, Any]]:
 
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
-  parser.add_argument('groups', nargs='+', choices=[*GROUPS, VIEWS])
+  parser.add_argument('groups', nargs='+', choices=[*GROUPS, VIEWS, FAST_PATHS])
   parser.add_argument('--factor', type=int, default=1)
   args = parser.parse_args()
   backend.configure()
@@ -177,6 +222,8 @@ def main() -> None:
   for group in args.groups:
     if group == VIEWS:
       rows = views()
+    elif group == FAST_PATHS:
+      rows = fast_paths(args.factor)
     else:
       every = cases(group, args.factor)
       rows = (row for case in every for row in compare(group, case, platform))

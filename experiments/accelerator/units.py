@@ -9,7 +9,7 @@ from experiments.accelerator.cases import GROUPS
 from experiments.accelerator.day import Clock, Unit
 from experiments.accelerator.lines import Lines
 from experiments.accelerator.models import MODELS, Job
-from experiments.accelerator.parity import VIEWS
+from experiments.accelerator.parity import FAST_PATHS, VIEWS
 
 PARTS = ('parity', 'steps', 'figures')
 # Channels of the parity's cases: enough for tensor cores.
@@ -63,7 +63,8 @@ def units(
 
 
 def _parity(setting: Setting, lines: Lines, clock: Clock) -> Iterator[Unit]:
-  for group in (*GROUPS, VIEWS):
+  on_gpu = setting.device['platform'] == 'gpu'
+  for group in (*GROUPS, *[FAST_PATHS] * on_gpu, VIEWS):
     factor = [] if setting.tiny else [f'--factor={_FACTOR}']
     yield Unit(
       f'parity/{group}',
