@@ -82,11 +82,22 @@ WHEELS = (
   'threadpoolctl',
   'narwhals',
 )
-# Files that nothing here reads: tests, and what only other programs use.
+# Files that nothing here reads: tests, pictures, sources, what only downloads
+# and other formats need.
 _UNREAD = re.compile(
-  r'(.*/tests?/.*|cv2/data/.*\.xml|sklearn/.*\.(pyx|pxd|tp|c|cpp)|'
-  r'tensorflow_datasets/(scripts|testing/test_data|.*_test\.py).*|'
-  r'matplotlib/(mpl-data/sample_data|backends/web_backend)/.*)'
+  '|'.join(
+    (
+      r'.*/tests?/.*',
+      r'cv2/data/.*\.xml',
+      r'sklearn/.*\.(pyx|pxd|tp|c|cpp|jpg)',
+      r'tensorflow_datasets/(scripts|testing/test_data)/.*',
+      r'tensorflow_datasets/.*(_test\.py|\.(txt|tsv|csv|json))',
+      r'matplotlib/(mpl-data/sample_data|backends/web_backend)/.*',
+      r'matplotlib/mpl-data/fonts/(afm|pdfcorefonts)/.*',
+      r'PIL/_avif\..*',
+      r'pillow\.libs/libavif-.*',
+    )
+  )
 )
 
 

@@ -21,6 +21,8 @@ from experiments.accelerator.lines import Lines
 
 # After the end is asked for; then it is killed.
 _GRACE_SECONDS = 20.0
+# Before the time is up, where a unit saves what it has.
+_SAVE_SECONDS = 15.0
 _REASON = 300  # Letters of it.
 _ERROR = re.compile(r'[\w.]*(Error|Exception)\b')
 
@@ -100,7 +102,7 @@ def run(
 
   def attempt(unit: Unit) -> None:
     seconds = estimate(unit, lines)
-    if clock.left() <= (5.0 if unit.continues else seconds):
+    if clock.left() <= (2 * _SAVE_SECONDS if unit.continues else seconds):
       left.append(unit.name)
       return
     say(f'{unit.name}: about {seconds:.0f} s, {clock.left():.0f} s are left')
@@ -143,7 +145,8 @@ def _run(unit, lines, clock, logs, say) -> bool:
       except subprocess.TimeoutExpired:
         _signal(process, signal.SIGKILL)
 
-    timer = threading.Timer(max(0.0, clock.left()), end)
+    margin = _SAVE_SECONDS if unit.continues else 0.0
+    timer = threading.Timer(max(0.0, clock.left() - margin), end)
     timer.start()
     try:
       for text in process.stdout:
