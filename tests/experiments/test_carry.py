@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def test_pip_installs_a_packed_wheel(tmp_path):
 
 def test_wheels_that_are_too_large_are_told(tmp_path, monkeypatch, capsys):
   def pip(python, *words):
-    _wheel(tmp_path / 'wheels')
+    _wheel(Path(words[words.index('-w') + 1]))
 
   monkeypatch.setattr(carry, '_pip', pip)
   words = ['wheels', f'--output={tmp_path / "wheels"}']
