@@ -160,6 +160,12 @@ def test_lengths_fill_the_time():
   assert plan.lengths(1e6, [1.0], [])['epochs'] == 200
 
 
+@pytest.mark.slow
+def test_a_config_is_timed(root):
+  seconds, ex = plan.step_seconds(f'{root}/configs/mlp_mnist.py:tiny', None)
+  assert 0 < seconds < 10 and ex.data.steps_per_epoch > 0
+
+
 @pytest.mark.parametrize('model', MODELS)
 def test_jobs_say_what_torch_is_to_build(model):
   job = Job(model, 'bfloat16', memory=80 * 10**9)

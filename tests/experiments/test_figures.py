@@ -43,6 +43,27 @@ def test_full_is_the_papers_setting():
     assert config['data']['source']['dataset'] == 'librispeech'
 
 
+def test_gpu_is_as_long_as_the_time_allows():
+  length = studies.Length(epochs=10.0, share=0.5)
+  trials = [e.trial for e in studies.entries('accuracy', 'gpu', length)]
+  configs = {t['config'] for t in trials}
+  full = {e.trial['config'] for e in studies.entries('accuracy', 'full')}
+  assert configs == full and len(trials) == 6
+  for trial in trials:
+    config = sweep.make_trial(trial).config
+    assert config['total_epochs'] == 10.0
+    warmup = config['schedule'].get('warmup_epochs', 0.0)
+    assert warmup <= 1.0 and max(
+      config['schedule'].get('boundaries_epochs', (7.5,))
+    ) == pytest.approx(7.5)
+  for entry in studies.entries('wer', 'gpu', length):
+    trial = sweep.make_trial(entry.trial)
+    whole = sweep.make_trial({'config': entry.trial['config']}).config
+    assert trial.config['total_steps'] == pytest.approx(
+      whole['total_steps'] / 2, rel=0.02
+    )
+
+
 def test_a_shorter_training_keeps_the_shape_of_its_schedule():
   trials = [e.trial for e in studies.entries('tradeoff', 'full')]
   shorter = [t for t in trials if t.get('total_epochs') == 30.0]
