@@ -17,15 +17,7 @@ ENTRIES = {
   'tests',
   'launch',
 }
-COMMANDS = {
-  'main',
-  'evaluate',
-  'predict',
-  'export',
-  'plan',
-  'prepare',
-  'gallery',
-}
+COMMANDS = {*'main evaluate predict export plan prepare gallery'.split()}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features', 'losses', 'explain'}
