@@ -17,7 +17,9 @@ ENTRIES = {
   'tests',
   'launch',
 }
-COMMANDS = {*'main evaluate predict export plan prepare gallery'.split()}
+COMMANDS = {
+  *['main', 'evaluate', 'predict', 'export', 'plan', 'prepare', 'gallery']
+}
 # The commands, and what they have in common.
 SHELL = {*COMMANDS, 'cli'}
 LEAVES = {'metrics', 'text', 'decode', 'features', 'losses', 'explain'}
@@ -39,6 +41,7 @@ ALLOWED = {
     'storage',
     'tracing',
     'precision',
+    'backend',
     *LEAVES,
     *NAMES,
     *SAID,

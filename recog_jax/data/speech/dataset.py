@@ -257,13 +257,12 @@ class SpeechData:
   @functools.cached_property
   def _order(self) -> SpeechTrainOrder:
     opened, sampler = self._opened('train'), None
-    corpus = opened.corpus
-    records = self.excluded.usable(len(corpus.num_samples))
+    records = self.excluded.usable(len(opened.corpus.num_samples))
     if self._sampling is not None:
       fields = opened.utterances.fields
       sampler = Sampler.of(self._sampling, fields, records)
     return SpeechTrainOrder(
-      corpus=corpus,
+      corpus=opened.corpus,
       records=records,
       bucketing=self._buckets,
       seed=self._seed,
