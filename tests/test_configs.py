@@ -67,8 +67,6 @@ _SLOW = (
   'conformer_aed_sentences',
   'vit_cifar10',
   'lenet_mnist',
-  'faces_orl',
-  'speakers_spoken_digits',
   'digits_resnet8',  # Trained in many tests.
   # Trained in tests/data/sources/test_own.py.
   'my_speech',
