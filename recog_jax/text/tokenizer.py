@@ -138,8 +138,9 @@ class Characters(_Units):
     if not isinstance(alphabet, str):
       raise ValueError(f'the alphabet is one text, not {alphabet!r}')
     codes = [language] if isinstance(language, str) else language
-    known = ''.join(find(code).alphabet for code in codes)
-    super().__init__(self._split(alphabet + known), unknown)
+    # One by one: a letter and a mark behind it would be composed.
+    known = [letter for code in codes for letter in find(code).alphabet]
+    super().__init__([*self._split(alphabet), *known], unknown)
 
   def _split(self, text: str) -> list[str]:
     return list(unicodedata.normalize('NFC', text))

@@ -97,6 +97,8 @@ def test_digits_of_three_scripts_are_one(code):
 def test_the_alphabet_is_made_of_normal_letters(code):
   language = LANGUAGES[code]
   assert len(set(language.letters)) == len(language.letters)
+  tokens = Characters(language=code).tokens
+  assert tokens[1:] == (' ', *language.letters, *'0123456789')
   for letter in language.letters:
     name = unicodedata.name(letter)
     if unicodedata.category(letter)[0] == 'L' and letter != 'ھ':
@@ -122,7 +124,7 @@ def test_codes_scripts_and_regions_find_their_language():
 )
 def test_sentences_of_the_treebanks_come_back(files_dir, code, count):
   file = files_dir / 'text' / f'{code}.txt'
-  tokenizer = Characters(LANGUAGES[code].alphabet)
+  tokenizer = Characters(language=code)
   sentences = file.read_text(encoding='utf-8').splitlines()
   assert len(sentences) == count
   unknown = collections.Counter()
