@@ -107,6 +107,11 @@ def _spoken(found: re.Match) -> str:
   return f' {words}'
 
 
+def numbers_in_words(text: str) -> str:
+  """A text in small letters with its numbers in words."""
+  return ' '.join(_NUMBER.sub(_spoken, text).replace('-', ' ').split())
+
+
 def read_aloud(text: str) -> str:
   """A text in small letters, as words alone.
 

@@ -1,4 +1,4 @@
-"""eSpeak NG in a process of its own: texts in, waves out.
+"""eSpeak NG in a process of its own: texts in, waves or phones out.
 
   python espeak.py LIBRARY DATA_FOLDER < requests.json > waves
 
@@ -10,6 +10,7 @@ Python's own library.
 
 import ctypes
 import json
+import re
 import struct
 import subprocess
 import sys
@@ -21,10 +22,35 @@ SAMPLE_RATE = 22_050
 _SYNCHRONOUS, _DONT_EXIT = 2, 0x8000
 _RATE, _PITCH = 1, 3
 _POS_CHARACTER, _CHARS_UTF8 = 1, 1
+# Phones in IPA, with _ between them.
+_IPA = 0x02 | ord('_') << 8
 _CALLBACK = ctypes.CFUNCTYPE(
   ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p
 )
 _COUNT = struct.Struct('<q')
+
+
+def phonemes(
+  texts: Sequence[str], voice: str, library: str, data: str
+) -> list[str]:
+  """The phones of a list of texts, in one new process.
+
+  Args:
+    texts: words, or several.
+    voice: the language, such as `ur`.
+    library: path of eSpeak's shared library.
+    data: path of its folder espeak-ng-data.
+
+  Returns:
+    Of each text its phones in IPA with spaces between, `|` between words; marks
+    of stress are left out.
+
+  Raises:
+    RuntimeError: as for `synthesise`.
+  """
+  requests = [{'text': text, 'voice': voice} for text in texts]
+  found = synthesise(requests, library, data)
+  return [phones.decode() for phones in found]
 
 
 def synthesise(
@@ -71,6 +97,12 @@ class _Speaker:
     self._parts: list[bytes] = []
     # Kept as an attribute: the library holds no reference.
     self._callback = _CALLBACK(self._collect)
+    self._lib.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    self._lib.espeak_TextToPhonemes.argtypes = [
+      ctypes.POINTER(ctypes.c_void_p),
+      ctypes.c_int,
+      ctypes.c_int,
+    ]
     self._lib.espeak_Synth.argtypes = [
       ctypes.c_char_p,
       ctypes.c_size_t,
@@ -110,13 +142,32 @@ class _Speaker:
       raise RuntimeError(f"espeak_Synth returned {error} for '{text}'")
     return b''.join(self._parts)
 
+  def phones(self, text: str, voice: str) -> bytes:
+    if self._lib.espeak_SetVoiceByName(voice.encode()):
+      raise RuntimeError(f"eSpeak has no voice '{voice}'")
+    # What is left to read, which the library moves on clause by clause.
+    buffer = ctypes.create_string_buffer(text.encode() + b'\0')
+    left = ctypes.c_void_p(ctypes.addressof(buffer))
+    clauses = []
+    while left.value:
+      found = self._lib.espeak_TextToPhonemes(
+        ctypes.byref(left), _CHARS_UTF8, _IPA
+      )
+      clauses.append((found or b'').decode())
+    words = ' '.join(clauses).split()
+    # Names of languages stand in brackets where a word is read in another one.
+    spoken = [re.sub(r'\(.*?\)', '', word) for word in words]
+    units = [re.sub('[ˈˌ]', '', word).split('_') for word in spoken if word]
+    return ' | '.join(' '.join(filter(None, u)) for u in units if u).encode()
+
 
 def _main(library: str, data: str) -> int:
   requests = json.load(sys.stdin.buffer)
   try:
     speaker = _Speaker(library, data)
     for request in requests:
-      wave = speaker.say(**request)
+      say = speaker.say if 'speed' in request else speaker.phones
+      wave = say(**request)
       sys.stdout.buffer.write(_COUNT.pack(len(wave)))
       sys.stdout.buffer.write(wave)
   except (OSError, RuntimeError) as error:

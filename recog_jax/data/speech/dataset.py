@@ -42,9 +42,9 @@ from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
 from recog_jax.data.speech.texts import (
   Transcripts,
+  texts_as,
   told_of_scripts,
   told_of_unknown,
-  transcripts,
   with_language,
 )
 from recog_jax.data.splits import Subset, check_splits, split_bounds
@@ -52,7 +52,6 @@ from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
 from recog_jax.ranges import Positive, Range, Share, Size, Workers
 from recog_jax.signatures import FREE, Part
-from recog_jax.text.normalize import normalize
 from recog_jax.text.tokenizer import make_tokenizer
 
 
@@ -75,6 +74,7 @@ class SpeechData:
     text_field: str | None = None,
     lang: str = 'none',
     case: str | None = None,
+    numbers: str = 'keep',
     augment: Annotated[
       Sequence[Mapping[str, Any]], Part('speech augmentation', many=True)
     ] = (),
@@ -111,6 +111,7 @@ class SpeechData:
       lang: of the text's normaliser, one of `text.languages`; `none` leaves
         text alone, `field` takes each utterance's field `lang`.
       case: `lower`, `upper` or `keep` instead of the language's own.
+      numbers: `words` reads them aloud, in `ur` and `en`; or `keep`.
       augment: ops of training, in order, on waveforms and then on features.
       speeds: factors of speed perturbation, equally probable (Ko et al. 2015).
       join: keys of `speech.items.Join`.
@@ -118,9 +119,8 @@ class SpeechData:
         sources are shown in training.
       max_seconds: longer utterances are left out of training.
       max_excluded_share: of training utterances that may be left out.
-      max_other_script: utterances with a larger share of letters in another
-        script than their language's are left out of training; 0 leaves out
-        all that have any, 1 none.
+      max_other_script: utterances with more than this share of letters in
+        another script than their language's are left out of training.
       cmvn: file with the mean and standard deviation of each feature over the
         training split, as `prepare --cmvn` writes it.
       deliver: `features`, or `waveform`: then the task computes features.
@@ -147,13 +147,10 @@ class SpeechData:
         sample_rate=source.info.sample_rate,
         **registry.resolved('features', features),
       )
-      normalize('', 'en' if lang == 'field' else lang, case=case)
     except ValueError as error:
       raise UserError(f'config.data: {error}') from error
     self._lang, self._max_other_script = lang, max_other_script
-    self._texts_of = functools.partial(
-      transcripts, field=text_field, lang=lang, case=case
-    )
+    self._texts_of = texts_as(lang, case, numbers, text_field)
     self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
     self._join = self._sampling = None
     if join is not None:

@@ -4,14 +4,15 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError, listed, unknown_name
-from recog_jax.text.languages import find
+from recog_jax.text import english, urdu_numbers
+from recog_jax.text.languages import find, known
 from recog_jax.text.normalize import normalize
 from recog_jax.text.script import fidelity, script_name, scripts
 
@@ -46,12 +47,34 @@ class Transcripts:
     return shares
 
 
+# Languages whose numbers can be read aloud.
+_READERS = {'en': english.numbers_in_words, 'ur': urdu_numbers.read_aloud}
+
+
+def check_numbers(numbers: str, lang: str) -> None:
+  """Raises a UserError where numbers cannot be made words."""
+  if numbers not in ('keep', 'words'):
+    raise UserError(f"config.data.numbers is keep or words, not '{numbers}'")
+  if numbers == 'words' and lang != 'field' and reader_of(lang) is None:
+    raise UserError(
+      f"config.data.numbers='words' knows no grammar of '{lang}': it reads "
+      f'{", ".join(_READERS)}'
+    )
+
+
+def reader_of(lang: str) -> Callable[[str], str] | None:
+  """What reads numbers of a language aloud, if something does."""
+  language = known(lang)
+  return _READERS.get(language.code) if language else None
+
+
 def transcripts(
   utterances: Utterances,
   *,
   lang: str,
   case: str | None,
   field: str | None = None,
+  numbers: str = 'keep',
 ) -> Transcripts:
   """Normalises the texts of a split.
 
@@ -60,6 +83,7 @@ def transcripts(
     lang: of `config.data`: a language, `none` or `field`.
     case: of `config.data`.
     field: that stands for the transcript; None: the transcript itself.
+    numbers: of `config.data`.
 
   Raises:
     UserError: an unknown language or case; no field `lang`, or no such field.
@@ -82,7 +106,28 @@ def transcripts(
     ]
   except ValueError as error:
     raise UserError(f'config.data.lang: {error}') from error
+  if numbers == 'words':
+    readers = {code: reader_of(code) or str for code in {*langs}}
+    texts = [readers[c](t) for c, t in zip(langs, texts, strict=True)]
   return Transcripts(texts, list(langs))
+
+
+def texts_as(
+  lang: str, case: str | None, numbers: str, field: str | None
+) -> Callable[[Utterances], Transcripts]:
+  """`transcripts` with these options, which are checked.
+
+  Raises:
+    UserError: see `transcripts`.
+  """
+  check_numbers(numbers, lang)
+  try:
+    normalize('', 'en' if lang == 'field' else lang, case=case)
+  except ValueError as error:
+    raise UserError(f'config.data: {error}') from error
+  return functools.partial(
+    transcripts, lang=lang, case=case, numbers=numbers, field=field
+  )
 
 
 def with_language(utterances: Utterances, lang: str) -> Utterances:

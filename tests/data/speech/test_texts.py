@@ -122,3 +122,15 @@ def test_a_language_that_is_not_there_is_told_with_near_ones():
     make(lang='field').training_texts()
   with pytest.raises(UserError, match="lacks the key 'alphabet'"):
     make(tokenizer={'name': 'characters'})
+
+
+def test_numbers_become_words_by_choice():
+  texts = ('۲۰۲۰ میں', 'at 10:30 ok', 'کتاب')
+  data = make(texts, ('ur', 'en', 'sd'), lang='field', numbers='words')
+  read = ['دو ہزار بیس میں', 'at ten thirty ok', 'کتاب']
+  assert data.training_texts() == read
+  assert make(texts).training_texts()[0] == '2020 میں'
+  with pytest.raises(UserError, match="no grammar of 'sd': it reads en, ur"):
+    make(texts, lang='sd', numbers='words')
+  with pytest.raises(UserError, match="keep or words, not 'say'"):
+    make(texts, numbers='say')
