@@ -20,7 +20,7 @@ _SPEAKERS = 'george jackson lucas nicolas theo yweweler'
 
 def get_config(arg: str = '') -> ConfigDict:
   """The experiment; `:tiny` is a few steps on generated tones."""
-  config = base_config(total_steps=400, log_every_steps=25)
+  config = base_config(total_steps=250, log_every_steps=25)
 
   config.data = ConfigDict()
   config.data.name = 'speech'
@@ -62,7 +62,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'head': 'cosface',
     'margin': 0.2,
     'scale': 16.0,
-    'margin_warmup_steps': 100,
+    'margin_warmup_steps': 80,
     'headline': 'eer',
   }
   config.model = {
@@ -81,8 +81,8 @@ def get_config(arg: str = '') -> ConfigDict:
     'clip_norm': 5.0,
   }
   config.schedule = {'name': 'cosine', 'warmup_steps': 50}
-  config.evaluation = {'every_steps': 400}
-  config.checkpoint = {'every_steps': 200, 'keep_latest': 1, 'keep_best': 1}
+  config.evaluation = {'every_steps': 250}
+  config.checkpoint = {'every_steps': 250, 'keep_latest': 1, 'keep_best': 1}
 
   if arg == 'tiny':
     config.model.hidden = 16

@@ -72,6 +72,8 @@ _SLOW = (
   'vit_cifar10',
   'lenet_mnist',
   'digits_resnet8',  # Trained in many tests.
+  'faces_orl',
+  'speakers_spoken_digits',
   # Trained in tests/data/sources/test_own.py.
   'my_speech',
   'my_images',

@@ -69,7 +69,7 @@ class TrainingSplit:
       UserError: an unknown language or case.
     """
     index = self.records.utterances.take(np.arange(self.start, self.stop))
-    return transcripts(index, lang, case).texts
+    return transcripts(index, lang=lang, case=case).texts
 
 
 @dataclasses.dataclass(frozen=True)
