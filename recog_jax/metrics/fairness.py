@@ -177,7 +177,7 @@ def _field(
       'examples': int(sizes[g]),
       'clusters': int(units[g]),
       'value': values[label],
-      'ci95': list(intervals[label]),
+      'ci95': _interval(values[label], intervals[label], units[g]),
       'compared': bool(fits[g] and fits.sum() > 1),
     }
     if scores.confidence is not None:
@@ -192,6 +192,19 @@ def _field(
     table |= _gaps(scores, labels, codes, fits, values, intervals)
     p = _tests(scores, labels, codes, unit, fits, table['groups'], how)
   return table, p
+
+
+def _interval(
+  value: float, drawn: tuple[float, float], clusters: int
+) -> list[float]:
+  """The bootstrap's, but where it has no width: all of a group right, or wrong.
+
+  There it is that of as many independent draws (Clopper and Pearson, 1934).
+  """
+  if drawn[0] != drawn[1] or value not in (0.0, 1.0):
+    return list(drawn)
+  far = (_LEVEL / 2) ** (1 / clusters)
+  return [far, 1.0] if value else [0.0, 1 - far]
 
 
 _GAP = ('gap',)  # No label of a group, which are texts.
@@ -224,19 +237,12 @@ def _tests(
   codes, unit = codes[among], unit[among]
   groups = np.flatnonzero(fits)
   found: dict[str, list[float]] = {}
-  total = num.sum() / max(den.sum(), 1e-12)
   for g in groups:
     inside = codes == g
     rest = num[~inside].sum() / max(den[~inside].sum(), 1e-12)
     row = rows[labels[g]]
     row['difference'] = row['value'] - rest
-    spread = np.sqrt(
-      sum(
-        _variance(num[side], den[side], unit[side], total)
-        for side in (inside, ~inside)
-      )
-    )
-    row['detectable'] = float(spread * _factor())
+    row['detectable'] = detectable(num, den, inside, unit)
     if len(groups) == 2 and found:
       found[labels[g]] = next(iter(found.values()))
     else:
@@ -246,18 +252,37 @@ def _tests(
   return found
 
 
-def _factor() -> float:
-  """Standard errors of a difference that is detectable."""
+def detectable(
+  numerator: np.ndarray,
+  denominator: np.ndarray,
+  inside: np.ndarray,
+  clusters: np.ndarray,
+) -> float:
+  """The difference that a test of 5 % would find in 80 of 100 such sets.
+
+  Clusters vary as much on either side as all of them do around one rate: a
+  small group without an error has not shown that it varies less.
+
+  Args:
+    numerator: float `n`.
+    denominator: float `n`.
+    inside: bool `n`, the examples of the group.
+    clusters: int `n`.
+  """
+  rate = numerator.sum() / max(denominator.sum(), 1e-12)
+  _, unit = np.unique(clusters, return_inverse=True)
+  off = np.bincount(unit, numerator - rate * denominator)
+  size = np.bincount(unit, denominator)
+  spread = (off**2).sum() / max((size**2).sum(), 1e-12)
+  variance = 0.0
+  for side in (inside, ~inside):
+    own = np.bincount(unit[side], denominator[side])
+    count = len(np.unique(unit[side]))
+    share = (own**2).sum() / max(own.sum(), 1e-12) ** 2
+    variance += spread * share * count / max(count - 1, 1)
   normal = scipy.stats.norm
-  return float(normal.ppf(1 - _LEVEL / 2) + normal.ppf(_POWER))
-
-
-def _variance(num, den, unit, rate: float) -> float:
-  """Of a ratio, if its true value is `rate`; by linearisation over clusters."""
-  _, unit = np.unique(unit, return_inverse=True)
-  off = np.bincount(unit, num - rate * den)
-  count = len(off)
-  return (off**2).sum() / max(den.sum(), 1e-12) ** 2 * count / max(count - 1, 1)
+  errors = normal.ppf(1 - _LEVEL / 2) + normal.ppf(_POWER)
+  return float(errors * np.sqrt(variance))
 
 
 def permutation_p(

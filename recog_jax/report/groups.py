@@ -25,12 +25,14 @@ def tables(result: Mapping[str, Any]) -> str:
   metric, unit = result['metric'], result['clusters']
   parts = []
   for field, table in result['fields'].items():
-    heads = [field, 'examples', f'{unit}s', metric, '95 % interval']
+    counted = ['examples', 'clusters'][: 1 + (unit != 'example')]
+    names = ['examples', f'{unit}s'][: len(counted)]
+    heads = [field, *names, metric, '95 % interval']
     heads += ['difference', 'detectable', 'p (Holm)']
     rows: list[list[str]] = [heads]
     shown, more = _shown(table['groups'])
     for name, row in shown.items():
-      cells = [name, str(row['examples']), str(row['clusters'])]
+      cells = [name, *(str(row[key]) for key in counted)]
       cells += [_number(row['value']), ' - '.join(map(_number, row['ci95']))]
       if row['compared']:
         cells += [f'{row["difference"]:+.4f}', _number(row['detectable'])]

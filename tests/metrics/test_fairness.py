@@ -165,6 +165,18 @@ def test_calibration_by_hand():
   assert groups['a']['calibration_error'] == pytest.approx(0.05)
 
 
+def test_a_group_without_an_error_is_no_proof():
+  """Its interval and what could have been found are those of its size."""
+  right = [1] * 40 + [1] * 380 + [0] * 20
+  found = fairness.by_group(accuracy(right), {'g': ['a'] * 40 + ['b'] * 400})
+  a = found['g']['groups']['a']
+  np.testing.assert_allclose(a['ci95'], [0.025 ** (1 / 40), 1])
+  rate = 20 / 440
+  wanted = 2.8016 * np.sqrt(rate * (1 - rate) * (1 / 40 + 1 / 400))
+  assert a['detectable'] == pytest.approx(wanted, rel=0.02)
+  assert a['detectable'] > 0.09
+
+
 # -- sets with a known gap -----------------------------------------------------
 
 
