@@ -37,6 +37,7 @@ ALLOWED = {
     'report',
     'data',
     'compress',
+    'backend',
     'errors',
     'storage',
     'tracing',

@@ -182,13 +182,17 @@ def fast_paths(factor: int) -> Iterator[dict[str, Any]]:
         }
 
 
-def views() -> Iterator[dict[str, Any]]:
-  """Losses by pjit and by pmap, beside those of the first layout."""
+def views(models: int | None = None) -> Iterator[dict[str, Any]]:
+  """Losses by pjit and by pmap, beside those of the first layout.
+
+  Args:
+    models: how many of the trainings; None for all.
+  """
   import jax
 
   from experiments.tables import partition_parity as trainings
 
-  for model in trainings.MODELS:
+  for model in list(trainings.MODELS)[:models]:
     first = None
     for layout, (devices, _, _) in trainings.LAYOUTS.items():
       if devices > jax.device_count():
@@ -213,7 +217,12 @@ def views() -> Iterator[dict[str, Any]]:
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
   parser.add_argument('groups', nargs='+', choices=[*GROUPS, VIEWS, FAST_PATHS])
-  parser.add_argument('--factor', type=int, default=1)
+  parser.add_argument(
+    '--factor',
+    type=int,
+    default=1,
+    help="of the tests' channels; 1 is for a CPU: one training of pjit_pmap",
+  )
   args = parser.parse_args()
   backend.configure()
   import jax
@@ -221,7 +230,7 @@ def main() -> None:
   platform = jax.default_backend()
   for group in args.groups:
     if group == VIEWS:
-      rows = views()
+      rows = views(1 if args.factor == 1 else None)
     elif group == FAST_PATHS:
       rows = fast_paths(args.factor)
     else:
