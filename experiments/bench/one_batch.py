@@ -1,5 +1,6 @@
 """A step of an experiment on one batch that lies on the device."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,10 +59,13 @@ class Step:
     Memory is that of all this process has done so far, in bytes; None where
     the device does not say.
     """
+    # Not the compiled function, whose trace is kept as it is for this device:
+    # nobody can look into a call of cuDNN.
     if self._infer is not None:
       run, args = _outputs_of(self._ex), (self._state.evaluated(), self._batch)
     else:
-      run, args = self._program.train_step, (self._state, self._batch)
+      run = inspect.unwrap(self._program.train_step)
+      args = self._state, self._batch
     used = self._ex.mesh.devices.flat[0].memory_stats() or {}
     return {
       'flops': 2 * multiply_adds(run, *args),
