@@ -42,19 +42,13 @@ ALLOWED = {
     'storage',
     'tracing',
     'precision',
-    'backend',
     *LEAVES,
     *NAMES,
     *SAID,
   },
   # What makes models lighter: pure functions of weights and programs.
   'compress': {
-    'compress',
-    'errors',
-    'ranges',
-    'signatures',
-    'storage',
-    'tracing',
+    *['compress', 'errors', 'ranges', 'signatures', 'storage', 'tracing']
   },
   'planning': {
     'planning',

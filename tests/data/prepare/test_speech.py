@@ -19,6 +19,7 @@ from recog_jax.data.sources.tfds_speech import tfds_speech
 from recog_jax.errors import UserError
 from tests.data import speech_corpora
 from tests.data.audio_files import write_tone
+from tests.data.sources.test_languages import write_fleurs
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +35,8 @@ def _write(layout: str, folder: Path):
     speech_corpora.write_timit(folder)
   elif layout == 'librispeech':
     speech_corpora.write_librispeech(folder)
+  elif layout == 'fleurs':
+    write_fleurs(folder)
   else:
     speech_corpora.write_common_voice(folder)
 

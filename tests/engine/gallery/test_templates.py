@@ -20,6 +20,7 @@ def _names(n, seed=0):
   return [np.random.default_rng([seed, i]).bytes(16) for i in range(n)]
 
 
+@pytest.mark.smoke
 def test_a_score_estimates_the_cosine():
   key = lib.Key.new()
   found, person = _embeddings()

@@ -94,6 +94,7 @@ def test_a_large_split_is_compared_in_part_and_zero_is_told():
   assert '1 embeddings are zero' in notes
 
 
+@pytest.mark.smoke
 def test_people_with_one_picture():
   task = make_embedding(info=_INFO)
   records = {k: v[3:] for k, v in _records().items()}

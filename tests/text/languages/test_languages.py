@@ -38,6 +38,7 @@ def test_variants_become_canonical_and_stay(code):
   assert not wrong, '\n'.join(wrong)
 
 
+@pytest.mark.smoke
 def test_what_differs_stays_apart():
   rows = pairs('apart')
   wrong = [r for r in rows if normalize(r[1], r[0]) == normalize(r[2], r[0])]
