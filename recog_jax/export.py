@@ -19,6 +19,10 @@ products too, whose ranges are measured on the training split; int8_weights does
 the weights alone. Such a program is compared with the checkpoint by its metrics
 on up to 2,000 examples: at most 0.5 points worse, of words 0.3.
 
+--format=safetensors writes weights and no program, of Whisper and of wav2vec
+2.0's family, in Hugging Face's names: model.safetensors, config.json and the
+tokenizer's file.
+
 With --streaming the program is a step of a stream: states are inputs and
 outputs, and signature.json names them (engine/export/streaming.py).
 
@@ -34,7 +38,9 @@ from absl import flags
 from recog_jax import cli
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
-_FORMAT = flags.DEFINE_string('format', None, 'stablehlo, onnx or litert.')
+_FORMAT = flags.DEFINE_string(
+  'format', None, 'stablehlo, onnx, litert, or safetensors: weights alone.'
+)
 _CHECKPOINT = flags.DEFINE_string(
   'checkpoint',
   'best',
@@ -68,7 +74,9 @@ def main() -> int:
   if not _WORKDIR.value:
     raise UserError('say which training: --workdir=runs/digits_resnet8')
   if not _FORMAT.value:
-    raise UserError('say which --format: stablehlo, onnx or litert')
+    raise UserError(
+      'say which --format: stablehlo, onnx, litert or safetensors'
+    )
   if _BATCH.value is not None and _BATCH.value < 1:
     raise UserError(f'--batch={_BATCH.value}: take 1 or more')
   if not _TOLERANCE.value > 0:

@@ -122,6 +122,7 @@ TABLES: dict[str, dict[str, str]] = {
     'torch_file': 'recog_jax.models.torch_file:read',
     'from_torch': f'{_IMAGE}.import_torch:translate',
     'speech_from_torch': f'{_SPEECH}.import_weights:translate',
+    'speech_to_hugging_face': f'{_SPEECH}.export_weights:translate',
     'hub': 'recog_jax.models.hub:fetch',
   },
 }

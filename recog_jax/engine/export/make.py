@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import model as model_lib
 from recog_jax.engine import provenance
-from recog_jax.engine.export import card, parity, streaming, trace
+from recog_jax.engine.export import card, parity, published, streaming, trace
 from recog_jax.engine.export import quantize as quantize_lib
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.extras import need
@@ -55,7 +55,7 @@ def export(
 
   Args:
     place: a workdir.
-    kind: of `signature.FORMATS`.
+    kind: of `signature.FORMATS`, or `published.KIND`.
     checkpoint: 'best', 'latest' or a step.
     output: the folder; by default `export-KIND` in the workdir, with
       `quantize` behind it where that is given.
@@ -80,6 +80,13 @@ def export(
     raise UserError(
       f'{workdir} is an export already: give the workdir that it was made of'
     )
+  if kind == published.KIND:
+    if seconds or batch or quantize or stream:
+      raise UserError(
+        f'--format={kind} writes weights and no program: leave out --seconds, '
+        '--batch, --quantize and --streaming'
+      )
+    return published.export(place, checkpoint=checkpoint, output=output)
   # Their errors come first.
   writer = signature_lib.format_of(kind)
   need(writer.PACKAGES, kind)

@@ -189,3 +189,59 @@ def rows(
     fit = len({value.shape[:-1] for value in values}) == 1
     value = np.concatenate(values, -1) if fit and values[0].ndim else values[0]
     yield path, found[0][1], value
+
+
+def written(
+  layout: Layout, values: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+  """A model's tensors by the names of a layout, in torch's order of axes.
+
+  The opposite of `rows`, for dense layers, convolutions over time and norms.
+  Where one of a layer's parts has no bias, it is that of keys.
+
+  Args:
+    layout: of our model.
+    values: its variables by path.
+  """
+  found: dict[str, np.ndarray] = {}
+  taken = set()
+  for name, path in layout.tensors.items():
+    path = f'params/{path}'
+    if path in values and path not in taken:
+      found[name] = _as_theirs(values[path], path)
+      taken.add(path)
+  for name, path in layout.layers.items():
+    for leaf, ours in _leaves(path, values):
+      if ours not in taken:
+        found[f'{name}.{leaf}'] = _as_theirs(values[ours], ours)
+  wholes: dict[str, list[tuple[int, str]]] = {}
+  for name, (path, place) in layout.parts.items():
+    wholes.setdefault(path, []).append((place, name))
+  for path, parts in wholes.items():
+    names = [name for _, name in sorted(parts)]
+    for leaf, ours in _leaves(path, values):
+      value = _as_theirs(values[ours], ours)
+      size = values[f'params/{path}/kernel'].shape[1] // len(names)
+      having = names
+      if len(value) < size * len(names):
+        having = [n for n in names if not n.rpartition('.')[2].startswith('k')]
+      for name, part in zip(having, np.split(value, len(having)), strict=True):
+        found[f'{name}.{leaf}'] = part
+  return {name: np.ascontiguousarray(value) for name, value in found.items()}
+
+
+def _leaves(path: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+  """(torch's leaf, our path) of a layer, as far as it has them."""
+  seen = set()
+  norm = f'params/{path}/scale' in values
+  for leaf, form in (_NORM if norm else _LINEAR).items():
+    ours = form.format(path)
+    if ours in values and ours not in seen:
+      seen.add(ours)
+      yield leaf, ours
+
+
+def _as_theirs(value: np.ndarray, path: str) -> np.ndarray:
+  if not path.endswith('/kernel'):
+    return value
+  return value.T if value.ndim == 2 else value.transpose(2, 1, 0)

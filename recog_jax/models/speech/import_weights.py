@@ -14,7 +14,7 @@ from recog_jax.models.speech.wav2vec2 import Wav2Vec2Encoder
 from recog_jax.models.speech.whisper import WhisperEncoder
 from recog_jax.models.speech.whisper_vocabulary import vocabulary_of
 
-_EMBEDDING = 'params/attention_head/embedding/embedding'
+EMBEDDING = 'params/attention_head/embedding/embedding'
 
 
 def _hugging_face(side: str, ours: str, blocks: int) -> Layout:
@@ -157,11 +157,11 @@ def translate(
     if path.endswith('kv/bias'):
       found[path] = _without_keys(found[path], shapes[path].shape[0])
   words = vocabulary_of(module.num_outputs)
-  table = found.get(_EMBEDDING)
+  table = found.get(EMBEDDING)
   if words and table is not None and len(table) == words.size:
     table = table.copy()
     table[[0, words.end]] = table[[words.end, 0]]
-    found[_EMBEDDING] = table
+    found[EMBEDDING] = table
   return found
 
 

@@ -44,6 +44,8 @@ class SpeechModel(nn.Module):
 
   # What reads other programs' weights of it, in the registry's `weights`.
   weights = 'speech_from_torch'
+  # And what writes them.
+  published = 'speech_to_hugging_face'
 
   encoder: nn.Module
   num_outputs: int
