@@ -42,9 +42,10 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.augment = [
     {'name': 'resize', 'size': (40, 33)},
     {'name': 'rotation', 'degrees': 10.0, 'mode': 'reflect'},
+    {'name': 'scaling', 'low': 0.8, 'high': 1.25, 'mode': 'reflect'},
     {'name': 'random_crop', 'padding': 4, 'mode': 'reflect'},
     {'name': 'horizontal_flip'},
-    {'name': 'colour_jitter', 'brightness': 0.2, 'contrast': 0.2},
+    {'name': 'colour_jitter', 'brightness': 0.3, 'contrast': 0.3},
   ]
   config.data.augment_eval = [{'name': 'resize', 'size': (40, 33)}]
 

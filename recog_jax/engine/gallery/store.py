@@ -41,7 +41,7 @@ class Template:
 
   Attributes:
     name: 16 random bytes as hexadecimal digits.
-    bits: 128 bytes, see `templates`.
+    bits: 256 bytes, see `templates`.
   """
 
   name: str
@@ -108,7 +108,7 @@ class Gallery:
     )
 
   def templates(self) -> tuple[np.ndarray, list[bytes], np.ndarray]:
-    """uint8 `t 128`, names of `t` templates, and int64 `t`: whose they are."""
+    """uint8 `t 256`, names of `t` templates, and int64 `t`: whose they are."""
     rows = [(i, t) for i, p in enumerate(self.people) for t in p.templates]
     bits = b''.join(t.bits for _, t in rows)
     return (

@@ -25,7 +25,7 @@ import numpy as np
 from recog_jax.errors import UserError
 from recog_jax.storage import load_json, write_json
 
-BITS = 1024
+BITS = 2048
 _BYTES = 32
 
 
@@ -56,13 +56,13 @@ class Key:
     return hashlib.blake2b(whole, digest_size=8).hexdigest()
 
   def matrix(self, dim: int) -> np.ndarray:
-    """int8 `1024 d` of -1 and 1; the same on every machine."""
+    """int8 `2048 d` of -1 and 1; the same on every machine."""
     stream = hashlib.shake_256(self.projection + dim.to_bytes(4, 'little'))
     bits = np.frombuffer(stream.digest(BITS * dim // 8), np.uint8)
     return np.unpackbits(bits).reshape(BITS, dim).astype(np.int8) * 2 - 1
 
   def masks(self, names: list[bytes]) -> np.ndarray:
-    """uint8 `n 128`, of templates by their names."""
+    """uint8 `n 256`, of templates by their names."""
     found = b''.join(
       hashlib.shake_256(self.mask + name).digest(BITS // 8) for name in names
     )
@@ -70,7 +70,7 @@ class Key:
 
 
 def bits_of(key: Key, embedding: np.ndarray) -> np.ndarray:
-  """uint8 `n 128`: the packed signs of the projections, not masked.
+  """uint8 `n 256`: the packed signs of the projections, not masked.
 
   Args:
     key: of the gallery.
@@ -82,7 +82,7 @@ def bits_of(key: Key, embedding: np.ndarray) -> np.ndarray:
 
 
 def protect(key: Key, embedding: np.ndarray, names: list[bytes]) -> np.ndarray:
-  """uint8 `n 128`, templates of embeddings `n d` under names of their own."""
+  """uint8 `n 256`, templates of embeddings `n d` under names of their own."""
   return bits_of(key, embedding) ^ key.masks(names)
 
 
@@ -107,7 +107,7 @@ def scores(
   Args:
     key: of the gallery.
     embedding: float `n d`, of the probes.
-    templates: uint8 `t 128`.
+    templates: uint8 `t 256`.
     names: of the templates.
   """
   if not len(templates):
@@ -117,7 +117,7 @@ def scores(
 
 
 def similarity(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-  """The cosine that as many differing bits mean: uint8 `... 128` -> `...`."""
+  """The cosine that as many differing bits mean: uint8 `... 256` -> `...`."""
   differ = np.bitwise_count(first ^ second).sum(-1, dtype=np.int64)
   return np.cos(np.pi * differ / BITS)
 

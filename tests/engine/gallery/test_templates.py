@@ -29,7 +29,7 @@ def test_a_score_estimates_the_cosine():
   score = lib.scores(key, found, kept, names)
   off = score - found @ found.T
   np.testing.assert_allclose(np.diag(score), 1)
-  # A share of 1,024 bits has a deviation of 1.6 % at most: 0.05 in radians.
+  # A share of 2,048 bits has a deviation of 1.1 % at most: 0.035 in radians.
   assert np.sqrt(np.mean(off**2)) < 0.05
   i, j = np.triu_indices(len(found), 1)
   same = person[i] == person[j]
@@ -40,7 +40,7 @@ def test_a_score_estimates_the_cosine():
 def test_the_matrix_is_of_the_key_alone():
   key = lib.Key(bytes(32), bytes(32))
   matrix = key.matrix(16)
-  assert matrix.shape == (1024, 16) and {*np.unique(matrix)} == {-1, 1}
+  assert matrix.shape == (2048, 16) and {*np.unique(matrix)} == {-1, 1}
   assert abs(matrix.mean()) < 0.05
   np.testing.assert_array_equal(
     matrix, lib.Key(bytes(32), b'x' * 32).matrix(16)
