@@ -274,8 +274,7 @@ def _draw_sound(sheet: Sheet) -> Figure:
   place = (0, sheet.seconds, 0, sheet.picture.shape[1])
   axes[0].imshow(_grey(sheet.picture), aspect='auto', extent=place)
   for each, panel in zip(axes[1:], sheet.panels, strict=True):
-    image = _draw_map(figure, each, _upright(panel.map), panel)
-    image.set_extent(place)
+    _draw_map(figure, each, _upright(panel.map), panel, place)
     each.set_title(_plain(f'{panel.answer}: {panel.title}'), size=8)
     each.axvspan(panel.begin, panel.end, fill=False, ec='0.3', lw=1)
   for each in axes:
@@ -288,16 +287,18 @@ def _draw_sound(sheet: Sheet) -> Figure:
   return figure
 
 
-def _draw_map(figure, axes, values, panel):
+def _draw_map(figure, axes, values, panel, place=None):
+  """A map with its legend; of sound `place` is where it lies on the axes."""
   colours = coloured(values, signed=panel.signed)
-  image = axes.imshow(colours, aspect='auto' if axes.axison else 'equal')
+  axes.imshow(
+    colours, aspect='equal' if place is None else 'auto', extent=place
+  )
   name, low, high = _LEGENDS[panel.signed]
   scale = matplotlib.cm.ScalarMappable(cmap=name)
   bar = figure.colorbar(scale, ax=axes, fraction=0.05, pad=0.02)
   bar.set_ticks([0, 1])
   words = [low.split()[-1], high.split()[-1]] if panel.signed else ['0', 'most']
   bar.set_ticklabels(words, size=6)
-  return image
 
 
 def _plain(text: str) -> str:
