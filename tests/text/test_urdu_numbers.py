@@ -1,5 +1,7 @@
 """Urdu's numbers as words; eSpeak, which reads digits itself, is the check."""
 
+import itertools
+
 import pytest
 
 from recog_jax.text import english, urdu_numbers
@@ -63,11 +65,7 @@ def test_english_has_words_too():
 
 
 def test_espeak_reads_the_digits_as_the_words():
-  """Of all words below a hundred, those of a number sound most like it.
-
-  Of nearly all: eSpeak's own table and its rules for letters differ in vowels,
-  and versions of eSpeak do.
-  """
+  """Consonants are the same, but for one in a few numbers."""
   loader = pytest.importorskip('espeakng_loader')
   jiwer = pytest.importorskip('jiwer')
   from recog_jax.data.sources import espeak
@@ -76,22 +74,19 @@ def test_espeak_reads_the_digits_as_the_words():
   digits = espeak.phonemes([str(n) for n in range(100)], 'ur', *place)
   words = espeak.phonemes([cardinal(n) for n in range(100)], 'ur', *place)
 
-  def plain(phones):
-    # Two tables of eSpeak's: aspirates and length are written differently.
-    phones = (
-      phones.replace('ʈ', 't')
-      .replace('ː', '')
-      .replace('ɪ', 'i')
-      .replace('.', '')
-    )
-    return phones.replace('ə', 'a').replace('ʌ', 'a').replace('aʊ', 'o')
+  def consonants(phones):
+    # eSpeak's own numbers have other vowels, and no retroflex.
+    for a, b in (('ʈ', 't'), ('ʂ', 's'), ('r.', 'r'), ('ŋ', 'n'), ('ː', '')):
+      phones = phones.replace(a, b)
+    kept = [p[0] for p in phones.split() if p[0] not in 'aeiouɪʊəʌɛɒãẽõhjʋ|']
+    return ' '.join(p for p, _ in itertools.groupby(kept))
 
-  words = [plain(phones) for phones in words]
-  nearest = [
-    min(range(100), key=[jiwer.wer(said, other) for other in words].__getitem__)
-    for said in map(plain, digits)
+  counts = [
+    jiwer.process_words(consonants(a) + ' .', consonants(b) + ' .')
+    for a, b in zip(digits, words, strict=True)
   ]
-  assert sum(n == found for n, found in enumerate(nearest)) >= 85, nearest
+  errors = [c.substitutions + c.deletions + c.insertions for c in counts]
+  assert max(errors) <= 1 and errors.count(0) >= 90
 
 
 def test_phones_of_words():
@@ -100,8 +95,7 @@ def test_phones_of_words():
 
   place = loader.get_library_path(), loader.get_data_path()
   said = espeak.phonemes(['میں گھر جاتا ہوں', 'office', ''], 'ur', *place)
-  first, second, third, _ = said[0].split(' | ')
-  assert first[0] == 'm' and (second, third) == ('ɡʰ ʌ r', 'ɟ aː t aː')
+  assert said[0].startswith('m \u1ebd | ɡʰ ʌ r | ɟ aː t aː | h ')
   assert said[1:] == ['ɒ f ɪ s', '']
   with pytest.raises(RuntimeError, match="no voice 'xx'"):
     espeak.phonemes(['a'], 'xx', *place)

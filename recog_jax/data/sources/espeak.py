@@ -14,6 +14,7 @@ import re
 import struct
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,7 @@ def phonemes(
   """
   requests = [{'text': text, 'voice': voice} for text in texts]
   found = synthesise(requests, library, data)
-  return [phones.decode() for phones in found]
+  return [unicodedata.normalize('NFC', phones.decode()) for phones in found]
 
 
 def synthesise(
