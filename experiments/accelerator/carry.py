@@ -27,7 +27,7 @@ _MIB = 2**20
 MOST_BYTES = 60 * _MIB
 _PART_BYTES = 15 * _MIB
 # What recog_jax needs beside jax, flax, optax and orbax, and what that needs.
-# Without pyarrow, fontTools and others that are only for other uses. Later
+# Without pyarrow and others that are only for other uses. Later
 # OpenCVs are larger.
 WHEELS = (
   'ml_collections',
@@ -35,6 +35,7 @@ WHEELS = (
   'grain',
   'array_record',
   'cloudpickle',
+  'portpicker',
   'dm-tree',
   'attrs',
   'wrapt',
@@ -74,6 +75,7 @@ WHEELS = (
   'matplotlib',
   'contourpy',
   'cycler',
+  'fonttools',
   'kiwisolver',
   'pyparsing',
   'python-dateutil',
@@ -96,6 +98,7 @@ _UNREAD = re.compile(
       r'matplotlib/mpl-data/fonts/(afm|pdfcorefonts)/.*',
       r'PIL/_avif\..*',
       r'pillow\.libs/libavif-.*',
+      r'fontTools/(?!misc/)[^/]+/.*',
     )
   )
 )
