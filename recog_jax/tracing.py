@@ -17,7 +17,7 @@ _BACKEND = contextvars.ContextVar('target_backend', default=None)
 _BATCH_AXIS = contextvars.ContextVar('batch_axis', default=None)
 _MESH = contextvars.ContextVar('mesh', default=None)
 _PLAIN = contextvars.ContextVar('plain', default=False)
-# Set to 0, nothing calls cuDNN by itself.
+# Set to 1, layers may call cuDNN by itself: no GPU has confirmed it yet.
 _CUDNN = 'RECOG_JAX_CUDNN'
 
 
@@ -70,9 +70,9 @@ def cudnn() -> bool:
   """Whether what is traced now may call cuDNN, which is then here.
 
   Only for the one GPU of this process: XLA does not divide such a call over
-  devices. RECOG_JAX_CUDNN=0 in the environment turns it off.
+  devices, and only with RECOG_JAX_CUDNN=1 in the environment.
   """
-  if _PLAIN.get() or os.environ.get(_CUDNN) == '0':
+  if _PLAIN.get() or os.environ.get(_CUDNN) != '1':
     return False
   if _BACKEND.get() not in (None, 'gpu') or jax.default_backend() != 'gpu':
     return False

@@ -203,6 +203,9 @@ def test_a_gpu_of_cuda_has_it(monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax, 'devices', lambda: [Device])
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  monkeypatch.delenv('RECOG_JAX_CUDNN', raising=False)
+  assert not tracing.cudnn()
+  monkeypatch.setenv('RECOG_JAX_CUDNN', '1')
   assert tracing.cudnn()
   with tracing.without_cudnn():
     assert not tracing.cudnn()
@@ -210,9 +213,6 @@ def test_a_gpu_of_cuda_has_it(monkeypatch):
     assert not tracing.cudnn()
   with tracing.for_export():
     assert not tracing.cudnn()
-  monkeypatch.setenv('RECOG_JAX_CUDNN', '0')
-  assert not tracing.cudnn()
-  monkeypatch.delenv('RECOG_JAX_CUDNN')
   monkeypatch.setattr(jax, 'device_count', lambda: 2)
   assert not tracing.cudnn()
   monkeypatch.setattr(jax, 'device_count', lambda: 1)
