@@ -399,7 +399,7 @@ def listing(place: Place) -> list[str]:
   """Lines of who is enrolled, and for what; needs no key."""
   gallery = store.read(place.gallery)
   lines = [
-    f'{p.name}\t{len(p.templates)} pictures\t{p.consent.date}\t'
+    f'{p.name}  {len(p.templates)} pictures  {p.consent.date}  '
     f'{p.consent.purpose}'
     for p in gallery.people
   ]
@@ -417,6 +417,6 @@ def tell_found(found: Iterable[Found], say: Callable[[str], None]) -> int:
   for each in found:
     others = ', '.join(f'{name} {score:.3f}' for name, score in each.best)
     said = each.name or 'nobody'
-    say(f'{each.source}\t{said}\t{others}\t(threshold {each.threshold:.3f})')
+    say(f'{each.source}  {said}  {others}  (threshold {each.threshold:.3f})')
     code |= each.name is None
   return int(code)

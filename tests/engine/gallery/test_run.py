@@ -91,7 +91,7 @@ def test_people_are_found_and_strangers_are_not(place, model, workdir):
   assert (ok.name, wrong.name) == ('Ada', None)
   lines = []
   assert run.tell_found(found, lines.append) == 1
-  assert lines[0].startswith('Ada-9\tAda\tAda ')
+  assert lines[0].startswith('Ada-9  Ada  Ada ')
   assert 'nobody' in lines[3]
   assert run.tell_found(found[:3], lines.append) == 0
 
@@ -255,7 +255,7 @@ def test_a_damaged_gallery(place, model, workdir):
   with pytest.raises(UserError, match='is not there'):
     run.listing(place)
   _all(place, model, workdir)
-  assert 'Ada\t3 pictures\t2026-01-31\tthe lab' in run.listing(place)[0]
+  assert 'Ada  3 pictures  2026-01-31  the lab' in run.listing(place)[0]
   text = place.gallery.read_text()
   template = store.read(place.gallery).people[0].templates[0].name
   for bad in ('{}', '[]', text.replace(template, 'z'), text[:-20]):
