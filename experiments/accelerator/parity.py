@@ -1,6 +1,6 @@
 """Whether a device computes what the host does in float64; a line a case.
 
-  python -m experiments.accelerator.parity GROUP ... [--factor=16]
+  python -m experiments.accelerator.parity convolutions norms [--factor=16]
 
 Values and gradients of the cases of `cases`, compiled for the device: in
 float32 with products in float32; on a GPU in float32 as jax has it by default

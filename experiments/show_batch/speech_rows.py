@@ -286,7 +286,7 @@ class _ShownOrder:
     draws = Draws(self.seed, epoch, index)
     factor = np.array(self.speeds)[draws.integers('speed', len(self.speeds))]
     none = np.zeros_like(index)
-    items = Items(self.chosen.parts[members], factor, none, none)
+    items = Items(self.chosen.parts[members], factor, none, none, none)
     return Rows(self.bucket, items, index, epoch, np.ones(len(index), bool))
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.exit_code import exit_code_of
 from recog_jax.engine.gallery import templates
 from recog_jax.errors import UserError
 from recog_jax.metrics import identification
@@ -90,7 +91,7 @@ def linked(
   return linkage(np.concatenate(mated), np.concatenate(others))
 
 
-def main(workdirs: Sequence[Path], split: str) -> None:
+def show(workdirs: Sequence[Path], split: str) -> None:
   """Prints the tables."""
   folds = []
   for workdir in workdirs:
@@ -131,12 +132,14 @@ def main(workdirs: Sequence[Path], split: str) -> None:
   print(f'{people} people, {len(plain.score)} pairs, {len(folds)} folds')
 
 
-if __name__ == '__main__':
+def main(argv: Sequence[str]) -> int:
+  """Prints the table of the workdirs on the command line."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('workdirs', nargs='+', type=Path)
   parser.add_argument('--split', default='test')
-  arguments = parser.parse_args()
-  try:
-    main(arguments.workdirs, arguments.split)
-  except UserError as error:
-    sys.exit(str(error))
+  args = parser.parse_args(argv[1:])
+  return exit_code_of(lambda: show(args.workdirs, args.split))
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -134,15 +134,15 @@ def read(workdir: AnyPath) -> Interface | None:
 def measured(workdir: AnyPath, config: ConfigDict) -> None:
   """Puts what the training data gave where the config says nothing."""
   for key, value in ((read(workdir) or {}).get('measured') or {}).items():
-    task = own_task(config)
+    keys = own_task(config)
     if '.' in key:  # Of a task around it.
       name, _, key = key.partition('.')
-      task = config.task
-      while task.name != name:
-        task = task.task
-    if task.get(key) is None:
+      keys = config.task
+      while keys['name'] != name:
+        keys = keys['task']
+    if keys.get(key) is None:
       with config.unlocked(), config.ignore_type():
-        task[key] = tuple(value) if isinstance(value, list) else value
+        keys[key] = tuple(value) if isinstance(value, list) else value
 
 
 def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:

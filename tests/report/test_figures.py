@@ -75,7 +75,7 @@ def _run(seconds_a_step, last):
 
 def test_wer_curves_put_validations_at_their_minute(tmp_path, monkeypatch):
   drawn = []
-  monkeypatch.setattr(figures, '_save', lambda figure, _: drawn.append(figure))
+  monkeypatch.setattr(figures, 'save', lambda figure, _: drawn.append(figure))
   runs = {'fast': _run(0.6, 0.3), 'slow': _run(6, 0.2)}
   figures.wer_curves(tmp_path / 'a.png', runs)
   panels = drawn[0].axes
