@@ -18,6 +18,7 @@ def project(tmp_path):
   return folder
 
 
+@pytest.mark.slow
 def test_it_trains_with_workers_is_killed_continues_and_is_evaluated(
   project, tmp_path
 ):

@@ -129,6 +129,7 @@ def test_every_mesh_removes_the_same_weights(root):
   toys.assert_close(*zeros, atol=0.02)
 
 
+@pytest.mark.slow
 def test_what_is_frozen_keeps_its_weights(root):
   ex = _pruned(root, freeze=('stem_conv/.*',))
   state, _ = toys.run_steps(ex, 5)

@@ -124,6 +124,7 @@ def test_what_a_kill_lost_is_known_after_it(tmp_path):
   again.close()
 
 
+@pytest.mark.slow
 def test_a_trace_of_chosen_steps(root, tmp_path, capsys):
   ex = toys.make(root, model=MLP, total_steps=6, total_epochs=None)
   profile = Profile('2:4', tmp_path)

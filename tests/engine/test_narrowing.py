@@ -58,6 +58,7 @@ def test_a_workdir_of_the_smaller_model_opens_alone(places, tmp_path):
   assert again.model.channels.to_dict() == kept.model.channels.to_dict()
 
 
+@pytest.mark.slow
 def test_what_begins_is_the_teacher_without_its_channels(places, tmp_path):
   data, teacher = places
   config = resnet(path=teacher, macs=0.5)

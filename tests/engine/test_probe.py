@@ -73,6 +73,7 @@ def test_features_are_taken_again_only_for_the_same_weights(
   points.close()
 
 
+@pytest.mark.slow
 def test_models_without_a_dense_head_are_told(root, tmp_path):
   model = {'name': 'squeezenet1_1', 'dtype': 'float32'}
   ex = toys.make(

@@ -134,6 +134,7 @@ def test_a_run_in_pieces_ends_as_one_that_went_through(root, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, *map(jax.device_get, states))
 
 
+@pytest.mark.slow
 def test_one_binary_decodes_one_checkpoint_in_several_ways(trained, tmp_path):
   arpa = tmp_path / 'words.arpa'
   arpa.write_text(

@@ -240,6 +240,7 @@ def test_classes_cannot_be_chosen_of_numbers():
       _images(**keys)
 
 
+@pytest.mark.slow
 def test_a_run_from_numbers_to_the_report(tmp_path, monkeypatch):
   monkeypatch.setitem(
     registry.TABLES['source'],

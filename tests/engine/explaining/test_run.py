@@ -172,6 +172,7 @@ def recording(heard, tmp_path_factory):
   return path
 
 
+@pytest.mark.slow
 def test_words_of_a_recording(heard, recording, tmp_path):
   out = tmp_path / 'out'
   code = explained(

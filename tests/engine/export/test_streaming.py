@@ -12,12 +12,13 @@ from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.stream_program import StreamProgram
 from recog_jax.errors import UserError
 from tests.engine.test_stream import talkative
+from tests.variants import some
 
 _PACKAGES = {'stablehlo': 'flatbuffers', 'onnx': 'jax2onnx'}
 NAMES = ('lstm', 'conformer')
 
 
-@pytest.fixture(scope='module', params=NAMES)
+@pytest.fixture(scope='module', params=some(NAMES, 2))
 def model(root, request):
   return talkative(root, f'{request.param}_streaming_spoken_digits')[0]
 

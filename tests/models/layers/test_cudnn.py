@@ -12,6 +12,7 @@ from recog_jax.models.layers.attend import attend
 from recog_jax.models.layers.rnn import RecurrentLayer
 from tests.compiling import quick_jit
 from tests.models.random_values import random_like
+from tests.variants import some
 
 LENGTHS = jnp.array([7, 3, 1, 0])
 
@@ -52,7 +53,15 @@ def _gradients(layer, params, x):
 
 @pytest.mark.parametrize(
   ('bidirectional', 'dtype', 'atol'),
-  [(True, 'float32', 1e-5), (False, 'float32', 1e-5), (True, 'bfloat16', 0.05)],
+  some(
+    [
+      (True, 'float32', 1e-5),
+      (False, 'float32', 1e-5),
+      (True, 'bfloat16', 0.05),
+    ],
+    3,
+    several=True,
+  ),
 )
 def test_an_lstm_is_that_of_the_loop(
   calls, monkeypatch, bidirectional, dtype, atol

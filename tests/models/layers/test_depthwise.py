@@ -8,6 +8,7 @@ from jax import lax
 
 from recog_jax import tracing
 from recog_jax.models.layers.depthwise import DepthwiseConv, depthwise_conv
+from tests.variants import some
 
 
 def _reference(x, kernel):
@@ -22,7 +23,7 @@ def _reference(x, kernel):
   )
 
 
-@pytest.mark.parametrize('taps', [1, 4, 5, 15])
+@pytest.mark.parametrize('taps', some([4, 1, 15, 5], 2))
 @pytest.mark.parametrize('backend', ['cpu', 'gpu'])
 def test_values_and_gradients_equal_a_grouped_convolution(taps, backend):
   keys = jax.random.split(jax.random.key(0), 3)

@@ -13,7 +13,7 @@ from tests.models.random_values import random_like
 from tests.variants import some
 
 variants = pytest.mark.parametrize(
-  'options', some(RECURRENT, 2), ids=lambda o: ' '.join(map(str, o.values()))
+  'options', some(RECURRENT, 4), ids=lambda o: ' '.join(map(str, o.values()))
 )
 
 
@@ -187,7 +187,7 @@ def _as_pmap(grad, mesh, rows, whole):
   return quick_jit(jax.shard_map(grad, mesh=mesh, **specs))
 
 
-@pytest.mark.parametrize('cell', ['lstm', 'gru'])
+@pytest.mark.parametrize('cell', some(['lstm', 'gru'], 2))
 @pytest.mark.parametrize('share', [_as_pjit, _as_pmap])
 def test_devices_that_share_a_batch_learn_what_one_learns(cell, share):
   mesh = Mesh(jax.devices(), ('data',))
@@ -248,7 +248,10 @@ def test_bfloat16_products_keep_states_in_float32(cell):
 
 @pytest.mark.parametrize(
   'options',
-  [{'cell': 'rnn_tanh'}, {'cell': 'lstm', 'projection': 3}, {'cell': 'gru'}],
+  some(
+    [{'cell': 'lstm', 'projection': 3}, {'cell': 'gru'}, {'cell': 'rnn_tanh'}],
+    3,
+  ),
   ids=lambda o: o['cell'],
 )
 def test_bfloat16_gradients_are_products_in_bfloat16(options):

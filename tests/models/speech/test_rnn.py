@@ -56,7 +56,7 @@ def test_every_variable_has_an_explicit_name():
   assert encoders.names(encoders.variables_of(model)['params']) == want
 
 
-@pytest.mark.parametrize('bidirectional', [False, True])
+@pytest.mark.parametrize('bidirectional', some([False, True], 2))
 def test_lookahead_is_what_an_output_depends_on(bidirectional):
   model = lstm_ctc(**SMALL, bidirectional=bidirectional)
   variables = encoders.variables_of(model)
