@@ -9,6 +9,9 @@ r"""A Conformer that writes digits while they are spoken, for several delays.
 Attention in chunks of 4, 8, 16 frames of 20 ms or the whole utterance, drawn
 for each step, so that one training serves all of them (Zhang et al., 2020,
 arXiv:2012.05481); causal convolutions. Data of `lstm_streaming_spoken_digits`.
+
+Reached: WER 4.8 % in chunks of 160 ms, in 21 minutes of processor time
+(experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
