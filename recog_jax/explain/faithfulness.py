@@ -14,7 +14,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.stats
 
-from recog_jax.explain.gradients import Score
+from recog_jax.explain.gradients import Score, noisy
 
 
 def curves(
@@ -140,11 +140,9 @@ def stability(
     float `b`, the lowest rank correlation of the maps of the noisy inputs with
     that of the input itself; 1 is as stable as can be.
   """
-  axes = tuple(range(1, x.ndim))
-  spread = x.max(axes, keepdims=True) - x.min(axes, keepdims=True)
   own = explain(x)
   found = []
   for each in jax.random.split(key, samples):
-    moved = x + noise * spread * jax.random.normal(each, x.shape, x.dtype)
+    moved = noisy(x, each, noise)
     found.append(rank_correlation(own, explain(moved)))
   return np.min(found, 0)

@@ -33,6 +33,19 @@ def gradient(score: Score, x: jax.Array) -> jax.Array:
   return jax.grad(lambda x: score(x).sum())(x)
 
 
+def noisy(x: jax.Array, key: jax.Array, noise: float) -> jax.Array:
+  """x `b ...` and normal noise.
+
+  Args:
+    x: inputs.
+    key: of the noise.
+    noise: deviation, as a share of each input's largest minus smallest value.
+  """
+  axes = tuple(range(1, x.ndim))
+  spread = x.max(axes, keepdims=True) - x.min(axes, keepdims=True)
+  return x + noise * spread * jax.random.normal(key, x.shape, x.dtype)
+
+
 def smooth_grad(
   score: Score,
   x: jax.Array,
@@ -53,12 +66,9 @@ def smooth_grad(
   Returns:
     float32 `b ...`.
   """
-  axes = tuple(range(1, x.ndim))
-  spread = x.max(axes, keepdims=True) - x.min(axes, keepdims=True)
 
   def add(total, key):
-    noisy = x + noise * spread * jax.random.normal(key, x.shape, x.dtype)
-    return total + gradient(score, noisy), None
+    return total + gradient(score, noisy(x, key, noise)), None
 
   total, _ = jax.lax.scan(
     add, jnp.zeros_like(x), jax.random.split(key, samples)

@@ -16,9 +16,9 @@ from recog_jax.data.sources.speech_listing import (
   gather,
   locales,
   merged,
+  of_locales,
   read_lines,
   root_of,
-  without_empty,
 )
 from recog_jax.data.sources.timit_corpus import list_timit
 from recog_jax.data.speech import codecs
@@ -194,21 +194,16 @@ def common_voice(
       f'{root} is not in the layout of Common Voice: it should hold train.tsv, '
       'dev.tsv, test.tsv and clips/.'
     )
-  listings = {}
-  for split in ('train', 'dev', 'test'):
-    lists = [place / f'{split}.tsv' for place in folders]
-    parts = [_read_common_voice(file) for file in lists if file.is_file()]
-    if parts:
-      listings[split] = merged(parts)
-    for file, part in zip(filter(Path.is_file, lists), parts, strict=True):
-      if len(folders) > 1 and not (part.entries or part.bad):
-        warn(f'{file} holds no clip')
-  name = '_'.join(['common_voice', *(f.name for f in folders)])[:60]
+
+  def read(file: Path) -> Listing:
+    part = _read_common_voice(file)
+    if len(folders) > 1 and not (part.entries or part.bad):
+      warn(f'{file} holds no clip')
+    return part
+
+  listings, name = of_locales('common_voice', folders, read)
   return FileSource(
-    name,
-    without_empty(listings, name),
-    sample_rate=sample_rate,
-    max_bad_share=max_bad_share,
+    name, listings, sample_rate=sample_rate, max_bad_share=max_bad_share
   )
 
 

@@ -9,14 +9,14 @@ import hashlib
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from recog_jax.data import cache
 from recog_jax.data.sources import bad_records
-from recog_jax.data.sources.speech_listing import Entry, Listing
+from recog_jax.data.sources.speech_listing import CountedSizes, Entry, Listing
 from recog_jax.data.speech import codecs, containers
 from recog_jax.data.speech import records as speech_records
 from recog_jax.data.speech.cache import cache_waves, good_waves
@@ -118,7 +118,7 @@ class FileSource:
 
   def sizes(self) -> Mapping[str, int]:
     """Records of each split; a split is opened when its size is asked for."""
-    return _Sizes(self)
+    return CountedSizes(self)
 
   def records(self, split: str) -> speech_records.SpeechRecords:
     if split not in self._opened:
@@ -260,24 +260,6 @@ class FileSource:
         except (OSError, ValueError):  # ValueError: no path can be that.
           self._stats[path] = -1, -1
     return self._stats
-
-
-class _Sizes(Mapping[str, int]):
-  """The splits by name; counts one when it is asked for."""
-
-  def __init__(self, source: FileSource):
-    self._source = source
-
-  def __getitem__(self, split: str) -> int:
-    if split not in self._source.splits:
-      raise KeyError(split)
-    return len(self._source.records(split))
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._source.splits)
-
-  def __len__(self) -> int:
-    return len(self._source.splits)
 
 
 def _utterances(

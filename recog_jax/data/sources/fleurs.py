@@ -10,10 +10,9 @@ from recog_jax.data.sources.speech_listing import (
   Listing,
   gather,
   locales,
-  merged,
+  of_locales,
   read_lines,
   root_of,
-  without_empty,
 )
 from recog_jax.errors import UserError
 from recog_jax.ranges import Share, Size
@@ -60,21 +59,12 @@ def fleurs(
       f'{root} is not in the layout of FLEURS: it should hold ur_pk/train.tsv, '
       'ur_pk/audio/train/*.wav and so on.'
     )
-  listings = {}
-  for split in ('train', 'dev', 'test'):
-    parts = [
-      _read(place / f'{split}.tsv', split, _TEXTS[text])
-      for place in folders
-      if (place / f'{split}.tsv').is_file()
-    ]
-    if parts:
-      listings[split] = merged(parts)
-  name = '_'.join(['fleurs', *(f.name for f in folders)])[:60]
+  column = _TEXTS[text]
+  listings, name = of_locales(
+    'fleurs', folders, lambda file: _read(file, file.stem, column)
+  )
   return FileSource(
-    name,
-    without_empty(listings, name),
-    sample_rate=sample_rate,
-    max_bad_share=max_bad_share,
+    name, listings, sample_rate=sample_rate, max_bad_share=max_bad_share
   )
 
 

@@ -4,12 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from recog_jax import registry
+from recog_jax.data.sources.speech_listing import CountedSizes
 from recog_jax.data.speech.records import SpeechInfo, Utterances
 from recog_jax.data.splits import InARow, Subset, split_bounds
 from recog_jax.errors import UserError, unknown_name
@@ -76,7 +77,7 @@ class Mix:
 
   def sizes(self) -> Mapping[str, int]:
     """Records of each split; a split is opened when its size is asked for."""
-    return _Sizes(self)
+    return CountedSizes(self)
 
   @property
   def splits(self) -> tuple[str, ...]:
@@ -116,24 +117,6 @@ class Mix:
       for k, p in self._parts
     ]
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
-
-
-class _Sizes(Mapping[str, int]):
-  """The splits by name; counts one when it is asked for."""
-
-  def __init__(self, mix: Mix):
-    self._mix = mix
-
-  def __getitem__(self, split: str) -> int:
-    if split not in self._mix.splits:
-      raise KeyError(split)
-    return len(self._mix.records(split))
-
-  def __iter__(self) -> Iterator[str]:
-    return iter(self._mix.splits)
-
-  def __len__(self) -> int:
-    return len(self._mix.splits)
 
 
 def mix(

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from recog_jax.data import files
 from recog_jax.errors import UserError, unknown_name, warn
@@ -154,3 +155,46 @@ def without_empty(
       "for example config.data.splits.val='train[90%:]'"
     )
   return found
+
+
+def of_locales(
+  kind: str, folders: Sequence[Path], read: Callable[[Path], Listing]
+) -> tuple[dict[str, Listing], str]:
+  """Splits train, dev and test of folders with a TSV file of each, and a name.
+
+  Args:
+    kind: begins the name.
+    folders: of a language each.
+    read: makes the listing of a TSV file.
+  """
+  listings = {}
+  for split in ('train', 'dev', 'test'):
+    files = [place / f'{split}.tsv' for place in folders]
+    parts = [read(file) for file in files if file.is_file()]
+    if parts:
+      listings[split] = merged(parts)
+  name = '_'.join([kind, *(f.name for f in folders)])[:60]
+  return without_empty(listings, name), name
+
+
+class CountedSizes(Mapping[str, int]):
+  """Sizes of a source's splits by name; counts one when it is asked for."""
+
+  def __init__(self, source: Any):
+    """Nothing is counted yet.
+
+    Args:
+      source: has `splits` and `records(split)`.
+    """
+    self._source = source
+
+  def __getitem__(self, split: str) -> int:
+    if split not in self._source.splits:
+      raise KeyError(split)
+    return len(self._source.records(split))
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self._source.splits)
+
+  def __len__(self) -> int:
+    return len(self._source.splits)
