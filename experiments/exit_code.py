@@ -1,9 +1,9 @@
 """How a study ends: what a user can mend is told in a sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from recog_jax import terminal
-from recog_jax.errors import tell, told
+from recog_jax.errors import tell, told, unknown_name
 
 
 def exit_code_of(function: Callable[[], int | None]) -> int:
@@ -17,3 +17,16 @@ def exit_code_of(function: Callable[[], int | None]) -> int:
       raise
     tell(sentence)
   return 1
+
+
+def chosen(kind: str, text: str, known: Iterable[str]) -> tuple[str, ...]:
+  """The names in a list by commas.
+
+  Raises:
+    UserError: one that is not known.
+  """
+  known, names = tuple(known), tuple(filter(None, text.split(',')))
+  for name in names:
+    if name not in known:
+      raise unknown_name(kind, name, known)
+  return names

@@ -14,9 +14,7 @@ seeds; writes group_shift.csv into --output, which is `runs/group_shift`.
 """
 
 import argparse
-import csv
 import functools
-import io
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,8 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.exit_code import exit_code_of
-from recog_jax.storage import write_whole
+from experiments.exit_code import chosen, exit_code_of
+from experiments.figures.rows import write_csv
 
 _WAYS = ('erm', 'group_dro', 'reweighted', 'balanced')
 _COLUMNS = ('way', 'accuracy', 'worst_group', 'seeds')
@@ -188,8 +186,9 @@ def trained(way: str, seed: int, args: argparse.Namespace) -> dict[str, float]:
 
 
 def _make(args: argparse.Namespace) -> int:
+  ways = chosen('way', args.ways, _WAYS)
   rows = []
-  for way in args.ways:
+  for way in ways:
     runs = [trained(way, seed, args) for seed in range(args.seeds)]
     row: dict[str, Any] = {'way': way, 'seeds': args.seeds}
     for name in ('accuracy', 'worst_group'):
@@ -199,13 +198,9 @@ def _make(args: argparse.Namespace) -> int:
       f'| {way} | {row["accuracy"]:.1%} | {row["worst_group"]:.1%} |',
       flush=True,
     )
-  text = io.StringIO()
-  writer = csv.DictWriter(text, _COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  writer.writerows(rows)
   out = Path(args.output)
   out.mkdir(parents=True, exist_ok=True)
-  write_whole(out / 'group_shift.csv', text.getvalue().encode())
+  write_csv(out / 'group_shift.csv', rows, _COLUMNS)
   print(f'wrote {out}/group_shift.csv')
   return 0
 
@@ -224,8 +219,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--train', type=int, default=6000, help='images')
   parser.add_argument(
     '--ways',
-    type=lambda text: text.split(','),
-    default=_WAYS,
+    default=','.join(_WAYS),
     help=f'by commas, of {", ".join(_WAYS)}',
   )
   args = parser.parse_args(argv)

@@ -28,8 +28,8 @@ from typing import Any
 from experiments.accelerator import day, report, units
 from experiments.accelerator.lines import Lines
 from experiments.accelerator.models import SCALES
-from experiments.exit_code import exit_code_of
-from recog_jax.errors import UserError, say, unknown_name
+from experiments.exit_code import chosen, exit_code_of
+from recog_jax.errors import UserError, say
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,20 +56,12 @@ def _has_torch(python: str) -> bool:
     return False
 
 
-def _parts(text: str) -> tuple[str, ...]:
-  parts = tuple(filter(None, text.split(',')))
-  for part in parts:
-    if part not in units.PARTS:
-      raise unknown_name('part', part, units.PARTS)
-  return parts
-
-
 def _interrupt(number: int, frame: Any) -> None:
   raise KeyboardInterrupt
 
 
 def _run(args: argparse.Namespace) -> int:
-  parts = _parts(args.only)
+  parts = chosen('part', args.only, units.PARTS)
   folder = Path(args.output)
   lines = Lines(folder)
   if not args.report:
@@ -78,11 +70,12 @@ def _run(args: argparse.Namespace) -> int:
     clock = day.Clock(args.minutes)
     device = _device()
     scale = args.scale or ('tiny' if device['platform'] == 'cpu' else 'full')
-    before = [d['kind_of'] for d in lines.of('device')]
-    if before and before[-1] != device['kind']:
+    before = [(d['kind_of'], d['scale']) for d in lines.of('device')]
+    if before and before[-1] != (device['kind'], scale):
       raise UserError(
-        f'{folder} has results of another device ({before[-1]}; this is '
-        f'{device["kind"]}): take another --output'
+        f'{folder} has results of another device or scale '
+        f'({", ".join(before[-1])}; this is {device["kind"]}, {scale}): take '
+        'another --output'
       )
     python = args.peer_python or sys.executable
     peer = python if _has_torch(python) else None

@@ -103,6 +103,7 @@ def measure(
       theirs = programs['torch'].parameters
       if theirs != row['parameters']:
         row['peer'] = f'torch has another size: {theirs} parameters'
+        row.pop('compiled', None)
         programs.pop('torch').close()
     row |= _rates(programs, job.batch)
     facts = {k: json.loads(p.ask('facts')) for k, p in programs.items()}

@@ -1,6 +1,7 @@
 """What the figures show, read from workdirs: one dict a line of the CSV."""
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -11,6 +12,7 @@ from experiments.figures.studies import Entry
 from launch import store
 from launch.sweep import Trial
 from recog_jax.report.figures import wall_minutes
+from recog_jax.storage import AnyPath, write_whole
 
 Row = dict[str, Any]
 # Ends the names of results that a language model had a part in.
@@ -150,15 +152,24 @@ def _results(workdir: epath.Path) -> tuple[dict[str, Any], dict[str, Any]]:
   return summary, json.loads(path.read_text())
 
 
-def write_csv(path: epath.Path, rows: Sequence[Row]) -> None:
-  """Writes rows; numbers with six digits."""
-  with path.open('w') as file:
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
-    writer.writeheader()
-    for row in rows:
-      writer.writerow(
-        {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
-      )
+def write_csv(
+  path: AnyPath, rows: Sequence[Row], columns: Sequence[str] | None = None
+) -> None:
+  """Writes rows, whole or not at all; numbers with six digits.
+
+  Args:
+    path: of the file.
+    rows: {column: value}.
+    columns: in their order; None: those of the first row.
+  """
+  text = io.StringIO()
+  writer = csv.DictWriter(text, columns or list(rows[0]), lineterminator='\n')
+  writer.writeheader()
+  for row in rows:
+    writer.writerow(
+      {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
+    )
+  write_whole(path, text.getvalue().encode())
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -17,8 +17,6 @@ first comma are drawn in one panel: `digits, int8` beside `digits`.
 """
 
 import argparse
-import csv
-import io
 import json
 import subprocess
 import sys
@@ -27,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.exit_code import exit_code_of
+from experiments.figures.rows import write_csv
 from recog_jax.errors import UserError
-from recog_jax.storage import write_whole
 
 COLUMNS = (
   'name',
@@ -84,17 +82,6 @@ def _measured(place: Path, args: argparse.Namespace) -> dict[str, Any]:
   return json.loads(done.stdout.splitlines()[-1])
 
 
-def _csv(rows: Sequence[Mapping[str, Any]]) -> str:
-  text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  for row in rows:
-    writer.writerow(
-      {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
-    )
-  return text.getvalue()
-
-
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
   """Markdown."""
   lines = [
@@ -125,7 +112,7 @@ def _make(args: argparse.Namespace) -> int:
     rows.append({'name': name, **_measured(place, args)})
   out = Path(args.output)
   out.mkdir(parents=True, exist_ok=True)
-  write_whole(out / 'light.csv', _csv(rows).encode())
+  write_csv(out / 'light.csv', rows, COLUMNS)
   plots.draw(out / 'light', rows)
   print(table(rows))
   print(f'wrote {out}/light.csv, light.png and light.svg')

@@ -15,17 +15,15 @@ each: NAME=PATH.
 """
 
 import argparse
-import csv
-import io
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.exit_code import exit_code_of
+from experiments.exit_code import chosen, exit_code_of
+from experiments.figures.rows import write_csv
 from recog_jax.errors import UserError
-from recog_jax.storage import write_whole
 
 _MEANS = (
   *('completeness_gap', 'deletion', 'deletion_random', 'deletion_edges'),
@@ -147,6 +145,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _make(args: argparse.Namespace) -> int:
+  from recog_jax.explain.methods import METHODS
+
+  args.method = chosen('method', args.method, METHODS)
   rows = []
   for word in args.models:
     name, equals, place = word.partition('=')
@@ -156,16 +157,9 @@ def _make(args: argparse.Namespace) -> int:
     rows += [{'model': name, **row} for row in measure(place, args)]
   if not rows:
     raise UserError('no example was answered rightly: there is nothing to show')
-  text = io.StringIO()
-  writer = csv.DictWriter(text, COLUMNS, lineterminator='\n')
-  writer.writeheader()
-  for row in rows:
-    writer.writerow(
-      {k: f'{v:.6g}' if isinstance(v, float) else v for k, v in row.items()}
-    )
   out = Path(args.output)
   out.mkdir(parents=True, exist_ok=True)
-  write_whole(out / 'trust.csv', text.getvalue().encode())
+  write_csv(out / 'trust.csv', rows, COLUMNS)
   print(table(rows))
   print(f'wrote {out}/trust.csv')
   return 0
@@ -183,10 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser.add_argument('--examples', type=int, default=30, help='at most')
   parser.add_argument('--split', default='test', help='of the data')
   parser.add_argument(
-    '--method',
-    type=lambda text: text.split(','),
-    default=[],
-    help='by commas; by default all that fit',
+    '--method', default='', help='by commas; by default all that fit'
   )
   args = parser.parse_args(argv)
   return exit_code_of(lambda: _make(args))

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from recog_jax.report import figures
 from recog_jax.report.table import aligned
 from recog_jax.storage import AnyPath
 
@@ -82,9 +82,8 @@ def draw(path: AnyPath, result: Mapping[str, Any], *, higher: bool) -> None:
   fields = result['fields']
   shown = {name: _shown(table['groups'])[0] for name, table in fields.items()}
   heights = [max(len(rows), 2) for rows in shown.values()]
-  figure = Figure((8, 0.34 * sum(heights) + 1.1 * len(fields) + 0.4))
-  FigureCanvasAgg(figure)
-  figure.set_layout_engine('constrained')
+  size = 8, 0.34 * sum(heights) + 1.1 * len(fields) + 0.4
+  figure = Figure(size, layout='constrained')
   panels = figure.subplots(
     len(fields), 1, squeeze=False, sharex=True, height_ratios=heights
   )[:, 0]
@@ -114,7 +113,7 @@ def draw(path: AnyPath, result: Mapping[str, Any], *, higher: bool) -> None:
     f'{result["clusters"]}s; hollow: too few to be compared',
     size=8,
   )
-  figure.savefig(path, dpi=120, format='png')
+  figures.save(figure, path)
 
 
 def _title(name: str, table: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ import csv
 import cv2
 import pytest
 
+from experiments.figures.rows import write_csv
 from experiments.light import __main__ as light
 from experiments.light import measure, plots
 from tests.engine.test_interface import config_of, folder, run
@@ -43,7 +44,9 @@ def test_it_is_printed_and_drawn(row, tmp_path):
   assert cv2.imread(str(tmp_path / 'light.png')).std() > 5
   text = light.table(rows)
   assert '40.00 / 50.00' in text and f'| {row["parameters"]:,} |' in text
-  (first, second) = csv.DictReader(light._csv(rows).splitlines())
+  write_csv(tmp_path / 'light.csv', rows, light.COLUMNS)
+  text = (tmp_path / 'light.csv').read_text()
+  (first, second) = csv.DictReader(text.splitlines())
   assert first['name'] == 'net' and second['nonzero'] == ''
   assert int(first['macs']) == row['macs']
 

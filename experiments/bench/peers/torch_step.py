@@ -128,8 +128,6 @@ def main():
   model = model.to(args.device, memory_format=torch.channels_last).train()
   make = make_forward if args.inference else make_step
   compiled = torch.compile(model) if args.compile else model
-  if args.inference:
-    compiled.eval()
   serving.serve(make(compiled, args, serving.autocast), model, args)
 
 
