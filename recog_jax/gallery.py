@@ -94,7 +94,7 @@ def main() -> int:
 
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value)
-  run.fingerprint(opened)
+  run.check_open(opened)
   files = things.find(words, opened.reader.suffixes)
   options: dict = {'far': _FAR.value}
   if _DETECTOR.value:

@@ -203,13 +203,16 @@ class InARow:
   def names(self, ids: np.ndarray) -> list[str]:
     return self._gathered(ids, names_of)
 
+  def fields(self, ids: np.ndarray) -> Mapping[str, Sequence[str]]:
+    return self._gathered(ids, fields_of)
+
   def _gathered(self, ids: np.ndarray, ask: Callable[[Any, Any], Any]) -> Any:
     """What each part says of its records, in the order of `ids`."""
     ids = np.asarray(ids, np.int64)
     starts = np.cumsum([0, *(len(p) for p in self.parts)])
     which = np.searchsorted(starts, ids, 'right') - 1
     order, found = [], []
-    for k in np.unique(which):
+    for k in np.unique(which) if len(ids) else [0]:
       rows = np.flatnonzero(which == k)
       order.extend(rows.tolist())
       found.append(ask(self.parts[k], ids[rows] - starts[k]))

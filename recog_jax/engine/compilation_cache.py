@@ -26,6 +26,8 @@ def enable(folder: str | None) -> None:
   """
   if folder is None and not backend.on_cpu_alone():
     folder = os.environ.get('JAX_COMPILATION_CACHE_DIR') or str(_users())
+  if folder == '':  # Whatever the environment says.
+    jax.config.update('jax_compilation_cache_dir', None)
   if folder:
     # jax would go on without it, in silence.
     path_of(folder).mkdir(parents=True, exist_ok=True)

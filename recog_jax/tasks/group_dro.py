@@ -68,6 +68,11 @@ class GroupDro:
       raise AttributeError(name)
     return getattr(self.task, name)
 
+  def for_training(self, data: Mapping[str, Any]) -> 'GroupDro':
+    """The same around what the inner task is in training."""
+    ready = getattr(self.task, 'for_training', None)
+    return dataclasses.replace(self, task=ready(data)) if ready else self
+
   @property
   def coefficients(self) -> Mapping[str, float]:
     return _Each(self.task.coefficients)

@@ -296,7 +296,9 @@ def make_tokenizer(
       f'tokenizer {name} has no key {_listed(wrong)}: it takes '
       f'{", ".join(known)}'
     )
-  if keys.get(content) is None and not keys.get('language'):
+  # Characters may be those of a language; a file is one of its own.
+  instead = content != 'model' and keys.get('language')
+  if keys.get(content) is None and not instead:
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
   if content == 'model':
     path = Path(data_dir or '').expanduser() / keys['model']

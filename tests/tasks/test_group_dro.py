@@ -194,3 +194,11 @@ def test_a_workdir_knows_the_groups_without_the_data():
     info=info(False), task=inner, fields=('colour',), groups=('blue', 'red')
   )
   assert again.names == task.names
+
+
+def test_it_stays_around_what_the_inner_task_is_in_training():
+  inner = types.SimpleNamespace(for_training=lambda data: ('ready', data))
+  ready = dataclasses.replace(make(), task=inner).for_training({'name': 'x'})
+  assert ready.names == make().names
+  assert ready.task == ('ready', {'name': 'x'})
+  assert make().for_training({}).task.headline == make().task.headline

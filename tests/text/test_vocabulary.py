@@ -49,3 +49,8 @@ def test_a_language_of_many():
 def test_other_files_are_told(content, said):
   with pytest.raises(ValueError, match=said):
     made(content)
+
+
+def test_a_language_stands_for_no_file():
+  with pytest.raises(ValueError, match="wav2vec2 lacks the key 'model'"):
+    make_tokenizer({'name': 'wav2vec2', 'language': 'urd'})

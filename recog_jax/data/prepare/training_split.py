@@ -15,6 +15,7 @@ import numpy as np
 import tqdm
 
 from recog_jax.data import cache
+from recog_jax.data.consent import consented
 from recog_jax.data.sources.speech_listing import read_lines
 from recog_jax.data.sources.tfds_layout import default_data_dir
 from recog_jax.data.speech.records import SpeechRecords, SpeechSource
@@ -193,6 +194,7 @@ def open_material(
     if data.get('name') != 'speech':
       raise UserError('--config names no experiment on speech.')
     source = build_source(data['source'], data_dir=data_dir)
+    source = consented(source, data.get('consent'))
     split = TrainingSplit.of(source, data['splits']['train'])
   elif not text_from:
     raise UserError(

@@ -125,8 +125,13 @@ def locales(root: Path, named: str | Sequence[str], file: str) -> list[Path]:
   Raises:
     UserError: one that is named is not there; those that are, are listed.
   """
-  places = [root, *files.listed(root, '*'), *files.listed(root, '*/*')]
-  found = [p for p in places if p.is_dir() and (p / file).is_file()]
+  # By the file's name: folders of recordings are not gone through.
+  found = [
+    path.parent
+    for pattern in (file, f'*/{file}', f'*/*/{file}')
+    for path in files.listed(root, pattern)
+    if path.is_file()
+  ]
   if isinstance(named, str):
     named = [named]
   if not named:

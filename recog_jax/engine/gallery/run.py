@@ -13,6 +13,7 @@ import numpy as np
 from recog_jax.answers import Outputs
 from recog_jax.data.image import codecs, exif, faces
 from recog_jax.data.image.faces import Detector
+from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.gallery import store, templates
 from recog_jax.engine.gallery.store import Gallery, Person
 from recog_jax.engine.gallery.templates import Key
@@ -89,19 +90,24 @@ def fingerprint(model: Model) -> str:
   Raises:
     UserError: the model gives no embeddings.
   """
+  check_open(model)
+  state = hashlib.sha256()
+  if model.variables is None:  # Of an export: the digests of its files.
+    digests = signature_lib.read(path_of(model.origin)).sha256
+    for name in sorted({*digests} - {'parity.json'}):
+      state.update(f'{name} {digests[name]}\n'.encode())
+  for leaf in jax.tree.leaves(model.variables):
+    state.update(np.ascontiguousarray(leaf).tobytes())
+  return state.hexdigest()[:32]
+
+
+def check_open(model: Model) -> None:
+  """Raises a UserError for a model that gives no embeddings."""
   if not getattr(model.task, 'open_set', False):
     raise UserError(
       f'{model.origin} gives no embeddings: a gallery needs a model of '
       'config.task.name=embedding'
     )
-  state = hashlib.sha256()
-  if model.variables is None:  # Of an export: its files.
-    for path in sorted(Path(model.origin).rglob('*')):
-      if path.is_file() and path.name != 'parity.json':
-        state.update(path.read_bytes())
-  for leaf in jax.tree.leaves(model.variables):
-    state.update(np.ascontiguousarray(leaf).tobytes())
-  return state.hexdigest()[:32]
 
 
 def embeddings(
