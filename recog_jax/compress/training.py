@@ -137,6 +137,10 @@ class Quantized:
       raise AttributeError(name)
     return getattr(self.plain, name)
 
+  def rewrapped(self, make: Callable[[Any], Any]) -> 'Quantized':
+    """What `make` puts around the plain module, rounded alike."""
+    return Quantized(make(self.plain), self.plan)
+
   def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
     """The module's variables, and the ranges.
 
@@ -187,12 +191,15 @@ class Quantized:
   ) -> contextlib.AbstractContextManager[None]:
     """Rounds what modules with kernels are given."""
     sites = self.sites(params) if self.plan.activations else set()
+    begun = not (create or train)
 
     def watch(call, args, kwargs, context):
+      nonlocal begun
       module = context.module
       if context.method_name != '__call__':
         return call(*args, **kwargs)
-      if not module.path and (create or train):
+      if not begun:  # The outermost; a module in it may share its scope.
+        begun = True
         flag = _variable(module, 'active')
         if train and active is not None:
           flag.value = active.astype(jnp.float32)

@@ -10,7 +10,7 @@ import contextlib
 import dataclasses
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -28,8 +28,8 @@ from recog_jax.errors import UserError, listed
 from recog_jax.ranges import Positive, Size
 from recog_jax.storage import AnyPath
 
-# Of images, of CTC, and those that help only to train.
-HEADS = (r'(.*/)?(ctc_)?head/.*', r'aux.*')
+# Of images, of CTC, of embeddings, and those that help only to train.
+HEADS = (r'(.*/)?(ctc_)?head/.*', r'aux.*', r'embedding_.*')
 _WHERE = 'config.adapt'
 _LORA_A, _LORA_B = '_lora_a', '_lora_b'
 # Where a branch of a block ends, in every family with attention.
@@ -249,6 +249,10 @@ class Adapted:
     if name.startswith('__') or name in ('plain', 'way'):
       raise AttributeError(name)
     return getattr(self.plain, name)
+
+  def rewrapped(self, make: Callable[[Any], Any]) -> 'Adapted':
+    """What `make` puts around the plain module, adapted."""
+    return Adapted(make(self.plain), self.way)
 
   def init(self, rngs: Any, *args: Any, **kwargs: Any) -> Any:
     """The module's variables, with what is added among its parameters.

@@ -38,12 +38,14 @@ class _Shares(dict[str, float]):
   def __init__(self, own: Mapping[str, float], weight: float, t: float):
     left = {name: factor * (1 - weight) for name, factor in own.items()}
     super().__init__({**left, _TERM: weight * t**2})
-    self._left = 1 - weight
+    self._own, self._left = own, 1 - weight
 
   def get(self, key: str, default: Any = None) -> Any:
-    if key in self or default is None:
-      return super().get(key, default)
-    return default * self._left
+    if key == _TERM:
+      return self[_TERM]
+    # Asked there, since names of terms may be more than its keys.
+    factor = self._own.get(key, default)
+    return factor if factor is None else factor * self._left
 
 
 def divergence(

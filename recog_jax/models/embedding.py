@@ -5,6 +5,7 @@ of other trainings, is frozen and divided over devices as it is by itself. New
 are `embedding_...` and the centres of the people of training.
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -137,6 +138,9 @@ def embedder(module: nn.Module, *, dim: int, people: int) -> nn.Module:
     dim: of the embedding.
     people: of training.
   """
+  rewrapped = getattr(module, 'rewrapped', None)
+  if rewrapped is not None:  # An adaptation or rounding: around the whole.
+    return rewrapped(functools.partial(embedder, dim=dim, people=people))
   if hasattr(module, 'out_len'):
     return SpeechEmbedder(module.encoder, dim, people, module.dtype)
   return ImageEmbedder(module, people)

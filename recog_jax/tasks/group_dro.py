@@ -34,8 +34,12 @@ _WHERE = 'config.task'
 class _Each(dict[str, float]):
   """Factors of a task's terms for those of its groups, `NAME/GROUP`."""
 
+  def __init__(self, own: Mapping[str, float]):
+    super().__init__(own)
+    self._own = own
+
   def get(self, key: str, default: Any = None) -> Any:
-    return super().get(key.partition('/')[0], default)
+    return self._own.get(key.partition('/')[0], default)
 
 
 @dataclasses.dataclass(frozen=True)

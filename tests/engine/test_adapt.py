@@ -12,6 +12,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from recog_jax import registry
+from recog_jax.compress import training
 from recog_jax.engine import (
   adapt,
   checkpoint_base,
@@ -26,6 +27,7 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import compile_program
 from recog_jax.errors import UserError
+from recog_jax.models.embedding import embedder
 from recog_jax.storage import copy_tree
 from tests.engine import toys
 
@@ -358,3 +360,29 @@ def test_layers_that_the_model_lacks_are_refused(root, tmp_path):
 def test_bad_keys_are_one_sentence(root, way, said):
   with pytest.raises(UserError, match=said):
     _fresh(make(root, way))
+
+
+class Tapped(nn.Module):
+  """As models of images are."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    x = nn.Conv(6, (3, 2), 2, name='conv')(x)
+    return nn.Dense(5, name='dense')(x.reshape(len(x), -1)), {}
+
+
+@pytest.mark.parametrize('way', [LORA, {'name': 'adapter', 'targets': 'conv'}])
+def test_what_a_task_puts_around_an_adapted_module_is_adapted(way):
+  """An embedding's centres are trained, its encoder's kernels are not."""
+  way = registry.build('adaptation', way)
+  plan = training.make_quantization(begin=0.0)
+  rounded = training.Quantized(Tapped(), plan)
+  net = embedder(adapt.Adapted(rounded, way), dim=5, people=3)
+  x = jax.random.normal(jax.random.key(0), (2, 6, 6, 3))
+  variables = net.init(jax.random.key(1), x, train=False)
+  assert training.COLLECTION in variables
+  held = flat(net.held(variables['params']))
+  assert held['conv/kernel'] and not held['embedding_head/centres']
+  assert any(way.added(path) for path in held)
+  found, taps = net.apply(variables, x, train=False)
+  assert found.shape == (2, 5) and taps['centres'].shape == (5, 3)

@@ -9,9 +9,10 @@ import pytest
 
 import recog_jax
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import config_keys, experiment, trained
+from recog_jax.engine import config_keys, distill, experiment, trained
 from recog_jax.engine.distill import divergence
 from recog_jax.errors import UserError
+from recog_jax.tasks import group_dro
 from tests.engine import toys
 from tests.engine.test_interface import config_of, folder, run
 
@@ -141,3 +142,14 @@ def test_every_key_of_both_tasks_can_be_set(places):
   assert found == {'task.temperature': 4.0, 'task.task.label_smoothing': 0.1}
   names = {entry.path for entry in config_keys.entries(config)}
   assert {'task.weight', 'task.task.mean', 'prune.sparsity'} <= names
+
+
+def test_factors_reach_through_tasks_around_tasks():
+  """Of groups and a teacher, in both orders."""
+  own = {'ctc': 0.5}
+  shares = distill._Shares(group_dro._Each(own), 0.25, 2.0)
+  assert shares.get('ctc/a', 1.0) == 0.5 * 0.75 and shares['distill'] == 1
+  assert shares.get('other/a', 1.0) == 0.75
+  each = group_dro._Each(distill._Shares(own, 0.25, 2.0))
+  assert each.get('ctc/a', 1.0) == 0.5 * 0.75
+  assert each.get('other/b', 1.0) == 0.75 and each.get('distill/b', 1.0) == 1
