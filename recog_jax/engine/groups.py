@@ -1,8 +1,11 @@
 """Groups of examples compared: what `evaluate --groups=gender,age` adds."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from recog_jax.data.base import PERSONS
 from recog_jax.errors import UserError, say, unknown_name
@@ -29,6 +32,28 @@ class Groups:
   clusters: str | None = None
 
 
+def check(task: Task, lookup: Lookup, n: int, asked: Groups) -> None:
+  """Raises what `report` would of the fields, before anything is evaluated.
+
+  Args:
+    task: that is evaluated.
+    lookup: of the split.
+    n: its examples.
+    asked: what is compared.
+
+  Raises:
+    UserError: see `report`.
+  """
+  known = fields_lib.fields(lookup, {'index': np.arange(n)})
+  if labels := _labels(task):
+    known.setdefault('label', [*labels])
+  _check(asked, known, n)
+
+
+def _labels(task: Task) -> Sequence[str]:
+  return getattr(getattr(task, 'spec', None), 'label_names', ())
+
+
 def report(
   task: Task,
   records: Records,
@@ -53,8 +78,7 @@ def report(
   Raises:
     UserError: a field that the data lack, or that has one value or too many.
   """
-  labels = getattr(getattr(task, 'spec', None), 'label_names', ())
-  known = fields_lib.fields(lookup, records, labels)
+  known = fields_lib.fields(lookup, records, _labels(task))
   _check(asked, known, len(records['index']))
   cluster = asked.clusters
   if cluster is None:

@@ -183,6 +183,9 @@ def report(
     groups: see `evaluation.report`.
   """
   make_workdir(workdir)  # Its errors come before the evaluation.
+  if groups is not None:
+    n = ex.data.size(split)
+    groups_lib.check(ex.task, ex.data.lookup(split), n, groups)
   step, variables = restore()
   name = '-'.join(filter(None, (split, str(step), tag)))
   result = evaluation.report(

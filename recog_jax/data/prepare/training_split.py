@@ -18,12 +18,16 @@ from recog_jax.data import cache
 from recog_jax.data.consent import consented
 from recog_jax.data.sources.speech_listing import read_lines
 from recog_jax.data.sources.tfds_layout import default_data_dir
-from recog_jax.data.speech.records import SpeechRecords, SpeechSource
-from recog_jax.data.speech.texts import transcripts
+from recog_jax.data.speech.records import (
+  SpeechRecords,
+  SpeechSource,
+  Utterances,
+)
+from recog_jax.data.speech.texts import Transcripts, spelled, texts_as
 from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
 from recog_jax.features import extract
-from recog_jax.text.normalize import NO_TEXT, is_text, normalize
+from recog_jax.text.normalize import NO_TEXT, is_text
 from recog_jax.text.tokenizer import make_tokenizer, train_sentencepiece
 
 # Utterances of which statistics are taken, evenly over the split: from 10,000
@@ -63,14 +67,14 @@ class TrainingSplit:
     rate = source.info.sample_rate
     return TrainingSplit(source.info.name, records, start, stop, rate)
 
-  def texts(self, lang: str, case: str | None) -> list[str]:
-    """Transcripts as training has them; see `SpeechData`'s `lang`, `case`.
+  def texts(self, texts_of: Callable[[Utterances], Transcripts]) -> list[str]:
+    """Transcripts as training has them; see `texts.texts_as`.
 
     Raises:
-      UserError: an unknown language or case.
+      UserError: of `texts_of`.
     """
     index = self.records.utterances.take(np.arange(self.start, self.stop))
-    return transcripts(index, lang=lang, case=case).texts
+    return texts_of(index).texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,9 +107,14 @@ class Material:
   def texts(self) -> list[str]:
     """The transcripts as the experiment normalises them."""
     lang, case = self.data.get('lang', 'none'), self.data.get('case')
+    numbers = self.data.get('numbers', 'keep')
+    # Of other texts than the experiment's there is no other field.
+    own = self.split is not None and self.texts_of is self.split
+    field = self.data.get('text_field') if own else None
+    texts_of = texts_as(lang, case, numbers, field)
     if isinstance(self.texts_of, Path):
-      return file_texts(self.texts_of, lang, case)
-    return self.texts_of.texts(lang, case)
+      return file_texts(self.texts_of, lang, case, numbers)
+    return self.texts_of.texts(texts_of)
 
   def _file(self, named: str | None, other: str) -> Path:
     file = self.base / named if named else self.folder / other
@@ -221,12 +230,26 @@ def open_material(
   return Material(data, base, beside, texts_of, split)
 
 
-def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
+def file_texts(
+  file: Path, lang: str, case: str | None, numbers: str = 'keep'
+) -> list[str]:
   """Texts of a file, one a line, or of a manifest (.json, .jsonl).
 
+  Args:
+    file: of the texts.
+    lang: of `config.data`.
+    case: of `config.data`.
+    numbers: of `config.data`.
+
   Raises:
-    UserError: it cannot be read, or a line of the manifest has no text.
+    UserError: it cannot be read, a line of the manifest has no text, or
+      nothing says which language each line has.
   """
+  if lang == 'field':
+    raise UserError(
+      f"config.data.lang='field' says nothing of the lines of {file}: name "
+      'their language with --config.data.lang'
+    )
   texts = []
   for number, line in enumerate(read_lines(file), 1):
     if not line.strip():
@@ -242,10 +265,7 @@ def file_texts(file: Path, lang: str, case: str | None) -> list[str]:
     if not is_text(line):
       raise UserError(f'{file}:{number}: the text holds {NO_TEXT}.')
     texts.append(line.strip())
-  try:
-    return [normalize(text, lang, case=case) for text in texts]
-  except ValueError as e:
-    raise UserError(f'{e}.') from e
+  return spelled(texts, [lang] * len(texts), case, numbers)
 
 
 def write_tokenizer(

@@ -99,17 +99,37 @@ def transcripts(
         'the language'
       )
     langs = utterances.fields['lang']
+  return Transcripts(spelled(given, langs, case, numbers), list(langs))
+
+
+def spelled(
+  texts: Sequence[str], langs: Sequence[str], case: str | None, numbers: str
+) -> list[str]:
+  """Texts normalised, and with their numbers in words if that is wanted.
+
+  Args:
+    texts: n, as the data have them.
+    langs: n codes of languages, or `none`.
+    case: of `config.data`.
+    numbers: of `config.data`.
+
+  Raises:
+    UserError: an unknown language or case.
+  """
+  readers = {}
+  if numbers == 'words':
+    readers = {code: reader_of(code) for code in {*langs}}
+
+  def one(text: str, code: str) -> str:
+    if reader := readers.get(code):
+      # Before the letters' case, which the words have too.
+      text = reader(normalize(text, code, case='keep'))
+    return normalize(text, code, case=case)
+
   try:
-    texts = [
-      normalize(text, code, case=case)
-      for text, code in zip(given, langs, strict=True)
-    ]
+    return [one(*pair) for pair in zip(texts, langs, strict=True)]
   except ValueError as error:
     raise UserError(f'config.data.lang: {error}') from error
-  if numbers == 'words':
-    readers = {code: reader_of(code) or str for code in {*langs}}
-    texts = [readers[c](t) for c, t in zip(langs, texts, strict=True)]
-  return Transcripts(texts, list(langs))
 
 
 def texts_as(

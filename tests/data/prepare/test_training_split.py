@@ -14,6 +14,7 @@ from recog_jax.data.sources.corpora import manifest
 from recog_jax.data.sources.tfds_speech import tfds_speech
 from recog_jax.data.speech import records
 from recog_jax.data.speech.batch import Normaliser
+from recog_jax.data.speech.texts import texts_as
 from recog_jax.errors import UserError
 from recog_jax.features import make_features
 from recog_jax.features.cepstra import global_cmvn
@@ -105,25 +106,47 @@ def test_what_has_no_statistics_is_told(tmp_path):
   assert not file.exists()
 
 
+def _as(lang, case=None, numbers='keep', field=None):
+  return texts_as(lang, case, numbers, field)
+
+
 @pytest.mark.smoke
 def test_texts_are_normalised_as_in_training():
-  assert _split(1).texts('en', None) == ['one two']
-  assert _split(2).texts('none', None) == ['One, TWO', 'ਸਤ।']
-  texts = _split(3).texts('field', 'upper')
+  assert _split(1).texts(_as('en')) == ['one two']
+  assert _split(2).texts(_as('none')) == ['One, TWO', 'ਸਤ।']
+  texts = _split(3).texts(_as('field', 'upper'))
   assert texts == ['ONE TWO', 'ਸਤ', 'THREE']
   with pytest.raises(UserError, match="no text normaliser for .* 'xx'"):
-    _split().texts('xx', None)
+    _split().texts(_as('xx'))
   split = _split()
   del split.records.utterances.fields['lang']
   with pytest.raises(UserError, match='the data set has no field `lang`'):
-    split.texts('field', None)
+    split.texts(_as('field'))
+
+
+def test_material_has_the_experiments_numbers_and_field(tmp_path):
+  split = _split(1)
+  keys = {'lang': 'en', 'case': 'upper', 'numbers': 'words'}
+  fields = split.records.utterances.fields
+  fields['raw'] = ['At 10:30'] * len(fields['lang'])
+
+  def material(of, **more):
+    where = tmp_path, tmp_path, of, split
+    return training_split.Material({**keys, **more}, *where)
+
+  assert material(split, text_field='raw').texts() == ['AT TEN THIRTY']
+  assert material(split).texts() == ['ONE TWO']
+  # The field is the experiment's own; other texts have none.
+  assert material(_split(1), text_field='raw').texts() == ['ONE TWO']
+  with pytest.raises(UserError, match='no_such'):
+    material(split, text_field='no_such').texts()
 
 
 def test_training_split_is_cut_as_the_config_says(tmp_path):
   path = speech_corpora.write_manifest(tmp_path)
   source = manifest(splits={'train': path})
   split = TrainingSplit.of(source, 'train[20%:-1]')
-  assert split.texts('none', None) == list(speech_corpora.TEXTS[1:4])
+  assert split.texts(_as('none')) == list(speech_corpora.TEXTS[1:4])
   assert (split.name, split.sample_rate) == (tmp_path.name, 16000)
   with pytest.raises(UserError, match="no split 'trian'"):
     TrainingSplit.of(source, 'trian')
@@ -136,6 +159,11 @@ def test_texts_of_files(tmp_path):
   path = speech_corpora.write_manifest(tmp_path)
   texts = training_split.file_texts(path, 'none', None)
   assert texts == list(speech_corpora.TEXTS)
+  file.write_text('At 10:30\n')
+  read = training_split.file_texts(file, 'en', 'upper', 'words')
+  assert read == ['AT TEN THIRTY']
+  with pytest.raises(UserError, match='nothing of the lines of .*name their'):
+    training_split.file_texts(file, 'field', None)
   path.write_text('{"text": "a"}\n{"text": 1}\n')
   with pytest.raises(UserError, match=f'{path}:2: the line is not JSON with'):
     training_split.file_texts(path, 'none', None)
