@@ -8,7 +8,6 @@ from pathlib import Path
 
 from recog_jax.errors import UserError
 
-HUGE_PAGES = 'glibc.malloc.hugetlb=1'
 # Two trials on one GPU: what jax preallocates, together.
 _GPU_SHARE = 0.9
 
@@ -58,12 +57,7 @@ def cpu_slots(cores: Sequence[int], count: int) -> list[Slot]:
   """Cores divided evenly; more slots than cores share them."""
   found = []
   for part in divided(cores, count):
-    env = _threads(part)
-    # Convolutions on the CPU are a quarter faster in huge pages, which must be
-    # asked for before the process starts.
-    tunables = [*filter(None, [os.environ.get('GLIBC_TUNABLES')]), HUGE_PAGES]
-    env['GLIBC_TUNABLES'] = ':'.join(tunables)
-    found.append(Slot(part, env, f'{len(part)} core(s)'))
+    found.append(Slot(part, _threads(part), f'{len(part)} core(s)'))
   return found
 
 

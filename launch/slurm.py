@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from launch import devices, local, store, workdirs
+from launch import local, store, workdirs
 from launch.job import Job, missing
 from launch.sweep import Trial, keep, main_flags
 from recog_jax.errors import UserError, unknown_name
@@ -98,9 +98,6 @@ def _set_parameters(executor: Any, job: Job) -> None:
   given = {'job_name': job.sweep.name, **_DEFAULTS, **job.resources}
   if job.max_parallel is not None:
     given['array_parallelism'] = job.max_parallel
-  if not any(key.startswith(('gpu', 'gres')) for key in given):
-    pages = f'export GLIBC_TUNABLES={devices.HUGE_PAGES}'
-    given['setup'] = [pages, *given.get('setup', [])]
   known = SlurmExecutor._valid_parameters()
   for key in given:
     if key not in known:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from experiments.accelerator.models import SCALES, Job
-from experiments.bench.programs import Program, serve
+from experiments.bench.programs import MEMORY, Program, serve
 from recog_jax.errors import UserError
 
 _PEERS = Path(__file__).parents[1] / 'bench' / 'peers'
@@ -28,7 +28,7 @@ _PEERS = Path(__file__).parents[1] / 'bench' / 'peers'
 _TURN, _MOST_STEPS = 0.5, 50
 _ROUNDS = 5
 # Both programs share the device's memory: each takes what it needs.
-_SHARES = {'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
+_ENVIRONMENT = {**MEMORY, 'XLA_PYTHON_CLIENT_PREALLOCATE': 'false'}
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +43,7 @@ def _job(args: argparse.Namespace) -> Job:
 
 
 def _started(name: str, command: Sequence[str]) -> Program:
-  program = Program(name, command, env=_SHARES)
+  program = Program(name, command, env=_ENVIRONMENT)
   try:
     program.wait_until_ready()
   except UserError:

@@ -26,7 +26,7 @@ CORES = 2
 _WARM_STEPS = 2
 # Read by the C library when a process starts: hence the processes. A training
 # has the same; for torch, which keeps its memory itself, they change nothing.
-_MEMORY = {'GLIBC_TUNABLES': KEEPS_MEMORY}
+MEMORY = {'GLIBC_TUNABLES': KEEPS_MEMORY}
 
 
 def serve(
@@ -93,7 +93,7 @@ class Program:
     name: str,
     command: Sequence[str],
     stderr=None,
-    env: Mapping[str, str] = _MEMORY,
+    env: Mapping[str, str] = MEMORY,
   ):
     """Starts it.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.show_batch.sheet import IMAGE, LEFT, RIGHT, Panel, Row, Sheet
 from recog_jax import registry
+from recog_jax.data.consent import consented
 from recog_jax.data.draws import Draws
 from recog_jax.data.image.augment import make_augment
 from recog_jax.data.image.base import Images, one_shape
@@ -38,6 +39,7 @@ def read(config: Any, data_dir: str | None, count: int) -> Sheet:
     UserError: the config or its data have a fault.
   """
   source = registry.build('source', config.data.source, data_dir=data_dir)
+  source = consented(source, config.data.get('consent'))
   name, start, stop = split_bounds(config.data.splits.train, source.sizes())
   records = Subset(source.records(name), np.arange(start, stop))
   taken = records.take(np.arange(min(count, len(records))))

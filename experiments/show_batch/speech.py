@@ -9,6 +9,7 @@ from experiments.show_batch import speech_rows
 from experiments.show_batch.sheet import Sheet
 from experiments.show_batch.utterances import choose
 from recog_jax import registry
+from recog_jax.data.consent import consented
 from recog_jax.data.speech.batch import Normaliser
 from recog_jax.data.speech.items import Join
 from recog_jax.data.splits import split_bounds
@@ -38,6 +39,7 @@ def read(config: Any, data_dir: str | None, count: int) -> Sheet:
   """
   keys = dict(config.data)
   source = registry.build('source', keys.pop('source'), data_dir=data_dir)
+  source = consented(source, keys.pop('consent', None))
   data = registry.build(
     'data', keys, source=source, seed=config.seed, data_dir=data_dir
   )

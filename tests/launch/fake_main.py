@@ -45,7 +45,7 @@ def begin(workdir: Path, config) -> None:
   config_lib.keep(workdir, config)
   with (workdir / 'starts.txt').open('a') as file:
     file.write(f'{os.getpid()}\n')
-  names = ('GLIBC_TUNABLES', 'OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')
+  names = ('OMP_NUM_THREADS', 'CUDA_VISIBLE_DEVICES')
   found = {name: os.environ.get(name) for name in names}
   found['cores'] = sorted(os.sched_getaffinity(0))
   (workdir / 'environment.json').write_text(json.dumps(found))

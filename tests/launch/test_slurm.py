@@ -80,8 +80,6 @@ def test_one_trial_is_no_array(tmp_path, cluster, capsys):
   slurm.start(made, dry_run=True)
   script = capsys.readouterr().out.partition('\n# task 0: ')[0]
   assert '--array' not in script
-  # Of a job without GPUs.
-  assert 'export GLIBC_TUNABLES=glibc.malloc.hugetlb=1' in script
   slurm.start(made, dry_run=False)
   assert (cluster / 'script').read_text().strip() == script.strip()
 
