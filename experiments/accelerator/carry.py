@@ -96,7 +96,7 @@ _UNREAD = re.compile(
       r'tensorflow_datasets/.*(_test\.py|\.(txt|tsv|csv|json))',
       r'matplotlib/(mpl-data/sample_data|backends/web_backend)/.*',
       r'matplotlib/mpl-data/fonts/(afm|pdfcorefonts)/.*',
-      r'matplotlib/mpl-data/fonts/ttf/(STIXGeneral.+|DejaVuSerif.*)\.ttf',
+      r'matplotlib/mpl-data/fonts/ttf/DejaVuSerif.*',
       r'matplotlib/mpl-data/fonts/ttf/.*Oblique\.ttf',
       r'PIL/_avif\..*',
       r'pillow\.libs/libavif-.*',
