@@ -13,12 +13,13 @@ if _FLAG not in os.environ.get('XLA_FLAGS', ''):
 # say the same without LLVM's optimisations; the slow tests, which train, have
 # them.
 _LEVEL = '--xla_backend_optimization_level'
+_CHEAP = f'{_LEVEL}=0 --xla_llvm_disable_expensive_passes=true'
 _OPTIMISED = 'RECOG_JAX_TEST_OPTIMISED'
 if _OPTIMISED not in os.environ:  # Workers and commands take it over.
   slow = any('slow' in a and 'not slow' not in a for a in sys.argv)
   os.environ[_OPTIMISED] = str(int(slow))
 if os.environ[_OPTIMISED] == '0' and _LEVEL not in os.environ['XLA_FLAGS']:
-  os.environ['XLA_FLAGS'] += f' {_LEVEL}=0'
+  os.environ['XLA_FLAGS'] += f' {_CHEAP}'
 # What one process has compiled the others of a session need not: the workers,
 # and the commands that tests run. Half of the suite's time was compiling.
 _CACHE = 'JAX_COMPILATION_CACHE_DIR'

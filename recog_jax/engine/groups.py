@@ -10,7 +10,6 @@ import numpy as np
 from recog_jax.data.base import PERSONS
 from recog_jax.errors import UserError, say, unknown_name
 from recog_jax.metrics import fairness
-from recog_jax.report import groups as drawing
 from recog_jax.tasks import fields as fields_lib
 from recog_jax.tasks.base import Lookup, Records, Task
 
@@ -78,6 +77,9 @@ def report(
   Raises:
     UserError: a field that the data lack, or that has one value or too many.
   """
+  # Its import takes as long as half of the others of a command.
+  from recog_jax.report import groups as drawing
+
   known = fields_lib.fields(lookup, records, _labels(task))
   _check(asked, known, len(records['index']))
   cluster = asked.clusters
@@ -124,4 +126,6 @@ def _check(asked: Groups, known: dict[str, list[str]], n: int) -> None:
 
 def tell(result: dict[str, Any]) -> None:
   """Prints the tables."""
+  from recog_jax.report import groups as drawing
+
   say('', *drawing.tables(result).split('\n'))

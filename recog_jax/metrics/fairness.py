@@ -7,11 +7,11 @@ intervals draw clusters, and tests move them as a whole (Liu and Peng, 2020).
 
 import dataclasses
 import itertools
+import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
 
 from recog_jax.metrics import bootstrap
 
@@ -280,8 +280,8 @@ def detectable(
     count = len(np.unique(unit[side]))
     share = (own**2).sum() / max(own.sum(), 1e-12) ** 2
     variance += spread * share * count / max(count - 1, 1)
-  normal = scipy.stats.norm
-  errors = normal.ppf(1 - _LEVEL / 2) + normal.ppf(_POWER)
+  normal = statistics.NormalDist()
+  errors = normal.inv_cdf(1 - _LEVEL / 2) + normal.inv_cdf(_POWER)
   return float(errors * np.sqrt(variance))
 
 

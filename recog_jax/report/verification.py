@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy import stats
+from scipy.special import ndtri
 
 from recog_jax.metrics.verification import Pairs
 from recog_jax.report import figures
@@ -34,8 +34,8 @@ def curves(path: AnyPath, pairs: Pairs) -> None:
     ylim=(0, 1.01),
   )
   inside = (far > 0) & (far < 1) & (tar > 0) & (tar < 1)
-  det.plot(stats.norm.ppf(far[inside]), stats.norm.ppf(1 - tar[inside]))
-  ticks = stats.norm.ppf(_TICKS)
+  det.plot(ndtri(far[inside]), ndtri(1 - tar[inside]))
+  ticks = ndtri(_TICKS)
   names = [f'{100 * t:g} %' for t in _TICKS]
   det.set_xticks(ticks, names)
   det.set_yticks(ticks, names)
