@@ -196,7 +196,7 @@ def train(
   try:
     if not evaluated or (restored is None and stop_step == 0):
       save(evaluate())  # No step at all keeps the weights of init_from.
-      saved_step = step
+      evaluated, saved_step = True, step
     seen: set[Any] = set()
     with book.timed('input'):
       feed = resident.feed(ex)

@@ -57,12 +57,15 @@ def test_people_are_enrolled_found_deleted_and_renewed(tmp_path, cached):
   assert code == 1 and 'nobody is enrolled without consent' in told
   code, told = ask('enrol', '--name=Ada', *_CONSENT, *first[:3])
   assert code == 0 and "'Ada' is enrolled with 3 pictures" in told, told
-  code, told = ask('identify', '--far=0.1', first[4], second[4])
-  assert code == 1
-  assert [line.split('  ')[1] for line in told.splitlines()[:2]] == [
-    'Ada',
-    'nobody',
-  ], told
+  # One in ten strangers may pass.
+  strangers = [tmp_path / f'p{i}' for i in range(1, len(people))]
+  strangers = [sorted(folder.iterdir())[4] for folder in strangers]
+  code, told = ask('identify', '--far=0.1', first[4], *strangers)
+  assert code == 1, told
+  found = [
+    row.split('  ')[1] for row in told.splitlines()[: 1 + len(strangers)]
+  ]
+  assert found[0] == 'Ada' and found.count('nobody') > len(strangers) / 2, told
   code, told = ask('enrol', '--name=Grace', *_CONSENT, *second[:3])
   assert code == 0, told
   before = gallery.read_bytes()

@@ -1,5 +1,6 @@
 """The loop, for images and for something that is no image."""
 
+import dataclasses
 import json
 
 import jax
@@ -135,3 +136,38 @@ def test_other_data_are_refused_on_resume(tmp_path):
   other = toys.make('.', model=model, data__source__seed=5)
   with pytest.raises(UserError, match='not those that'):
     train.train(other, tmp_path)
+
+
+def test_an_evaluation_that_was_stopped_is_made_up_for_once(tmp_path):
+  stop = StopRequest()
+
+  class Data(toy_ctc.SequenceData):
+    """Asks for a stop in the first evaluation, and in the step after it."""
+
+    stops = 0
+
+    def evaluation(self, *args):
+      self._ask(self.stops == 0)
+      return super().evaluation(*args)
+
+    def _batch(self, split, rows):
+      self._ask(self.stops == 1 and split == 'train' and self.drawn_at_8(rows))
+      return super()._batch(split, rows)
+
+    def drawn_at_8(self, rows):
+      at_8 = self._order.rows(8, np.arange(self.batch_size))
+      return np.array_equal(rows.index, at_8.index)
+
+    def _ask(self, now):
+      if now:
+        self.stops += 1
+        stop.requested = 'SIGTERM'
+
+  ex = dataclasses.replace(
+    _ctc(total_steps=24, evaluation={'every_steps': 8}), data=Data()
+  )
+  while train.train(ex, tmp_path, stop=stop) is None:
+    stop.requested = None
+  assert ex.data.stops == 2
+  rows = logbook.read(tmp_path / 'metrics.jsonl')
+  assert [r['step'] for r in rows if r['kind'] == 'val'] == [8, 16, 24]
