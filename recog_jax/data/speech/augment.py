@@ -17,6 +17,7 @@ from recog_jax.data.draws import Draws, scoped
 from recog_jax.data.ops import make_op
 from recog_jax.data.speech.codecs import resampled_length
 from recog_jax.data.speech.spec_augment import SpecAugment
+from recog_jax.data.speech.telephone import Telephone
 from recog_jax.data.speech.waves import Gain, Noise, Reverberation, Waves
 from recog_jax.errors import UserError
 
@@ -27,6 +28,7 @@ WAVE_OPS: dict[str, Callable[..., WaveOp]] = {
   'gain': Gain,
   'noise': Noise,
   'reverberation': Reverberation,
+  'telephone': Telephone,
 }
 FRAME_OPS: dict[str, Callable[..., FrameOp]] = {'spec_augment': SpecAugment}
 OPS = {**WAVE_OPS, **FRAME_OPS}
