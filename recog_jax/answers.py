@@ -13,7 +13,8 @@ class Asked:
 
   Attributes:
     top: classes that are listed, the most probable first.
-    threshold: a class with a lower probability is no answer (`label` is None);
+    threshold: a class with a lower probability is no answer (`label` is None),
+      a transcript with a lower confidence is handed over;
       of several labels, those that have it are given. None: the highest class,
       or all labels above 0.5.
   """
@@ -122,6 +123,8 @@ class Transcript(Answer):
     confidence: in 0..1, the mean of the words'; 0 where there is none.
     seconds: length of the recording.
     parts: (begin, end, text) of the parts that it was cut into at silences.
+    hand_over: whether its confidence is below the threshold, so that a person
+      should listen; None where no threshold was asked for.
   """
 
   text: str
@@ -129,6 +132,13 @@ class Transcript(Answer):
   confidence: float
   seconds: float
   parts: tuple[tuple[float, float, str], ...]
+  hand_over: bool | None = None
+
+  def as_json(self) -> dict[str, Any]:
+    found = super().as_json()
+    if self.hand_over is None:
+      del found['hand_over']
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,6 +31,11 @@ other model of the same tokens delays are measured:
   python -m recog_jax.evaluate --workdir=runs/my_stream --stream --chunk=8 \\
       --aligner=runs/my_speech
 
+How far its confidence can be believed, scaled by what val teaches (for predict
+too); and what a threshold would hand over to a person:
+  python -m recog_jax.evaluate --workdir=runs/my_speech --split=val --calibrate
+  python -m recog_jax.evaluate --workdir=runs/my_speech --confidence
+
 Groups of people, and where a gap between them is no chance:
   python -m recog_jax.evaluate --workdir=runs/my_speech --groups=gender,age
 
@@ -62,6 +67,12 @@ _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
 _TIMESTAMPS = flags.DEFINE_bool(
   'timestamps', False, 'Write when each recognised word begins and ends.'
 )
+_CONFIDENCE = flags.DEFINE_bool(
+  'confidence', False, 'Say what confidences of speech are worth.'
+)
+_CALIBRATE = flags.DEFINE_bool(
+  'calibrate', False, 'Learn from this split how to scale confidences.'
+)
 _STREAM = flags.DEFINE_bool(
   'stream', False, 'Measure delays and error rates of streams.'
 )
@@ -82,6 +93,8 @@ cli.define_processes()
 def _task_keys() -> dict:
   """Keys of the task that replace those of the config."""
   keys: dict = {'timestamps': True} if _TIMESTAMPS.value else {}
+  if _CONFIDENCE.value or _CALIBRATE.value:
+    keys['confidence'] = True
   return {**keys, **cli.decoder_keys()}
 
 
@@ -107,6 +120,7 @@ def main() -> None:
     chunk=flags.FLAGS.chunk,
     aligner=_ALIGNER.value,
     groups=cli.groups(),
+    calibrate=_CALIBRATE.value,
   )
   evaluating.run(
     workdir, asked, lambda: cli.joined({'flags': cli.command_flags()})

@@ -53,7 +53,10 @@ _RESUME = flags.DEFINE_bool(
 )
 _TOP = flags.DEFINE_integer('top', 5, 'Classes that are listed.')
 _THRESHOLD = flags.DEFINE_float(
-  'threshold', None, 'Give no class whose probability is lower.'
+  'threshold',
+  None,
+  'Give no class whose probability is lower; mark recordings whose confidence '
+  'is lower, so that a person hears them.',
 )
 _STREAM = flags.DEFINE_string(
   'stream', None, 'A recording, or - for raw samples: text while one speaks.'

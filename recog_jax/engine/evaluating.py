@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from recog_jax.engine import exported
+import jax
+
+from recog_jax.engine import exported, interface
 from recog_jax.engine import trained as trained_lib
 from recog_jax.engine.export.signature import is_export
 from recog_jax.engine.groups import Groups
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, say
 from recog_jax.storage import AnyPath
 
 _LONGEST_TAG = 100
@@ -32,6 +34,7 @@ class Request:
     chunk: of a stream, frames of the encoder's chunks; None: the config's.
     aligner: of a stream, the workdir that says where tokens are; None: its own.
     groups: of examples that are compared; None: none.
+    calibrate: whether confidences are scaled from now on as this split says.
   """
 
   split: str
@@ -46,6 +49,7 @@ class Request:
   chunk: int | None
   aligner: str | None
   groups: Groups | None = None
+  calibrate: bool = False
 
 
 def run(
@@ -92,13 +96,16 @@ def run(
       trained.watch(asked.split, asked.tag, asked.groups)
     else:
       checkpoint = asked.checkpoint or 'latest'
-      trained.report(
+      result = trained.report(
         asked.split,
         checkpoint,
         average=asked.average,
         tag=asked.tag,
         groups=asked.groups,
       )
+      if asked.calibrate and jax.process_index() == 0:
+        interface.keep_calibration(workdir, result)
+        say(f'confidences are scaled by {workdir / interface.CALIBRATION}')
 
 
 def _check(asked: Request) -> None:
@@ -108,6 +115,11 @@ def _check(asked: Request) -> None:
     raise UserError(
       '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
       '--average, or --watch'
+    )
+  if asked.calibrate and (asked.watch or asked.stream or asked.split == 'test'):
+    raise UserError(
+      '--calibrate learns from one pass over a split that nothing is reported '
+      'of: add --split=val, and leave out --watch and --stream'
     )
   if '/' in asked.tag or len(asked.tag.encode()) > _LONGEST_TAG:
     raise UserError(
@@ -147,5 +159,7 @@ def _check_export(place: AnyPath, asked: Request) -> None:
       f'--checkpoint={asked.checkpoint}: {place} is an export of one '
       f'checkpoint: leave it out, or {instead}'
     )
+  if asked.calibrate:
+    raise UserError(f'--calibrate: {place} is an export: {instead}')
   if asked.stream:
     raise UserError(f'--stream: {place} is an export: {instead}')

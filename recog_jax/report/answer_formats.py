@@ -57,7 +57,9 @@ def _table(answers: Iterable[Answer]) -> Iterator[str]:
 
 def _text(answers: Iterable[Answer]) -> Iterator[str]:
   for answer in answers:
-    yield f'{printable(_name(answer))}\t{printable(said(answer))}\n'
+    unsure = isinstance(answer, Transcript) and answer.hand_over
+    note = f'\thand over ({answer.confidence:.0%})' if unsure else ''
+    yield f'{printable(_name(answer))}\t{printable(said(answer))}{note}\n'
 
 
 def _jsonl(answers: Iterable[Answer]) -> Iterator[str]:
@@ -120,11 +122,14 @@ def _cells(answer: Answer) -> dict[str, str]:
   if isinstance(answer, Outputs):
     return {f'output{i}': f'{x:.9g}' for i, x in enumerate(answer.outputs)}
   if isinstance(answer, Transcript):
-    return {
+    found = {
       'text': answer.text,
       'confidence': f'{answer.confidence:.4g}',
       'seconds': f'{answer.seconds:.3f}',
     }
+    if answer.hand_over is not None:
+      found['hand_over'] = 'yes' if answer.hand_over else 'no'
+    return found
   return {}
 
 

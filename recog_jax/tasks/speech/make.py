@@ -8,6 +8,7 @@ from recog_jax.errors import UserError, unknown_name
 from recog_jax.losses.transducer import Delay
 from recog_jax.ranges import NotNegative, Rate
 from recog_jax.signatures import FREE, Part
+from recog_jax.tasks.speech.confidence import Scaling
 from recog_jax.tasks.speech.spec import RATES, Spec
 from recog_jax.tasks.speech.task import Speech, decoder_of, reads
 from recog_jax.tasks.speech.terms import TERMS
@@ -39,6 +40,8 @@ def make_speech(
   unit: str = 'word',
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
+  confidence: Annotated[bool, FREE] = False,
+  calibration: Annotated[Mapping[str, Any] | None, FREE] = None,
 ) -> Speech:
   """The task of a config, for a model with any heads.
 
@@ -61,6 +64,9 @@ def make_speech(
     fold: what is done to both texts before errors are counted: 'timit39' or
       'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
+    confidence: whether evaluation says what confidences are worth, see
+      `metrics.confidence`, and how to calibrate them.
+    calibration: of confidences, as `evaluate --calibrate` has found it.
 
   Raises:
     UserError: a value out of range, or an unknown name.
@@ -98,6 +104,8 @@ def make_speech(
     intermediate_weight=float(intermediate_weight),
     consistency_weight=float(consistency_weight),
     timestamps=timestamps,
+    confidence=confidence,
+    scaling=Scaling.of(calibration),
   )
 
 
@@ -110,6 +118,8 @@ def make_ctc(
   unit: str = 'word',
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
+  confidence: Annotated[bool, FREE] = False,
+  calibration: Annotated[Mapping[str, Any] | None, FREE] = None,
 ) -> Speech:
   """The task of a config, for a model with the head of CTC.
 
@@ -123,6 +133,9 @@ def make_ctc(
     fold: what is done to both texts before errors are counted: 'timit39' or
       'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
+    confidence: whether evaluation says what confidences are worth, see
+      `metrics.confidence`, and how to calibrate them.
+    calibration: of confidences, as `evaluate --calibrate` has found it.
 
   Raises:
     UserError: a value out of range, or an unknown name.
@@ -136,6 +149,8 @@ def make_ctc(
     unit=unit,
     fold=fold,
     timestamps=timestamps,
+    confidence=confidence,
+    calibration=calibration,
   )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from recog_jax.answers import Span, Transcript, Word
-from recog_jax.decode.align import word_times
 from recog_jax.errors import warn
 from recog_jax.metrics import wer
 from recog_jax.report import (
@@ -16,7 +15,7 @@ from recog_jax.report import (
   transcripts_picture,
 )
 from recog_jax.storage import as_json
-from recog_jax.tasks.speech import languages, n_best, scores
+from recog_jax.tasks.speech import confidence, languages, n_best, scores
 from recog_jax.tasks.speech.spec import Spec
 
 # A field with more values than this tells records apart, and groups nothing.
@@ -108,7 +107,11 @@ def _word_rows(
 _ALIGNED = ('ids', 'num', 'start', 'end', 'frame_s')
 
 
-def _words(spec: Spec, row: Mapping[str, np.ndarray]) -> list[tuple]:
+def _words(
+  spec: Spec,
+  row: Mapping[str, np.ndarray],
+  scaling: confidence.Scaling = confidence.UNSCALED,
+) -> list[tuple]:
   """(word, begin, end, confidence) of one row, in seconds.
 
   Of one that is not aligned all words are where the row is, from 0 to the end.
@@ -119,17 +122,7 @@ def _words(spec: Spec, row: Mapping[str, np.ndarray]) -> list[tuple]:
     # By symbol, of which the end is one.
     sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
     return [(word, 0.0, None, sure) for word in text.split()]
-  tokens = spec.tokenizer.tokens
-  if spec.unit == 'phone':  # Each one is a word of its own.
-    tokens = [f'\u2581{t}' for t in tokens]
-  num = int(row['num'])
-  return word_times(
-    [tokens[t] for t in row['ids'][:num]],
-    row['start'][:num],
-    row['end'][:num],
-    frame_shift=float(row['frame_s']),
-    confidence=row.get('confidence'),
-  )
+  return confidence.words_of(spec, row, scaling)
 
 
 def transcript(
@@ -137,6 +130,8 @@ def transcript(
   rows: Sequence[Mapping[str, np.ndarray]],
   spans: Sequence[Span],
   source: str | None,
+  scaling: confidence.Scaling,
+  threshold: float | None = None,
 ) -> Transcript:
   """What is said in a recording.
 
@@ -145,10 +140,12 @@ def transcript(
     rows: of each part of it, see `Speech.answer_rows`.
     spans: of each part.
     source: the file.
+    scaling: of the confidences.
+    threshold: a recording of lower confidence is handed over; None: none is.
   """
   words, parts, unfinished = [], [], 0
   for row, span in zip(rows, spans, strict=True):
-    for word, begin, end, sure in _words(spec, row):
+    for word, begin, end, sure in _words(spec, row, scaling):
       end = span.end if end is None else span.begin + end
       words.append(Word(word, span.begin + begin, end, sure))
     unfinished += bool(row.get('unfinished', False))
@@ -159,7 +156,7 @@ def transcript(
   if unfinished:
     count = f'{source or "a recording"}: {unfinished} of {len(rows)} parts were'
     warn(_UNFINISHED.format(count))
-  sure = float(np.mean([word.confidence for word in words])) if words else 0.0
+  sure = scaling.of_utterance(np.array([word.confidence for word in words]))
   return Transcript(
     source,
     ' '.join(text for _, _, text in parts),
@@ -167,4 +164,5 @@ def transcript(
     sure,
     max((span.total for span in spans), default=0.0),
     tuple(parts),
+    None if threshold is None else sure < threshold,
   )

@@ -14,13 +14,15 @@ import numpy as np
 
 from recog_jax import registry
 from recog_jax.answers import Asked, Span, Transcript
-from recog_jax.decode.align import align, confidence
+from recog_jax.decode.align import align
+from recog_jax.decode.confidence import measures
 from recog_jax.decode.decoder import make_decoder
 from recog_jax.decode.heard import Heard
 from recog_jax.errors import UserError
 from recog_jax.metrics.fairness import Scores
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
+from recog_jax.tasks.speech import confidence as confidence_lib
 from recog_jax.tasks.speech import report, scores, stream, windows
 from recog_jax.tasks.speech import terms as terms_lib
 from recog_jax.tasks.speech.ctc_loss import both_views, each_view
@@ -68,6 +70,8 @@ class Speech(base.BaseTask):
     intermediate_weight: share of intermediate CTC in CTC's loss.
     consistency_weight: of `consistency` between two views, beside CTC's 1.
     timestamps: whether evaluation aligns what it has recognised.
+    confidence: whether evaluation says what confidences are worth.
+    scaling: what makes probabilities of confidences.
   """
 
   spec: Spec
@@ -79,6 +83,8 @@ class Speech(base.BaseTask):
   intermediate_weight: float
   consistency_weight: float
   timestamps: bool
+  confidence: bool = False
+  scaling: confidence_lib.Scaling = confidence_lib.UNSCALED
 
   # -- what the engine asks ---------------------------------------------------
 
@@ -251,9 +257,11 @@ class Speech(base.BaseTask):
       `frame_s` `b`, how long one is.
     """
     rows = self._decoded(outputs)
-    if self.timestamps:
+    if self.timestamps or self.confidence:
       rows |= self._aligned(outputs, rows)
     rows.pop('confidence', None)
+    if not self.confidence:
+      rows.pop('measures', None)
     if self.timestamps or 'start' in rows:
       rows['frame_s'] = self._frame_s(outputs, batch)
     return {'index': batch['index'], **rows}
@@ -266,7 +274,9 @@ class Speech(base.BaseTask):
   def _aligned(
     self, outputs: Outputs, rows: Mapping[str, jax.Array]
   ) -> dict[str, jax.Array]:
-    """`start`, `end` and `confidence` of each token, by the head of CTC.
+    """When each token is said, and how sure that is, by the head of CTC.
+
+    `start`, `end`, `confidence` and `measures`, see `decode.confidence`.
 
     {} without it, and where the decoder says itself when tokens come.
     """
@@ -278,14 +288,17 @@ class Speech(base.BaseTask):
     if self._others:  # Which may say more than CTC has frames for.
       start, end = (jnp.maximum(x, 0) for x in (found.start, found.end))
       found = found._replace(start=start, end=end)
+    sure = measures(logits, ids, found.start, found.end)
     return {
       'start': found.start,
       'end': found.end,
-      'confidence': confidence(logits, ids, found.start, found.end),
+      'confidence': sure[..., 0],
+      'measures': sure,
     }
 
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
-    """As `records` with timestamps, and `confidence` float32 `b u`.
+    """As `records` with timestamps, `confidence` float32 `b u`
+    and `measures` `b u 3`, see `decode.confidence`.
 
     Of windows, which overlap, what is to be joined: `log_probs` float16
     `b t v` of CTC, `frames` int32 `b` of them, and `frame_s`; without CTC's
@@ -338,7 +351,18 @@ class Speech(base.BaseTask):
     self, records: Records, lookup: Lookup, directory: Path, prefix: str
   ) -> dict[str, Any]:
     """Error rates with intervals, and transcripts; see `report.report`."""
-    return report.report(self.spec, records, lookup, directory, prefix)
+    found = report.report(self.spec, records, lookup, directory, prefix)
+    if self.confidence:
+      if 'measures' not in records:
+        raise UserError(
+          'config.task.confidence needs the head of CTC, and a decoder that '
+          'does not align by itself: leave it out, or take --decoder=beam'
+        )
+      path = directory / f'{prefix}-confidence.png'
+      found |= confidence_lib.report(
+        self.spec, records, lookup, self.scaling, path
+      )
+    return found
 
   def by_example(self, records: Records, lookup: Lookup) -> Scores:
     """Errors to reference words, or other units of the headline."""
@@ -362,12 +386,13 @@ class Speech(base.BaseTask):
     asked: Asked,
   ) -> Transcript:
     """What is said, in all parts of a recording."""
-    del asked
     # Made where windows are joined, which takes the head of CTC.
     rows, spans = windows.joined(
       rows, spans, lambda *found: self._decode_joined(*found)
     )
-    return report.transcript(self.spec, rows, spans, source)
+    return report.transcript(
+      self.spec, rows, spans, source, self.scaling, asked.threshold
+    )
 
   @functools.cached_property
   def _decode_joined(self) -> Callable[..., Mapping[str, jax.Array]]:
