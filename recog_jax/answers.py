@@ -142,6 +142,19 @@ class Transcript(Answer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Keywords(Answer):
+  """When keywords are said in a recording.
+
+  Attributes:
+    events: alarms in order; their `confidence` is the detector's score.
+    seconds: length of the recording.
+  """
+
+  events: tuple[Word, ...]
+  seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
 class Line:
   """What is said in a stream, as far as it is known.
 
@@ -196,7 +209,7 @@ class Failed(Answer):
 
 KINDS: dict[str, type[Answer]] = {
   kind.__name__: kind
-  for kind in (Label, Labels, Numbers, Transcript, Outputs, Failed)
+  for kind in (Label, Labels, Numbers, Transcript, Keywords, Outputs, Failed)
 }
 
 
@@ -215,6 +228,8 @@ def of_record(record: dict[str, Any]) -> Answer:
   kind = KINDS[fields.pop('kind')]
   if kind is Transcript:
     fields['words'] = tuple(Word(**word) for word in fields['words'])
+  if kind is Keywords:
+    fields['events'] = tuple(Word(**word) for word in fields['events'])
   lists = {k: v for k, v in fields.items() if isinstance(v, list)}
   for name, values in lists.items():
     fields[name] = tuple(

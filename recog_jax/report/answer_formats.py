@@ -9,6 +9,7 @@ from pathlib import Path
 from recog_jax.answers import (
   Answer,
   Failed,
+  Keywords,
   Label,
   Labels,
   Numbers,
@@ -34,6 +35,8 @@ def said(answer: Answer) -> str:
     return f'not read: {answer.reason}'
   if isinstance(answer, Transcript):
     return answer.text
+  if isinstance(answer, Keywords):
+    return ', '.join(f'{e.word} {e.end:.2f} s' for e in answer.events) or '-'
   if isinstance(answer, Numbers):
     return ', '.join(f'{k} {v:.4g}' for k, v in answer.values.items())
   if isinstance(answer, Outputs):
@@ -121,6 +124,12 @@ def _cells(answer: Answer) -> dict[str, str]:
     return {name: f'{value:.9g}' for name, value in answer.values.items()}
   if isinstance(answer, Outputs):
     return {f'output{i}': f'{x:.9g}' for i, x in enumerate(answer.outputs)}
+  if isinstance(answer, Keywords):
+    return {
+      'keywords': '|'.join(event.word for event in answer.events),
+      'times': '|'.join(f'{event.end:.3f}' for event in answer.events),
+      'scores': '|'.join(f'{event.confidence:.4g}' for event in answer.events),
+    }
   if isinstance(answer, Transcript):
     found = {
       'text': answer.text,

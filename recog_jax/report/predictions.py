@@ -29,8 +29,13 @@ def write_jsonl(
   """
   if not hasattr(lookup, 'names'):
     return
-  rows = map(_plain, rows_of(lookup.names(ids)))
-  lines = (json.dumps(row, ensure_ascii=False) + '\n' for row in rows)
+  write_rows(path, rows_of(lookup.names(ids)))
+
+
+def write_rows(path: AnyPath, rows: Iterable[Mapping[str, Any]]) -> None:
+  """Writes one JSON object a line; numbers as in `write_jsonl`."""
+  plain = map(_plain, rows)
+  lines = (json.dumps(row, ensure_ascii=False) + '\n' for row in plain)
   write_whole(path, ''.join(lines).encode(errors='backslashreplace'))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
+from recog_jax.text.keywords import Keywords
 from recog_jax.text.languages import find
 from recog_jax.text.timit import INVENTORIES
 from recog_jax.text.vocabulary import Vocabulary
@@ -272,7 +273,8 @@ def make_tokenizer(
       or both, `phones` an `inventory` (list or name), `sentencepiece` a
       `model` (path of the file); all of them `unknown`, `drop` (default) or
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
-      `wav2vec2` that of a `vocab.json`, and a `language`. A `name` that is a
+      `wav2vec2` that of a `vocab.json`, and a `language`; `keywords` takes
+      `words`. A `name` that is a
       factory is called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
@@ -375,6 +377,7 @@ def train_sentencepiece(
 
 KINDS = {
   'characters': Characters,
+  'keywords': Keywords,
   'phones': Phones,
   'sentencepiece': SentencePiece,
   'wav2vec2': Vocabulary,

@@ -42,6 +42,7 @@ def tfds_speech(
   *,
   dataset: str,
   sample_rate: Size,
+  stored_rate: Size | None = None,
   audio_key: str | None = None,
   text_key: str | None = None,
   label_texts: Sequence[str] = (),
@@ -57,6 +58,8 @@ def tfds_speech(
     sample_rate: in Hz, of the audio handed out. Where nothing says at which
       rate audio is stored (TFDS's Audio feature does, and the index that
       `prepare` writes), it is stored at this one.
+    stored_rate: in Hz, of the stored samples, where the data set does not say
+      it; by default `sample_rate`.
     audio_key: the feature with the samples; by default `speech` or `audio`.
     text_key: the feature with the transcript, or with a class whose name
       (or `label_texts`) is the transcript; by default `text` or `label`.
@@ -89,6 +92,7 @@ def tfds_speech(
     encoding=layout.encoding(audio_key),
     stored_rate=layout.sample_rate(audio_key)
     or _prepared_rate(layout)
+    or stored_rate
     or sample_rate,
     sample_rate=sample_rate,
     text_key=text_key,

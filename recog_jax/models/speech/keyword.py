@@ -1,0 +1,419 @@
+"""Small causal networks that hear keywords in a stream of frames.
+
+Each gives scores for every frame of its output, from the frames before it
+alone: convolutions over time look back only, and what the papers average over a
+recording of a second is averaged over the last `window` frames of output. So a
+network of a stream is the network of all windows, computed once.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from recog_jax.models.layers.conv import Conv
+from recog_jax.models.layers.dropout import Dropout
+from recog_jax.models.layers.mask import length_mask
+from recog_jax.models.layers.norm import BatchNorm
+from recog_jax.precision import at_least_float32
+from recog_jax.ranges import Positive, Rate, Size
+
+
+class CausalConv(nn.Module):
+  """A convolution over time and frequency, BatchNorm and ReLU.
+
+  Attributes:
+    features: output channels.
+    kernel: over time and frequency.
+    strides: of both.
+    groups: of channels.
+    relu: whether there is a ReLU.
+    same: whether frequencies are padded so that none is lost.
+    dtype: of the computation.
+  """
+
+  features: int
+  kernel: tuple[int, int]
+  strides: tuple[int, int] = (1, 1)
+  groups: int = 1
+  relu: bool = True
+  same: bool = True
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t f c` with int32 `b` frames to `b t' f' features`."""
+    time, band = self.kernel
+    sides = ((band - 1) // 2, band // 2) if self.same else (0, 0)
+    x = Conv(
+      self.features,
+      self.kernel,
+      self.strides,
+      padding=((time - 1, 0), sides),
+      groups=self.groups,
+      dtype=self.dtype,
+      name='conv',
+    )(x)
+    left = strided(frame_len, self.strides[0])
+    mask = length_mask(left, x.shape[1])
+    x = BatchNorm(dtype=self.dtype, name='norm')(x, train=train, mask=mask)
+    return nn.relu(x) if self.relu else x
+
+
+def strided(count: Any, stride: int) -> Any:
+  """Frames that a causal convolution leaves of some."""
+  return -(-count // stride)
+
+
+class DsCnn(nn.Module):
+  """Depthwise separable convolutions: the DS-CNN of Zhang et al., "Hello Edge:
+  keyword spotting on microcontrollers", 2017, arXiv:1711.07128, table 3.
+
+  Attributes:
+    channels: of every layer.
+    blocks: of a depthwise and a pointwise convolution.
+    dtype: of the computation.
+  """
+
+  channels: int
+  blocks: int
+  dtype: jnp.dtype = jnp.float32
+
+  stride = 2
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t f` to `b t' d`."""
+    x = frames[..., None]
+    first = CausalConv(
+      self.channels, (10, 4), (2, 2), dtype=self.dtype, name='stem'
+    )
+    x = first(x, frame_len, train=train)
+    frame_len = strided(frame_len, 2)
+    for i in range(1, self.blocks + 1):
+      deep = CausalConv(
+        self.channels,
+        (3, 3),
+        groups=self.channels,
+        dtype=self.dtype,
+        name=f'depthwise{i}',
+      )
+      wide = CausalConv(
+        self.channels, (1, 1), dtype=self.dtype, name=f'pointwise{i}'
+      )
+      x = wide(deep(x, frame_len, train=train), frame_len, train=train)
+    return x.mean(2)
+
+
+class TcResNet(nn.Module):
+  """Convolutions over time whose channels are the frequencies: TC-ResNet8 of
+  Choi et al., "Temporal convolution for real-time keyword spotting on mobile
+  devices", Interspeech 2019, arXiv:1904.03814.
+
+  Attributes:
+    channels: of the stem, and of each residual block, which halve the rate.
+    dtype: of the computation.
+  """
+
+  channels: tuple[int, ...]
+  dtype: jnp.dtype = jnp.float32
+
+  @property
+  def stride(self) -> int:
+    return 2 ** (len(self.channels) - 1)
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t f` to `b t' d`."""
+    x = frames[:, :, None]
+
+    def conv(name, width, size, stride=1, relu=True):
+      return CausalConv(
+        width, (size, 1), (stride, 1), relu=relu, dtype=self.dtype, name=name
+      )
+
+    x = conv('stem', self.channels[0], 3)(x, frame_len, train=train)
+    for i, width in enumerate(self.channels[1:], 1):
+      after = strided(frame_len, 2)
+      y = conv(f'block{i}_conv1', width, 9, 2)(x, frame_len, train=train)
+      y = conv(f'block{i}_conv2', width, 9, 1, False)(y, after, train=train)
+      same = conv(f'block{i}_same', width, 1, 2)(x, frame_len, train=train)
+      x, frame_len = nn.relu(y + same), after
+    return x[:, :, 0]
+
+
+class SubSpectralNorm(nn.Module):
+  """BatchNorm by bands of frequency (Chang et al., "SubSpectral normalization
+  for neural audio data processing", ICASSP 2021).
+
+  Attributes:
+    bands: number of them, a divisor of the frequencies.
+    dtype: of the computation.
+  """
+
+  bands: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, mask: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """Normalises `b t f c`; mask bool `b t`."""
+    b, t, f, c = x.shape
+    # The channels of each band are channels of their own.
+    x = x.reshape(b, t, self.bands, f // self.bands, c).swapaxes(2, 3)
+    x = x.reshape(b, t, f // self.bands, self.bands * c)
+    x = BatchNorm(dtype=self.dtype, name='norm')(x, train=train, mask=mask)
+    x = x.reshape(b, t, f // self.bands, self.bands, c).swapaxes(2, 3)
+    return x.reshape(b, t, f, c)
+
+
+class DilatedTime(nn.Module):
+  """Each channel convolved with its own kernel over earlier frames.
+
+  Attributes:
+    size: of the kernel.
+    dilation: frames between its taps.
+    dtype: of the computation.
+  """
+
+  size: int
+  dilation: int
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    """`b t f c` to the same shape."""
+    init = nn.initializers.variance_scaling(2.0, 'fan_in', 'normal', in_axis=0)
+    kernel = self.param('kernel', init, (self.size, x.shape[-1]), jnp.float32)
+    kernel = kernel.astype(self.dtype)
+    t, past = x.shape[1], (self.size - 1) * self.dilation
+    wide = jnp.pad(x, ((0, 0), (past, 0), (0, 0), (0, 0)))
+    begins = [i * self.dilation for i in range(self.size)]
+    taps = [wide[:, begin : begin + t] for begin in begins]
+    return sum(tap * kernel[i] for i, tap in enumerate(taps))
+
+
+class BroadcastBlock(nn.Module):
+  """A block of BC-ResNet: over frequency, then over time.
+
+  What is convolved over time is the mean over frequency; it is added to every
+  frequency again.
+
+  Attributes:
+    features: channels; where they change there is no shortcut.
+    stride: of frequency.
+    dilation: of time.
+    dropout: of the branch of time.
+    dtype: of the computation.
+  """
+
+  features: int
+  stride: int
+  dilation: int
+  dropout: float
+  dtype: jnp.dtype = jnp.float32
+
+  @nn.compact
+  def __call__(
+    self, x: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t f c` to `b t f/stride features`."""
+    same = x.shape[-1] == self.features and self.stride == 1
+    y = x
+    if not same:
+      y = CausalConv(self.features, (1, 1), dtype=self.dtype, name='widen')(
+        y, frame_len, train=train
+      )
+    y = Conv(
+      self.features,
+      (1, 3),
+      (1, self.stride),
+      padding=((0, 0), (1, 1)),
+      groups=self.features,
+      dtype=self.dtype,
+      name='frequency',
+    )(y)
+    mask = length_mask(frame_len, y.shape[1])
+    bands = next(n for n in (5, 4, 2, 1) if y.shape[2] % n == 0)
+    norm = SubSpectralNorm(bands, dtype=self.dtype, name='frequency_norm')
+    y = norm(y, mask, train=train)
+    z = y.mean(2, keepdims=True)
+    z = DilatedTime(3, self.dilation, dtype=self.dtype, name='time')(z)
+    z = BatchNorm(dtype=self.dtype, name='time_norm')(z, train=train, mask=mask)
+    z = Conv(self.features, (1, 1), dtype=self.dtype, name='mix')(nn.swish(z))
+    z = Dropout(self.dropout, name='dropout')(z, train=train)
+    return nn.relu(x + y + z if same else y + z)
+
+
+class BcResNet(nn.Module):
+  """BC-ResNet of Kim et al., "Broadcasted residual learning for efficient
+  keyword spotting", Interspeech 2021, arXiv:2106.04140, table 1; causal here.
+
+  Attributes:
+    scale: factor of all widths; 1 and 8 are the paper's smallest and largest.
+    dropout: of the branches of time.
+    dtype: of the computation.
+  """
+
+  scale: float
+  dropout: float
+  dtype: jnp.dtype = jnp.float32
+
+  stride = 1
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> jax.Array:
+    """`b t f` to `b t d`."""
+
+    def width(channels: int) -> int:
+      return max(1, round(channels * self.scale))
+
+    stem = CausalConv(width(16), (5, 5), (1, 2), dtype=self.dtype, name='stem')
+    x = stem(frames[..., None], frame_len, train=train)
+    stages = ((8, 2, 1), (12, 2, 2), (16, 4, 2), (20, 4, 1))
+    for i, (channels, blocks, stride) in enumerate(stages):
+      for j in range(blocks):
+        block = BroadcastBlock(
+          width(channels),
+          stride if j == 0 else 1,
+          2**i,
+          self.dropout,
+          dtype=self.dtype,
+          name=f'stage{i + 1}_block{j + 1}',
+        )
+        x = block(x, frame_len, train=train)
+    last = CausalConv(
+      x.shape[-1], (5, 5), groups=x.shape[-1], dtype=self.dtype, name='last'
+    )
+    x = last(x, frame_len, train=train).mean(2, keepdims=True)
+    head = CausalConv(width(32), (1, 1), dtype=self.dtype, name='head_conv')
+    return head(x, frame_len, train=train)[:, :, 0]
+
+
+class KeywordModel(nn.Module):
+  """A body, the mean of its last frames, and scores of each class.
+
+  Attributes:
+    body: `(frames b t f, frame_len b, *, train) -> b t' d`, causal, with
+      `stride`, input frames for one of output.
+    num_outputs: classes.
+    window: frames of output that are averaged, the newest one and those before.
+    dropout: of the mean.
+    dtype: of the body's computation.
+  """
+
+  body: nn.Module
+  num_outputs: int
+  window: int
+  dropout: float = 0.0
+  dtype: jnp.dtype = jnp.float32
+
+  lookahead = 0
+  causal = True
+
+  def out_len(self, num_frames: Any) -> Any:
+    """Frames out for frames in; integers or arrays of them."""
+    return strided(num_frames, getattr(self.body, 'stride', 1))
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array, *, train: bool
+  ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    """float32 logits `b t' v`, int32 lengths `b`, and taps: `hidden` `b t' d`.
+
+    Before the begin of a recording hidden frames are zeros.
+    """
+    hidden = self.body(frames.astype(self.dtype), frame_len, train=train)
+    hidden = at_least_float32(hidden)
+    mean = nn.avg_pool(
+      hidden, (self.window,), (1,), padding=((self.window - 1, 0),)
+    )
+    mean = Dropout(self.dropout, name='dropout')(mean, train=train)
+    logits = nn.Dense(self.num_outputs, name='keyword_head')(mean)
+    return logits, self.out_len(frame_len), {'hidden': hidden}
+
+
+def _model(
+  body: Any, num_outputs: int, window: int, dropout: float
+) -> KeywordModel:
+  frames = max(1, round(window / body.stride))
+  return KeywordModel(body, num_outputs, frames, float(dropout), body.dtype)
+
+
+def ds_cnn(
+  *,
+  num_outputs: int,
+  channels: Size = 64,
+  blocks: Size = 4,
+  window: Size = 100,
+  dropout: Rate = 0.0,
+  dtype: str = 'float32',
+) -> KeywordModel:
+  """DS-CNN; by default the small one, 23,000 parameters.
+
+  Args:
+    num_outputs: classes.
+    channels: 64, 172 or 276 in the paper's S, M and L.
+    blocks: 4, 4 or 5 there.
+    window: input frames whose scores are averaged.
+    dropout: of their mean.
+    dtype: of the computation.
+  """
+  body = DsCnn(channels, blocks, dtype=jnp.dtype(dtype))
+  return _model(body, num_outputs, window, dropout)
+
+
+def tc_resnet(
+  *,
+  num_outputs: int,
+  width: Positive = 1.0,
+  channels: Sequence[Size] = (16, 24, 32, 48),
+  window: Size = 100,
+  dropout: Rate = 0.0,
+  dtype: str = 'float32',
+) -> KeywordModel:
+  """TC-ResNet8, 66,000 parameters with 40 features.
+
+  Args:
+    num_outputs: classes.
+    width: factor of the channels; 1.5 in the paper's larger one.
+    channels: of the stem, and of each block.
+    window: input frames whose scores are averaged.
+    dropout: of their mean.
+    dtype: of the computation.
+  """
+  widths = tuple(max(1, round(c * width)) for c in channels)
+  body = TcResNet(widths, dtype=jnp.dtype(dtype))
+  return _model(body, num_outputs, window, dropout)
+
+
+def bc_resnet(
+  *,
+  num_outputs: int,
+  scale: Positive = 1.0,
+  window: Size = 100,
+  dropout: Rate = 0.1,
+  dtype: str = 'float32',
+) -> KeywordModel:
+  """BC-ResNet; with scale 1 about 9,000 parameters.
+
+  Args:
+    num_outputs: classes.
+    scale: factor of the widths: 1, 1.5, 2, 3, 6 or 8 in the paper.
+    window: input frames whose scores are averaged.
+    dropout: of the branches of time.
+    dtype: of the computation.
+  """
+  body = BcResNet(float(scale), float(dropout), dtype=jnp.dtype(dtype))
+  return _model(body, num_outputs, window, 0.0)
