@@ -155,6 +155,23 @@ class Keywords(Answer):
 
 
 @dataclasses.dataclass(frozen=True)
+class Intent(Answer):
+  """What a speaker wants.
+
+  Attributes:
+    label: the classes of all slots in a row; None where that is unknown.
+    slots: the most probable class of each field.
+    probability: that all slots are right, in 0..1.
+    text: what is said.
+  """
+
+  label: str | None
+  slots: dict[str, str]
+  probability: float
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Line:
   """What is said in a stream, as far as it is known.
 
@@ -209,7 +226,16 @@ class Failed(Answer):
 
 KINDS: dict[str, type[Answer]] = {
   kind.__name__: kind
-  for kind in (Label, Labels, Numbers, Transcript, Keywords, Outputs, Failed)
+  for kind in (
+    Label,
+    Labels,
+    Numbers,
+    Transcript,
+    Keywords,
+    Intent,
+    Outputs,
+    Failed,
+  )
 }
 
 

@@ -89,6 +89,7 @@ TABLES: dict[str, dict[str, str]] = {
     'embedding': 'recog_jax.tasks.embedding.task:make_embedding',
     'ctc': 'recog_jax.tasks.speech.make:make_ctc',
     'speech': 'recog_jax.tasks.speech.make:make_speech',
+    'intent': 'recog_jax.tasks.intent:make_intent',
     'keyword': 'recog_jax.tasks.keyword:make_keyword',
     'distill': 'recog_jax.engine.distill:make_distill',
     'group_dro': 'recog_jax.tasks.group_dro:make_group_dro',

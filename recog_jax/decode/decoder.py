@@ -7,8 +7,10 @@ from typing import Any
 import jax
 
 from recog_jax.decode import attention, fusion, rescore
+from recog_jax.decode.arpa import read_arpa
 from recog_jax.decode.beam import beam_search, check_beam, given
 from recog_jax.decode.greedy import greedy
+from recog_jax.decode.lexicon import make_lexicon_scorer
 from recog_jax.decode.lm import LmKeys
 from recog_jax.decode.transducer_decoder import TransducerKeys
 from recog_jax.ranges import Size
@@ -41,6 +43,43 @@ class Keys(LmKeys):
     scorer = self.scorer(blank_id=blank_id, vocab=vocab)
     return Decoder(
       name, blank_id, self.width, self.top_tokens, scorer, self.n_best
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LexiconKeys(Keys):
+  """The beam over phones, which says words of the tokenizer's lexicon alone.
+
+  Attributes:
+    lm: an ARPA file of words; None: all words are as probable.
+  """
+
+  lm: str | None = None
+
+  def of_lexicon(
+    self,
+    lexicon: Sequence[tuple[str, Sequence[int]]] | None,
+    *,
+    blank_id: int,
+    vocab: Sequence[str],
+  ) -> 'Decoder':
+    """See `make_decoder`."""
+    check_beam(self.width, self.top_tokens, self.n_best)
+    if not lexicon or '|' not in vocab:
+      raise ValueError(
+        'the decoder lexicon takes its words from the tokenizer: set '
+        "config.data.tokenizer={'name': 'lexicon', 'model': 'words.tsv'}"
+      )
+    scorer = make_lexicon_scorer(
+      lexicon,
+      len(vocab),
+      boundary=list(vocab).index('|'),
+      model=read_arpa(self.lm) if self.lm else None,
+      alpha=float(self.alpha),
+      beta=float(self.beta),
+    )
+    return Decoder(
+      'beam', blank_id, self.width, self.top_tokens, scorer, self.n_best
     )
 
 
@@ -102,6 +141,7 @@ class Decoder:
 KINDS = {
   'greedy': Keys,
   'beam': Keys,
+  'lexicon': LexiconKeys,
   'attention': attention.Keys,
   'joint': attention.JointKeys,
   'rescore': rescore.Keys,
@@ -111,7 +151,11 @@ KINDS = {
 
 
 def make_decoder(
-  keys: Mapping[str, Any], *, blank_id: int, vocab: Sequence[str]
+  keys: Mapping[str, Any],
+  *,
+  blank_id: int,
+  vocab: Sequence[str],
+  lexicon: Sequence[tuple[str, Sequence[int]]] | None = None,
 ) -> Any:
   """Makes the decoder that a config asks for.
 
@@ -121,6 +165,7 @@ def make_decoder(
       `blank_id` and `vocab`, for an object that is called as a `Decoder` is.
     blank_id: CTC's blank.
     vocab: the token of each id.
+    lexicon: words and the ids of their phones; None: the tokenizer has none.
 
   Raises:
     ValueError: an unknown key or a value out of range; a language model that
@@ -136,7 +181,10 @@ def make_decoder(
     _check_name('key of the decoder', key, ['name', *known])
   if not 0 <= blank_id < len(vocab):
     raise ValueError(f'the blank {blank_id} is not one of {len(vocab)} tokens')
-  return KINDS[name](**keys).make(name, blank_id=blank_id, vocab=vocab)
+  made = KINDS[name](**keys)
+  if isinstance(made, LexiconKeys):
+    return made.of_lexicon(lexicon, blank_id=blank_id, vocab=vocab)
+  return made.make(name, blank_id=blank_id, vocab=vocab)
 
 
 def _check_name(what: str, name: str, known: Iterable[str]):

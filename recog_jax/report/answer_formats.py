@@ -9,6 +9,7 @@ from pathlib import Path
 from recog_jax.answers import (
   Answer,
   Failed,
+  Intent,
   Keywords,
   Label,
   Labels,
@@ -35,6 +36,8 @@ def said(answer: Answer) -> str:
     return f'not read: {answer.reason}'
   if isinstance(answer, Transcript):
     return answer.text
+  if isinstance(answer, Intent):
+    return answer.label or '(unknown)'
   if isinstance(answer, Keywords):
     return ', '.join(f'{e.word} {e.end:.2f} s' for e in answer.events) or '-'
   if isinstance(answer, Numbers):
@@ -124,6 +127,13 @@ def _cells(answer: Answer) -> dict[str, str]:
     return {name: f'{value:.9g}' for name, value in answer.values.items()}
   if isinstance(answer, Outputs):
     return {f'output{i}': f'{x:.9g}' for i, x in enumerate(answer.outputs)}
+  if isinstance(answer, Intent):
+    return {
+      'label': answer.label or '',
+      'probability': f'{answer.probability:.6g}',
+      **answer.slots,
+      'text': answer.text,
+    }
   if isinstance(answer, Keywords):
     return {
       'keywords': '|'.join(event.word for event in answer.events),

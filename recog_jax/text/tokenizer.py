@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
 from recog_jax.text.keywords import Keywords
 from recog_jax.text.languages import find
+from recog_jax.text.lexicon import LexiconTokenizer
 from recog_jax.text.timit import INVENTORIES
 from recog_jax.text.vocabulary import Vocabulary
 from recog_jax.text.whisper import Whisper
@@ -274,7 +275,7 @@ def make_tokenizer(
       `model` (path of the file); all of them `unknown`, `drop` (default) or
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
       `wav2vec2` that of a `vocab.json`, and a `language`; `keywords` takes
-      `words`. A `name` that is a
+      `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`. A `name` that is a
       factory is called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
@@ -378,13 +379,14 @@ def train_sentencepiece(
 KINDS = {
   'characters': Characters,
   'keywords': Keywords,
+  'lexicon': LexiconTokenizer,
   'phones': Phones,
   'sentencepiece': SentencePiece,
   'wav2vec2': Vocabulary,
   'whisper': Whisper,
 }
 # Those that are made of a file.
-OF_FILES = (SentencePiece, Vocabulary, Whisper)
+OF_FILES = (SentencePiece, Vocabulary, Whisper, LexiconTokenizer)
 
 
 def _why_untrained(error: str, vocab_size: int) -> str:

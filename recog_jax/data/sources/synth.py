@@ -57,7 +57,7 @@ class Synth:
     self._sizes = sizes
     self._voices = {False: voices, True: test_voices}
     self._options = (languages, num_words, speeds, pitches, seed)
-    self._library, self._data, self._version = _find_espeak()
+    self._library, self._data, self._version = find_espeak()
     # eSpeak says nothing of unknown variants and takes its normal voice.
     known = [p.name for p in (Path(self._data) / 'voices' / '!v').iterdir()]
     for voice in (*voices, *test_voices):
@@ -228,7 +228,7 @@ def _bounds(
   return pair
 
 
-def _find_espeak() -> tuple[str, str, str]:
+def find_espeak() -> tuple[str, str, str]:
   """Paths of the library and its data, and the version of the wheel."""
   try:
     import espeakng_loader

@@ -56,6 +56,29 @@ class Encoded:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class OpenSplit:
+  """A split as the config cuts it.
+
+  Attributes:
+    records: of the official split.
+    start: number of its record that is record 0 here.
+    utterances: the index of the records that are here.
+    transcripts: their texts, normalised.
+    encoded: the same as token ids.
+    corpus: their lengths.
+    labels: int32 `n m`, see `labels.Labels`; None without.
+  """
+
+  records: Any
+  start: int
+  utterances: Any
+  transcripts: Any
+  encoded: Encoded
+  corpus: Any
+  labels: np.ndarray | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Normaliser:
   """(frames - mean) / std with statistics of the corpus, float32 `f`."""
 
@@ -102,6 +125,7 @@ class MakeSpeechBatch:
     start_step: the step of element 0.
     total_steps: the run's length.
     seed: of the augmentation's draws.
+    labels: int32 `n m` of the records, see `OpenSplit`; None: there are none.
   """
 
   records: Any
@@ -118,6 +142,7 @@ class MakeSpeechBatch:
   start_step: int = 0
   total_steps: int = 1
   seed: int = 0
+  labels: np.ndarray | None = None
 
   @property
   def in_memory(self) -> bool:
@@ -150,6 +175,9 @@ class MakeSpeechBatch:
     ]
     inputs, lens = self._inputs(self.waves(rows), rows, draws)
     targets, target_len = self._targets(rows)
+    more = {}
+    if self.labels is not None:  # Of what is joined, those of the first.
+      more['labels'] = self.labels[rows.items.parts[:, 0]]
     return {
       **dict(zip(('inputs', 'second_view'), inputs, strict=False)),
       'input_len': lens,
@@ -157,6 +185,7 @@ class MakeSpeechBatch:
       'target_len': target_len,
       'index': rows.index.astype(np.int32),
       'valid': rows.valid,
+      **more,
     }
 
   def waves(self, rows: Rows) -> list[np.ndarray]:

@@ -21,6 +21,7 @@ from recog_jax.data.speech.batch import (
   Encoded,
   MakeSpeechBatch,
   Normaliser,
+  OpenSplit,
   check_delivered,
 )
 from recog_jax.data.speech.buckets import Bucketing
@@ -37,11 +38,11 @@ from recog_jax.data.speech.items import (
   most_frames,
   row_counts,
 )
+from recog_jax.data.speech.labels import Labels, labels_of
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
 from recog_jax.data.speech.texts import (
-  Transcripts,
   texts_as,
   told_of_scripts,
   told_of_unknown,
@@ -72,6 +73,7 @@ class SpeechData:
     ],
     eval_batch_size: Annotated[Size, FREE],
     text_field: str | None = None,
+    labels: Mapping[str, Sequence[str]] | None = None,
     lang: str = 'none',
     case: str | None = None,
     numbers: str = 'keep',
@@ -108,6 +110,7 @@ class SpeechData:
       buckets: keys of `buckets.Bucketing`.
       eval_batch_size: global rows of an evaluation batch.
       text_field: the field that is the target, `speaker` for example.
+      labels: fields that are classes beside the text, each with its classes.
       lang: of the text's normaliser, one of `text.languages`; `none` leaves
         text alone, `field` takes each utterance's field `lang`.
       case: `lower`, `upper` or `keep` instead of the language's own.
@@ -150,6 +153,7 @@ class SpeechData:
     except ValueError as error:
       raise UserError(f'config.data: {error}') from error
     self._lang, self._max_other_script = lang, max_other_script
+    self._labels = Labels.of(labels)
     self._texts_of = texts_as(lang, case, numbers, text_field)
     self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
     self._join = self._sampling = None
@@ -174,6 +178,7 @@ class SpeechData:
       self._features,
       self._features.hop_s,
       self._labels_of_splits,
+      self._labels.classes if self._labels else {},
     )
     self._frames_out: Callable[[Any], Any] = lambda frames: frames
 
@@ -203,7 +208,7 @@ class SpeechData:
     return split_bounds(self._splits[split], self._sizes)
 
   @functools.lru_cache(maxsize=4)  # noqa: B019 an experiment has few of these
-  def _opened(self, split: str) -> '_Split':
+  def _opened(self, split: str) -> OpenSplit:
     name, start, stop = self._bounds(split)
     records = self._source.records(name)
     utterances = records.utterances.take(np.arange(start, stop))
@@ -228,7 +233,8 @@ class SpeechData:
     )
     limit = self._max_frames if split == 'train' else None
     check_longest(corpus, self._features, limit, split, utterances.fields)
-    return _Split(records, start, utterances, found, encoded, corpus)
+    labels = labels_of(self._labels, utterances.fields)
+    return OpenSplit(records, start, utterances, found, encoded, corpus, labels)
 
   @functools.cached_property
   def excluded(self) -> Excluded:
@@ -401,6 +407,7 @@ class SpeechData:
       normaliser=self._normaliser,
       rows={b: local_rows(b) for b in sizes},
       deliver=self._deliver,
+      labels=opened.labels,
     )
 
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:
@@ -425,18 +432,6 @@ class SpeechData:
   def training_texts(self) -> list[str]:
     """Transcripts of the training split, normalised."""
     return list(self._opened('train').transcripts.texts)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Split:
-  """A split as the config cuts it."""
-
-  records: Any
-  start: int
-  utterances: Any
-  transcripts: Transcripts
-  encoded: Encoded
-  corpus: Corpus
 
 
 def _copy(data: SpeechData) -> SpeechData:

@@ -38,6 +38,7 @@ class SpeechTaskInfo:
     hop_s: seconds between frames.
     labels_of_splits: gives the distinct texts of each split that the config
       names, by its notation; None where there are no data.
+    labels: classes by field, see `labels.Labels`; {} where there are none.
   """
 
   name: str
@@ -47,6 +48,7 @@ class SpeechTaskInfo:
   labels_of_splits: Callable[[], Mapping[str, Sequence[str]]] | None = (
     dataclasses.field(default=None, repr=False, compare=False)
   )
+  labels: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -79,5 +79,9 @@ def both_views(batch: Batch) -> dict[str, jax.Array]:
 def each_view(batch: Batch, out_len: jax.Array) -> dict[str, jax.Array]:
   """What the loss reads of a batch, a row for each row of the outputs."""
   views = out_len.shape[0] // batch['valid'].shape[0]
-  names = ('targets', 'target_len', 'valid')
-  return {name: jnp.repeat(batch[name], views, axis=0) for name in names}
+  names = ('targets', 'target_len', 'valid', 'labels')
+  return {
+    name: jnp.repeat(batch[name], views, axis=0)
+    for name in names
+    if name in batch
+  }

@@ -113,6 +113,14 @@ class Speech(base.BaseTask):
     Raises:
       UserError: the model has none.
     """
+    return self.by_ctc()
+
+  def by_ctc(self) -> 'Speech':
+    """The task with the head of CTC alone.
+
+    Raises:
+      UserError: the model has none.
+    """
     if 'ctc' not in self.losses:
       raise UserError(
         'only the head of CTC can be exported, and this model was trained '
@@ -400,7 +408,7 @@ class Speech(base.BaseTask):
 
     By a decoder of CTC: others would have to hear the windows at once.
     """
-    task = self.for_export()
+    task = self.by_ctc()
 
     @jax.jit
     def decode(log_probs: jax.Array, frames: jax.Array) -> Any:
@@ -427,6 +435,7 @@ def decoder_of(keys: Mapping[str, Any] | None, tokenizer: Tokenizer) -> Any:
       registry.resolved('decoder', keys or {'name': 'greedy'}),
       blank_id=BLANK_ID,
       vocab=tokenizer.tokens,
+      lexicon=getattr(tokenizer, 'lexicon', None),
     )
   except (ValueError, OSError) as error:
     raise UserError(f'decoder: {error}') from error

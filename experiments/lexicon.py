@@ -1,0 +1,107 @@
+"""A lexicon of a language's words, pronounced by eSpeak NG (extra `synth`).
+
+  python -m experiments.lexicon --language=ur --texts=ur.txt --output=ur.tsv
+
+The words of a text, one sentence a line, normalised as the language is, each
+with its phones of the inventory that all languages share (text/phones.py); what
+eSpeak says beside that inventory becomes the phone with the most similar
+articulation, and is counted. Words come by how often they are in the text, so
+that of those pronounced alike the most frequent is found first. The file is for
+`config.data.tokenizer={'name': 'lexicon', 'model': 'ur.tsv'}`, whose tokens are
+phones, and for the decoder `lexicon`.
+"""
+
+import argparse
+import collections
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.exit_code import exit_code_of
+from recog_jax.errors import UserError, listed, say, unknown_name, warn
+
+# eSpeak's voices that say the language well; it has none of Pashto, Balochi.
+VOICES = {'ur': 'ur', 'sd': 'sd', 'pa': 'pa', 'hi': 'hi', 'fa': 'fa'}
+VOICES |= {'en': 'en', 'ar': 'ar'}
+
+
+def words_of(lines: Sequence[str], language: str) -> list[str]:
+  """The words of normalised lines, the most frequent first.
+
+  Raises:
+    UserError: there are none.
+  """
+  from recog_jax.text.normalize import normalize
+
+  counts = collections.Counter(
+    word for line in lines for word in normalize(line, language).split()
+  )
+  words = [w for w, _ in counts.most_common() if any(c.isalpha() for c in w)]
+  if not words:
+    raise UserError('the text has no words of the language')
+  return words
+
+
+def entries_of(
+  words: Sequence[str], said: Sequence[str]
+) -> tuple[list[tuple[str, tuple[str, ...]]], collections.Counter, list[str]]:
+  """Entries of a lexicon, phones that were replaced, and words without any.
+
+  Args:
+    words: of a language.
+    said: IPA of each, as `data.sources.espeak.phonemes` gives it.
+  """
+  from recog_jax.text import phones as phones_lib
+
+  known = {*phones_lib.INVENTORY}
+  entries, replaced, silent = [], collections.Counter(), []
+  for word, text in zip(words, said, strict=True):
+    text = text.replace(phones_lib.WORD, ' ')
+    found, _ = phones_lib.segment(text)
+    replaced.update(p for p in found if p not in known)
+    phones = tuple(phones_lib.common(text))
+    if phones:
+      entries.append((word, phones))
+    else:
+      silent.append(word)
+  return entries, replaced, silent
+
+
+def _make(args: argparse.Namespace) -> int:
+  from recog_jax.data.sources import espeak, synth
+  from recog_jax.storage import write_whole
+  from recog_jax.text import lexicon
+
+  if args.language not in VOICES:
+    raise unknown_name('language of a lexicon', args.language, VOICES)
+  lines = Path(args.texts).read_text(encoding='utf-8').splitlines()
+  words = words_of(lines, args.language)
+  library, data, _ = synth.find_espeak()
+  try:
+    said = espeak.phonemes(words, VOICES[args.language], library, data)
+  except RuntimeError as error:
+    raise UserError(f'eSpeak cannot say the words: {error}') from error
+  entries, replaced, silent = entries_of(words, said)
+  if not entries:
+    raise UserError('eSpeak says no word: is the text of another language?')
+  if replaced:
+    shown = [f'{phone} ({n})' for phone, n in replaced.most_common()]
+    warn(f'phones beside the inventory, replaced: {listed(shown, 12)}')
+  if silent:
+    warn(f'{len(silent)} words that eSpeak does not say: {listed(silent)}')
+  write_whole(Path(args.output), lexicon.write(entries))
+  say(f'wrote {len(entries):,} words to {args.output}')
+  return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
+  parser.add_argument('--language', required=True, help=', '.join(VOICES))
+  parser.add_argument('--texts', required=True, help='sentences, one a line')
+  parser.add_argument('--output', required=True, help='the lexicon')
+  args = parser.parse_args(argv)
+  return exit_code_of(lambda: _make(args))
+
+
+if __name__ == '__main__':
+  sys.exit(main())
