@@ -1,10 +1,10 @@
 """Words of a lexicon in the search over phones: a trie, and an n-gram model.
 
 A prefix of phones is a node of the trie of all pronunciations; what leaves the
-trie is never said. At the end of a word its probability is added, and the search
-goes on at the root (Ney and Ortmanns, "Progress in dynamic programming search
-for LVCSR", Proc. IEEE 2000). The model of a new language is so its lexicon and
-its text, and no recording.
+trie is never said. At the end of a word its probability is added, and the
+search goes on at the root (Ney and Ortmanns, "Progress in dynamic programming
+search for LVCSR", Proc. IEEE 2000). So a language needs its lexicon and its
+text, and no recording.
 """
 
 import dataclasses

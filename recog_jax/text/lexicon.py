@@ -90,7 +90,7 @@ class LexiconTokenizer:
   @functools.cached_property
   def _phones(self) -> dict[str, tuple[str, ...]]:
     """The first pronunciation of each word."""
-    return {word: phones for word, phones in reversed(self.entries)}
+    return dict(reversed(self.entries))
 
   @functools.cached_property
   def _words(self) -> dict[tuple[str, ...], str]:

@@ -275,8 +275,8 @@ def make_tokenizer(
       `model` (path of the file); all of them `unknown`, `drop` (default) or
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
       `wav2vec2` that of a `vocab.json`, and a `language`; `keywords` takes
-      `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`. A `name` that is a
-      factory is called with the other keys.
+      `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`. A
+      `name` that is a factory is called with the other keys.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
 

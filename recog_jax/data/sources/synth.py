@@ -52,9 +52,11 @@ class Synth:
     speeds: tuple[int, int],
     pitches: tuple[int, int],
     seed: int,
+    sentences: tuple[dict[str, str], ...] = (),
   ):
     self.info = records.SpeechInfo('synth', sample_rate)
     self._sizes = sizes
+    self._sentences = sentences
     self._voices = {False: voices, True: test_voices}
     self._options = (languages, num_words, speeds, pitches, seed)
     self._library, self._data, self._version = find_espeak()
@@ -71,8 +73,10 @@ class Synth:
     if split not in self._sizes:
       raise unknown_name('split', split, self._sizes)
     requests = self._requests(split)
+    known = {s['text']: s for s in self._sentences}
     rows = [
       {
+        **known.get(r['text'], {}),
         'id': f'{split}-{i}',
         'text': r['text'],
         'speaker': r['voice'].partition('+')[2],
@@ -95,9 +99,10 @@ class Synth:
     )
 
   def fingerprint(self) -> str:
+    own = str(self._sentences) if self._sentences else ''
     return (
       f'synth-1-{self._version}-{self.info.sample_rate}-{self._sizes}-'
-      f'{self._voices}-{self._options}'
+      f'{self._voices}-{self._options}{own}'
     )
 
   def _requests(self, split: str) -> list[dict[str, Any]]:
@@ -109,6 +114,7 @@ class Synth:
     draws = Draws(seed=seed, epoch=epoch, record=number)
     count = low + draws.integers('count', high - low + 1)
     word = draws.uniform('words', (high,))
+    sentence = draws.integers('sentence', max(1, len(self._sentences)))
     language = draws.integers('language', len(languages))
     voice = draws.integers('voice', len(voices))
     speed = speeds[0] + draws.integers('speed', speeds[1] - speeds[0] + 1)
@@ -117,9 +123,12 @@ class Synth:
     for i in number.tolist():
       lang = languages[language[i]]
       picks = (word[i, : count[i]] * len(WORDS[lang])).astype(int)
+      text = ' '.join(WORDS[lang][k] for k in picks)
+      if self._sentences:
+        text = self._sentences[sentence[i]]['text']
       found.append(
         {
-          'text': ' '.join(WORDS[lang][k] for k in picks),
+          'text': text,
           'voice': f'{lang}+{voices[voice[i]]}',
           'speed': int(speed[i]),
           'pitch': int(pitch[i]),
@@ -155,13 +164,14 @@ def synth(
   *,
   language: str | Sequence[str],
   sizes: Mapping[str, Count],
-  num_words: Sequence[Size],
+  num_words: Sequence[Size] = (1, 1),
   sample_rate: Size,
   seed: Seed,
   voices: Sequence[str] = VOICES,
   test_voices: Sequence[str] = TEST_VOICES,
   speeds: Sequence[Size] = (130, 200),
   pitches: Sequence[Count] = (35, 65),
+  sentences: Sequence[Mapping[str, str]] = (),
   data_dir: Any = None,
 ) -> Synth:
   """Words of one or several languages, spoken by eSpeak's voices.
@@ -181,6 +191,8 @@ def synth(
     test_voices: the same of the split `test`.
     speeds: (slowest, fastest) in words a minute, 80 to 450.
     pitches: (lowest, highest), 0 to 99, around 50 for a voice's own.
+    sentences: what is said instead of words, each a `text`, all different, and
+      further fields, such as what is wanted; `language` is that of the voices.
     data_dir: unused; every source takes it.
 
   Raises:
@@ -196,6 +208,11 @@ def synth(
     raise UserError(
       'source.language must name at least one language, and every one of '
       f'source.sizes must be at least 1; they are {languages} and {sizes}'
+    )
+  texts = [sentence.get('text', '') for sentence in sentences]
+  if not all(texts) or len({*texts}) < len(texts):
+    raise UserError(
+      "source.sentences must each have a 'text', and no two the same one"
     )
   both = sorted(set(voices) & set(test_voices))
   if both or not voices or not test_voices:
@@ -213,6 +230,7 @@ def synth(
     _bounds('speeds', speeds, 80, 450),
     _bounds('pitches', pitches, 0, 99),
     seed,
+    tuple(dict(sentence) for sentence in sentences),
   )
 
 
