@@ -105,7 +105,7 @@ class SpokenIntent(Speech):
       )
       losses.append(jnp.where(target >= 0, loss, 0))
       known.append((target >= 0).astype(jnp.float32))
-    return sum(losses) / len(losses), sum(known) / len(known)
+    return jnp.stack(losses).mean(0), jnp.stack(known).mean(0)
 
   def train_metrics(self, outputs: Outputs, batch: Batch) -> base.Terms:
     rows = each_view(batch, outputs['out_len'])

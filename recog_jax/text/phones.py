@@ -41,6 +41,10 @@ FEATURES = (
   'long',
 )
 WORD = '|'  # Between words.
+# What is finer than voice, manner and the part of the tongue counts half.
+_FINE = ('anterior', 'distributed', 'high', 'low', 'front', 'back')
+_FINE += ('tense', 'long')
+_WEIGHTS = np.array([0.5 if name in _FINE else 1.0 for name in FEATURES])
 # Places of consonants: what they add to `dorsal` and so on.
 _PLACES = {
   'labial': {'labial': 1},
@@ -50,6 +54,10 @@ _PLACES = {
   'postalveolar': {'coronal': 1, 'anterior': -1, 'distributed': 1},
   'retroflex': {'coronal': 1, 'anterior': -1, 'distributed': -1},
   'palatal': {
+    **{'coronal': 1, 'anterior': -1, 'distributed': 1},
+    **{'dorsal': 1, 'high': 1, 'low': -1, 'front': 1, 'back': -1},
+  },
+  'alveolopalatal': {
     **{'coronal': 1, 'anterior': -1, 'distributed': 1},
     **{'dorsal': 1, 'high': 1, 'low': -1, 'front': 1, 'back': -1},
   },
@@ -88,7 +96,8 @@ _CONSONANTS = {
   'tap': {'alveolar': '-ɾ', 'retroflex': '-ɽ'},
   'fricative': {
     **{'labial': 'ɸβ', 'labiodental': 'fv', 'dental': 'θð', 'alveolar': 'sz'},
-    **{'postalveolar': 'ʃʒ', 'retroflex': 'ʂʐ', 'palatal': 'çʝ'},
+    **{'postalveolar': 'ʃʒ', 'alveolopalatal': 'ɕʑ', 'retroflex': 'ʂʐ'},
+    **{'palatal': 'çʝ'},
     **{'velar': 'xɣ', 'uvular': 'χʁ', 'pharyngeal': 'ħʕ', 'glottal': 'hɦ'},
   },
   'lateral fricative': {'alveolar': 'ɬɮ'},
@@ -104,7 +113,7 @@ _CONSONANTS = {
     **{'palatal': '-ʄ', 'velar': '-ɠ'},
   },
 }
-_STRIDENT = 'szʃʒʂʐfv'
+_STRIDENT = 'szʃʒɕʑʂʐfv'
 # (height, tense) -> front, front round, central, central round, back, back
 # round; - is none.
 _VOWELS = {
@@ -202,9 +211,7 @@ def segment(text: str) -> tuple[list[str], list[str]]:
   Returns:
     The phones, and the characters that are no IPA.
   """
-  text = unicodedata.normalize('NFD', text)
-  for old, new in _ALIASES.items():
-    text = text.replace(old, new)
+  text = _plain(text)
   letters = _letters()
   phones: list[str] = []
   unknown = []
@@ -226,6 +233,14 @@ def segment(text: str) -> tuple[list[str], list[str]]:
   return [_ordered(phone) for phone in phones], unknown
 
 
+def _plain(text: str) -> str:
+  """Marks behind their letters, and one spelling of each letter."""
+  text = unicodedata.normalize('NFD', text)
+  for old, new in _ALIASES.items():
+    text = text.replace(old, new)
+  return text
+
+
 def _ordered(phone: str) -> str:
   """The marks in one order, so that a phone has one spelling."""
   base = ''.join(c for c in phone if c not in MARKS)
@@ -242,6 +257,7 @@ def features(phone: str) -> np.ndarray:
   Raises:
     ValueError: it is none.
   """
+  phone = _ordered(_plain(phone))
   base = ''.join(c for c in phone if c not in MARKS)
   letters = _letters()
   if base in AFFRICATES and {*base} <= {*letters}:
@@ -260,9 +276,12 @@ def features(phone: str) -> np.ndarray:
 
 
 def distance(first: str, second: str) -> float:
-  """How far two phones are apart, 0 to 1: the mean difference of features."""
+  """How far two phones are apart, 0 to 1: the mean difference of features.
+
+  Places of the tongue within a part of it, tenseness and length count half.
+  """
   apart = features(first).astype(int) - features(second)
-  return float(np.abs(apart).mean() / 2)
+  return float((np.abs(apart) * _WEIGHTS).sum() / 2 / _WEIGHTS.sum())
 
 
 def nearest(phone: str, inventory: Sequence[str]) -> str:

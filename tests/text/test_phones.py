@@ -73,3 +73,4 @@ def test_other_languages_phones_come_as_their_nearest():
   assert phones.nearest('ʂ', ('ʃ', 'u', 'm')) == 'ʃ'
   assert phones.common('ɱ') == ['m']
   assert phones.common('θ', ('s', 't', 'a')) == ['s']
+  assert phones.common('ɕ') == ['ʃ']
