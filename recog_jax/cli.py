@@ -171,6 +171,29 @@ def groups() -> Any:
   return None
 
 
+def define_words() -> None:
+  """The flags that say what is told of recognised words."""
+  flags.DEFINE_bool(
+    'timestamps', False, 'Write when each recognised word begins and ends.'
+  )
+  flags.DEFINE_bool(
+    'confidence', False, 'Say what confidences of speech are worth.'
+  )
+  flags.DEFINE_bool(
+    'calibrate', False, 'Learn from this split how to scale confidences.'
+  )
+
+
+def words_keys() -> dict[str, Any]:
+  """The keys of the task as these flags have them; {} if not given."""
+  values = flags.FLAGS
+  asked = {
+    'timestamps': values.timestamps,
+    'confidence': values.confidence or values.calibrate,
+  }
+  return {name: True for name, value in asked.items() if value}
+
+
 def define_decoder() -> None:
   """The flags that say how speech is decoded."""
   flags.DEFINE_string(

@@ -64,15 +64,6 @@ _AVERAGE = flags.DEFINE_integer(
   'average', 1, 'Average the weights of so many latest or best checkpoints.'
 )
 _TAG = flags.DEFINE_string('tag', '', 'Ends the names of the files written.')
-_TIMESTAMPS = flags.DEFINE_bool(
-  'timestamps', False, 'Write when each recognised word begins and ends.'
-)
-_CONFIDENCE = flags.DEFINE_bool(
-  'confidence', False, 'Say what confidences of speech are worth.'
-)
-_CALIBRATE = flags.DEFINE_bool(
-  'calibrate', False, 'Learn from this split how to scale confidences.'
-)
 _STREAM = flags.DEFINE_bool(
   'stream', False, 'Measure delays and error rates of streams.'
 )
@@ -80,6 +71,7 @@ _ALIGNER = flags.DEFINE_string(
   'aligner', None, 'Workdir that says where tokens are (default: --workdir).'
 )
 cli.define_groups()
+cli.define_words()
 cli.define_decoder()
 cli.define_chunk()
 # What is compared with what says nothing of the model.
@@ -88,14 +80,6 @@ cli.take_keys('data.', 'task.decoder.', *_PAIRS)
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()
-
-
-def _task_keys() -> dict:
-  """Keys of the task that replace those of the config."""
-  keys: dict = {'timestamps': True} if _TIMESTAMPS.value else {}
-  if _CONFIDENCE.value or _CALIBRATE.value:
-    keys['confidence'] = True
-  return {**keys, **cli.decoder_keys()}
 
 
 def main() -> None:
@@ -114,13 +98,13 @@ def main() -> None:
     watch=_WATCH.value,
     tag=_TAG.value,
     data_dir=flags.FLAGS.data_dir,
-    task_keys=_task_keys(),
+    task_keys={**cli.words_keys(), **cli.decoder_keys()},
     keys=cli.given.texts,
     stream=_STREAM.value,
     chunk=flags.FLAGS.chunk,
     aligner=_ALIGNER.value,
     groups=cli.groups(),
-    calibrate=_CALIBRATE.value,
+    calibrate=flags.FLAGS.calibrate,
   )
   evaluating.run(
     workdir, asked, lambda: cli.joined({'flags': cli.command_flags()})

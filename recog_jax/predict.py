@@ -53,10 +53,7 @@ _RESUME = flags.DEFINE_bool(
 )
 _TOP = flags.DEFINE_integer('top', 5, 'Classes that are listed.')
 _THRESHOLD = flags.DEFINE_float(
-  'threshold',
-  None,
-  'Give no class whose probability is lower; mark recordings whose confidence '
-  'is lower, so that a person hears them.',
+  'threshold', None, 'Give no class, and mark a recording, of less probability.'
 )
 _STREAM = flags.DEFINE_string(
   'stream', None, 'A recording, or - for raw samples: text while one speaks.'

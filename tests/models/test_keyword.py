@@ -25,7 +25,10 @@ def test_what_comes_later_changes_nothing(name):
   model = getattr(keyword, name)(num_outputs=3, window=6, **MODELS[name])
   frames = frames_of()
   lens = np.array([17])
-  variables = model.init(jax.random.key(0), frames, lens, train=False)
+  init = jax.jit(
+    lambda: model.init(jax.random.key(0), frames, lens, train=False)
+  )
+  variables = init()
   run = jax.jit(lambda x, n: model.apply(variables, x, n, train=False))
   logits, out_len, _ = run(frames, lens)
   n = int(out_len[0])
@@ -39,10 +42,15 @@ def test_what_comes_later_changes_nothing(name):
 @pytest.mark.parametrize(
   ('name', 'keys', 'least', 'most'),
   [
-    ('ds_cnn', {}, 20_000, 28_000),
     ('tc_resnet', {}, 60_000, 75_000),
-    ('bc_resnet', {}, 8_000, 11_000),
-    ('bc_resnet', {'scale': 8.0}, 300_000, 360_000),
+    *(
+      pytest.param(*case, marks=pytest.mark.slow)
+      for case in (
+        ('ds_cnn', {}, 20_000, 28_000),
+        ('bc_resnet', {}, 8_000, 11_000),
+        ('bc_resnet', {'scale': 8.0}, 300_000, 360_000),
+      )
+    ),
   ],
 )
 def test_parameters_are_as_many_as_in_the_papers(name, keys, least, most):

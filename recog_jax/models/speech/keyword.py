@@ -358,7 +358,7 @@ def ds_cnn(
   blocks: Size = 4,
   window: Size = 100,
   dropout: Rate = 0.0,
-  dtype: str = 'float32',
+  dtype: jnp.dtype = jnp.float32,
 ) -> KeywordModel:
   """DS-CNN; by default the small one, 23,000 parameters.
 
@@ -370,7 +370,7 @@ def ds_cnn(
     dropout: of their mean.
     dtype: of the computation.
   """
-  body = DsCnn(channels, blocks, dtype=jnp.dtype(dtype))
+  body = DsCnn(channels, blocks, dtype=dtype)
   return _model(body, num_outputs, window, dropout)
 
 
@@ -381,7 +381,7 @@ def tc_resnet(
   channels: Sequence[Size] = (16, 24, 32, 48),
   window: Size = 100,
   dropout: Rate = 0.0,
-  dtype: str = 'float32',
+  dtype: jnp.dtype = jnp.float32,
 ) -> KeywordModel:
   """TC-ResNet8, 66,000 parameters with 40 features.
 
@@ -394,7 +394,7 @@ def tc_resnet(
     dtype: of the computation.
   """
   widths = tuple(max(1, round(c * width)) for c in channels)
-  body = TcResNet(widths, dtype=jnp.dtype(dtype))
+  body = TcResNet(widths, dtype=dtype)
   return _model(body, num_outputs, window, dropout)
 
 
@@ -404,7 +404,7 @@ def bc_resnet(
   scale: Positive = 1.0,
   window: Size = 100,
   dropout: Rate = 0.1,
-  dtype: str = 'float32',
+  dtype: jnp.dtype = jnp.float32,
 ) -> KeywordModel:
   """BC-ResNet; with scale 1 about 9,000 parameters.
 
@@ -415,5 +415,5 @@ def bc_resnet(
     dropout: of the branches of time.
     dtype: of the computation.
   """
-  body = BcResNet(float(scale), float(dropout), dtype=jnp.dtype(dtype))
+  body = BcResNet(float(scale), float(dropout), dtype=dtype)
   return _model(body, num_outputs, window, 0.0)
