@@ -55,17 +55,12 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.source = {'name': 'mix', 'sources': parts}
   config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
   config.data.labels = _LABELS
-  config.data.tokenizer = {
-    'name': 'characters',
-    'alphabet': " 'abcdefghijklmnopqrstuvwxyz",
-  }
+  letters = " 'abcdefghijklmnopqrstuvwxyz"
+  config.data.tokenizer = {'name': 'characters', 'alphabet': letters}
   config.data.lang = 'en'
   config.data.case = 'lower'
-  config.data.features = {
-    'name': 'log_mel',
-    'num_mels': 80,
-    'normalise': 'mean_variance',
-  }
+  features = {'name': 'log_mel', 'num_mels': 80, 'normalise': 'mean_variance'}
+  config.data.features = features
   config.data.buckets = {'count': 4, 'batch_seconds': 100.0}
   config.data.eval_batch_size = 32
   config.data.speeds = (0.9, 1.0, 1.1)

@@ -36,6 +36,7 @@ _KINDS = {
   'noise': 'noise, SNR in dB',
   'room': 'room, reverberation time in s',
   'loss': 'mu law, packets lost',
+  'call': 'mu law, noise and loss',
 }
 _CALL_LOSS, _CALL_SNR = 0.01, 10.0
 
@@ -200,10 +201,12 @@ def draw(stem: Path, rows: Sequence[dict[str, Any]]) -> None:
         ms=4,
         capsize=3,
         color=f'C{i}',
-        ls='' if kind == 'codec' else '-',
+        ls='' if kind in ('codec', 'call') else '-',
         label=model,
       )
       names = [r['value'] or 'clean' for r in shown]
+      if kind == 'call':
+        names[1:] = ['call']
       axes.set_xticks(range(len(names)), names, rotation=45, size=8)
     axes.set(xlabel=_KINDS[kind], ylim=(0, None))
     axes.grid(axis='y', alpha=0.3)
