@@ -8,7 +8,8 @@ eSpeak says beside that inventory becomes the phone with the most similar
 articulation, and is counted. Words come by how often they are in the text, so
 that of those pronounced alike the most frequent is found first. The file is for
 `config.data.tokenizer={'name': 'lexicon', 'model': 'ur.tsv'}`, whose tokens are
-phones, and for the decoder `lexicon`.
+phones, and for the decoder `lexicon`. `--texts=synth` takes the words that the
+source `synth` speaks.
 """
 
 import argparse
@@ -40,6 +41,21 @@ def words_of(lines: Sequence[str], language: str) -> list[str]:
   if not words:
     raise UserError('the text has no words of the language')
   return words
+
+
+def lines_of(texts: str, language: str) -> list[str]:
+  """The sentences of a file; of `synth` the words of that source.
+
+  Raises:
+    UserError: the source `synth` has none of the language.
+  """
+  from recog_jax.data.sources.synth_words import WORDS
+
+  if texts != 'synth':
+    return Path(texts).read_text(encoding='utf-8').splitlines()
+  if language not in WORDS:
+    raise unknown_name('language of the source synth', language, WORDS)
+  return list(WORDS[language])
 
 
 def entries_of(
@@ -74,7 +90,7 @@ def _make(args: argparse.Namespace) -> int:
 
   if args.language not in VOICES:
     raise unknown_name('language of a lexicon', args.language, VOICES)
-  lines = Path(args.texts).read_text(encoding='utf-8').splitlines()
+  lines = lines_of(args.texts, args.language)
   words = words_of(lines, args.language)
   library, data, _ = synth.find_espeak()
   try:
@@ -97,7 +113,9 @@ def _make(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
   parser = argparse.ArgumentParser(description=__doc__.split('\n', 1)[0])
   parser.add_argument('--language', required=True, help=', '.join(VOICES))
-  parser.add_argument('--texts', required=True, help='sentences, one a line')
+  parser.add_argument(
+    '--texts', required=True, help='a file of sentences, one a line; or synth'
+  )
   parser.add_argument('--output', required=True, help='the lexicon')
   args = parser.parse_args(argv)
   return exit_code_of(lambda: _make(args))
