@@ -34,7 +34,11 @@ def get_config(arg: str = '') -> ConfigDict:
   }
   config.data.source = {
     'name': 'mix',
-    'sources': ({'source': digits}, {'source': sentences, 'splits': splits}),
+    'sample_rate': 8000,
+    'sources': (
+      {'source': digits, 'label': 'digits'},
+      {'source': sentences, 'label': 'sentences', 'splits': splits},
+    ),
   }
   config.data.splits = {'train': 'train', 'val': 'val', 'test': 'test'}
   config.data.lang = 'en'
@@ -42,9 +46,10 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.tokenizer = {'name': 'keywords', 'words': ('seven',)}
   config.data.buckets = {'count': 5, 'batch_seconds': 60.0}
   config.data.eval_batch_size = 32
-  # As many digits as sentences: these are four times as long.
-  config.data.sampling = {'field': 'source', 'power': 1.0}
+  # Sentences are few, and shown more often than they are there.
+  config.data.sampling = {'field': 'source', 'power': 0.5}
   config.model.scale = 2.0
+  config.model.window = 60
   config.total_steps = 3000
   config.schedule.warmup_steps = 200
   config.evaluation.every_steps = 600
