@@ -166,3 +166,29 @@ def test_without_espeak_the_extra_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, 'espeakng_loader', None)
   with pytest.raises(UserError, match=r"pip install 'recog_jax\[synth\]'"):
     make()
+
+
+@needs_espeak
+def test_sentences_have_their_fields():
+  sentences = (
+    {'text': 'turn on the light', 'action': 'on'},
+    {'text': 'turn off the light', 'action': 'off'},
+  )
+  sizes = {'train': 12, 'test': 4}
+  source = make(sentences=sentences, sizes=sizes)
+  index = source.records('train').utterances
+  wanted = {s['text']: s['action'] for s in sentences}
+  assert {*index.text} == {*wanted}
+  assert index.fields['action'] == [wanted[text] for text in index.text]
+  assert index.num_samples.min() > 4000
+  other = make(sizes=sizes)
+  assert source.fingerprint() != other.fingerprint()
+
+
+@needs_espeak
+@pytest.mark.parametrize(
+  'sentences', [({'action': 'on'},), ({'text': 'a'}, {'text': 'a'})]
+)
+def test_sentences_without_text_and_doubled_ones_are_told(sentences):
+  with pytest.raises(UserError, match=r'source\.sentences'):
+    make(sentences=sentences)
