@@ -16,6 +16,7 @@ from recog_jax.compress import training as quantized_training
 from recog_jax.data.base import Data
 from recog_jax.engine import adapt as adapt_lib
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import privacy as privacy_lib
 from recog_jax.engine.settings import Checkpointing, Every, Settings, steps_of
 from recog_jax.errors import UserError
 from recog_jax.tasks.base import Task
@@ -31,6 +32,7 @@ class Experiment:
     task: see `recog_jax.tasks.base`.
     module: the Linen module.
     mesh: the devices.
+    privacy: how the training is private; None: it is not.
   """
 
   settings: Settings
@@ -38,15 +40,11 @@ class Experiment:
   task: Task
   module: nn.Module
   mesh: jax.sharding.Mesh
+  privacy: privacy_lib.Plan | None = None
 
   @functools.cached_property
   def total_steps(self) -> int:
-    s = self.settings
-    if s.total_steps is not None:
-      return s.total_steps
-    if s.total_epochs is None:
-      raise UserError('config.total_steps or config.total_epochs must be set')
-    return steps_of(s.total_epochs, self.data.steps_per_epoch)
+    return _total_steps(self.settings, self.data.steps_per_epoch)
 
   @property
   def stop_step(self) -> int:
@@ -69,6 +67,46 @@ class Experiment:
     """Rounded up for the devices here: evaluation pads rows anyway."""
     parts = mesh_lib.batch_parts(self.mesh)
     return parts * math.ceil(self.data.eval_batch_size / parts)
+
+
+def _total_steps(settings: Settings, steps_per_epoch: float) -> int:
+  if settings.total_steps is not None:
+    return settings.total_steps
+  if settings.total_epochs is None:
+    raise UserError('config.total_steps or config.total_epochs must be set')
+  return steps_of(settings.total_epochs, steps_per_epoch)
+
+
+def _private(
+  settings: Settings, data: Any, mesh: jax.sharding.Mesh
+) -> tuple[privacy_lib.Plan, Any]:
+  """The plan of `config.privacy`, and the data that it draws from.
+
+  Raises:
+    UserError: see `engine.privacy`.
+  """
+  keys = registry.call(privacy_lib.Privacy, settings.privacy, 'config.privacy')
+  privacy_lib.check(settings, keys)
+  devices = mesh.shape['data']
+  if mesh.size > devices:
+    raise UserError(
+      'config.privacy divides the batch over devices and nothing else: let '
+      'config.mesh.fsdp and tensor be 1'
+    )
+  if not hasattr(data, 'units'):
+    raise UserError(
+      f"config.data.name='{settings.data['name']}' has no private plan of its "
+      'batches: take images or speech'
+    )
+  units = data.units(keys.unit)
+  plan = privacy_lib.make_plan(
+    keys,
+    units=units.count,
+    batch_size=units.batch_size,
+    steps=_total_steps(settings, units.count / units.batch_size),
+    devices=devices,
+  )
+  return plan, units.draw(plan.rate, plan.capacity)
 
 
 def _plain(keys: Any) -> dict[str, Any]:
@@ -114,6 +152,9 @@ def build(
   )
   if only is not None:
     return Experiment(settings, data, task, module, mesh)
+  plan = None
+  if train_batch and settings.privacy is not None:
+    plan, data = _private(settings, data, mesh)
   if train_batch:
     for size in data.batch_sizes:
       mesh_lib.check_batch(mesh, size, 'config.data.batch_size')
@@ -125,7 +166,7 @@ def build(
       )
   if train_batch and (ready := getattr(task, 'for_training', None)):
     task = ready(settings.data)
-  ex = Experiment(settings, data, task, module, mesh)
+  ex = Experiment(settings, data, task, module, mesh, plan)
   # Read now, so that their errors do not come after a compilation.
   _ = ex.total_steps, ex.evaluation, ex.checkpoint
   return ex

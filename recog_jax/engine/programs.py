@@ -12,7 +12,14 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from recog_jax import registry, tracing
 from recog_jax.compress import pruning
-from recog_jax.engine import checkpoint_base, memory, rng, sharding, step
+from recog_jax.engine import (
+  checkpoint_base,
+  memory,
+  privacy,
+  rng,
+  sharding,
+  step,
+)
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine.experiment import Experiment
 from recog_jax.engine.freezing import carry_over, make_freezing, with_held
@@ -152,8 +159,12 @@ class Programs:
     self._spec = {
       k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in batch.items()
     }
-    self._variables = step.make_variables(ex.task, ex.module, self._root)
-    self._params, _ = jax.eval_shape(self._variables, self._spec)
+    self._variables = step.make_variables(
+      ex.task, ex.module, self._root, blank=ex.privacy is not None
+    )
+    self._params, state = jax.eval_shape(self._variables, self._spec)
+    if ex.privacy is not None:
+      privacy.check_model(state)
     memory.check_size(self._params, 'the model')
     self._specs = sharding.tree_specs(
       ex.mesh, ex.settings.sharding_rules, self._params
@@ -252,6 +263,7 @@ class Programs:
       frozen=frozen if any(still) else None,
       prune=plan,
       total_steps=ex.total_steps,
+      private=ex.privacy and ex.privacy.in_step(),
       view=self._view,
     )
 

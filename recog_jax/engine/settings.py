@@ -39,6 +39,7 @@ class Settings:
     init_from: keys of `transfer.InitFrom`: where weights come from.
     probe: keys of `probe.Probe`: a linear classifier on fixed features is
       fitted instead of a training; {} takes the defaults.
+    privacy: keys of `privacy.Privacy`: training with differential privacy.
     mesh: sizes of the axes `data`, `fsdp`, `tensor`; -1 takes what is left.
     sharding_rules: ordered (regex, spec) on parameter paths, or the name of a
       table alone. Without rules a network with attention takes the table
@@ -88,6 +89,9 @@ class Settings:
   ] = None
   probe: Annotated[
     Mapping[str, Any] | None, Part(factory='recog_jax.engine.probe:Probe')
+  ] = None
+  privacy: Annotated[
+    Mapping[str, Any] | None, Part(factory='recog_jax.engine.privacy:Privacy')
   ] = None
   mesh: Annotated[
     Mapping[str, int],

@@ -13,7 +13,7 @@ import optax
 
 from recog_jax.compress import pruning
 from recog_jax.compress import training as quantized_training
-from recog_jax.engine import adapt, freezing, rng
+from recog_jax.engine import adapt, freezing, private_step, rng
 from recog_jax.engine.optimizer import ema_update
 from recog_jax.engine.parallelism import View
 from recog_jax.tasks.base import Batch, Task, Terms
@@ -46,14 +46,17 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def make_variables(
-  task: Task, module: nn.Module, root_key: jax.Array
+  task: Task, module: nn.Module, root_key: jax.Array, *, blank: bool = False
 ) -> Callable:
   """batch -> (params, model_state), the module's fresh variables.
 
-  The batch is the run's real first one: initialisers may depend on data.
+  The batch is the run's real first one: initialisers may depend on data; of
+  `blank` ones they see the shapes alone.
   """
 
   def variables(batch: Batch) -> tuple[Any, Any]:
+    if blank:
+      batch = jax.tree.map(jnp.zeros_like, dict(batch))
     batch = task.preprocess(batch, rng.stream(root_key, 'mixup', 0), train=True)
     keys = {k: rng.stream(root_key, k, 0) for k in ('params', 'dropout')}
     model_state = dict(task.init(module, keys, batch))
@@ -118,6 +121,7 @@ def make_train_step(
   frozen: Any = None,
   prune: pruning.Pruning | None = None,
   total_steps: int = 0,
+  private: private_step.Private | None = None,
   view: View,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, Any]]]:
   """The train step: a pure function, to be jitted once with its state donated.
@@ -136,6 +140,8 @@ def make_train_step(
       they are; see `recog_jax.engine.freezing`. None freezes nothing.
     prune: what `tx` removes, for the log and for averages.
     total_steps: the run's, which says when `config.quantize` begins.
+    private: clips the gradient of each row and adds noise to their sum; None:
+      the gradient is that of the mean.
     view: what the step sees of the batch; see `recog_jax.engine.parallelism`.
 
   Returns:
@@ -153,12 +159,20 @@ def make_train_step(
       stopped = jax.lax.stop_gradient(params)
       params = freezing.keep_frozen(frozen, stopped, params)
     params = view.in_use(params)
-    with hold(), view.context():
+    # One row at a time is not divided over devices.
+    context = view.context() if private is None else contextlib.nullcontext()
+    with hold(), context:
       outputs, model_state = task.forward(
         module, {'params': params, **model_state}, batch, rngs=rngs, train=True
       )
     shown = task.train_metrics(outputs, batch)
     return model_state, task.loss(outputs, batch), shown
+
+  def alone(params, row, rngs):
+    """The loss of one row, and the terms that are logged."""
+    _, terms, shown = forward(params, {}, row, rngs)
+    weights = {k: w for k, (_, w) in terms.items()}
+    return _total(task, terms, weights), {**terms, **shown}
 
   def global_weights(terms):
     own = {k: w for k, (_, w) in terms.items()}
@@ -213,7 +227,13 @@ def make_train_step(
     batch = task.preprocess(batch, mixup, train=True)
     rngs = {'dropout': dropout}
     with quantized_training.at_step(state.step, total_steps):
-      if accumulate_steps == 1:
+      if private is not None:
+        dropout = rng.stream(root_key, 'dropout', state.step)
+        grads, total, terms = private_step.clipped_sums(
+          alone, private, state.params, batch, dropout
+        )
+        model_state = state.model_state
+      elif accumulate_steps == 1:
         grads, total, model_state, terms = gradients(
           state.params, state.model_state, batch, rngs, None
         )
@@ -223,6 +243,10 @@ def make_train_step(
         )
     grads = view.add_gradients(grads)
     total, terms = view.add((total, terms))
+    if private is not None:
+      noise = rng.stream(root_key, 'noise', state.step)
+      grads = private_step.noised(private, grads, noise, frozen)
+      total = total / jnp.maximum(terms['clipped'][1], 1)
     model_state = view.average(model_state)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)

@@ -108,6 +108,8 @@ def finish(
     ),
     'devices': f'{jax.device_count()} {jax.devices()[0].device_kind}',
   }
+  if ex.privacy is not None:
+    summary['privacy'] = ex.privacy.ledger(step)
   if jax.process_index() == 0:
     write_json(path(workdir), summary)
   book.say('', *_lines(summary, headline, workdir))

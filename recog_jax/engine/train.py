@@ -104,6 +104,8 @@ def train(
   else:
     state, saved = restored
     step, evaluated = saved['step'], saved['evaluated']
+    if ex.privacy is not None:
+      ex.privacy.check_continues(saved.get('privacy'))
     ended = step >= stop_step and evaluated
     if ended and (found := summary.read_finished(ex, workdir, step)):
       book.say(
@@ -130,6 +132,8 @@ def train(
     f'{program.parameters:,} parameters{frozen}, {ex.mesh.size} '
     f'{mesh_lib.platform_of(ex.mesh)} device(s), steps {step} to {stop_step}'
   )
+  if ex.privacy is not None:
+    book.say(*ex.privacy.describe(ex.settings.seed, program.parameters))
   if backend.keeps_memory():
     book.say('memory is kept from step to step; --nokeep_memory gives it back')
   if jax.process_index() == 0:
@@ -166,6 +170,8 @@ def train(
         values['learning_rate'] = float(scalars['learning_rate'])
         if 'sparsity' in scalars:
           values['sparsity'] = float(scalars['sparsity'])
+        if ex.privacy is not None:
+          values['epsilon'] = ex.privacy.spent(at)
         values['time/examples_per_second'] = clock.since_last_log(at)
         values['time/seconds'] = round(book.total_seconds(), 3)
         book.write(at, 'train', values)
@@ -185,6 +191,8 @@ def train(
   def save(metric: float | None, done: bool = True) -> None:
     with book.timed('checkpoint'):
       extra = {'evaluated': done, 'logbook': book.state()}
+      if ex.privacy is not None:
+        extra['privacy'] = ex.privacy.ledger(step)
       checkpoints.save(
         step, state, {**meta, **extra}, metric, held=programs.held
       )

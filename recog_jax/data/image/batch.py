@@ -13,6 +13,7 @@ from recog_jax.data.image.augment import Chain
 from recog_jax.data.image.order import (
   BalancedOrder,
   EvalOrder,
+  PoissonOrder,
   Rows,
   TrainOrder,
 )
@@ -52,7 +53,7 @@ class MakeBatch:
   """
 
   records: Records
-  order: TrainOrder | BalancedOrder | EvalOrder
+  order: TrainOrder | BalancedOrder | PoissonOrder | EvalOrder
   augment: Chain
   rows: np.ndarray
   chunks: int = 1

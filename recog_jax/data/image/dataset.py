@@ -1,6 +1,7 @@
 """Image data of an experiment: splits, orders and augmentation of a source."""
 
 import contextlib
+import copy
 import dataclasses
 import functools
 import math
@@ -17,9 +18,15 @@ from recog_jax.data.draws import Draws
 from recog_jax.data.image import reader
 from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.batch import MakeBatch, take_for
-from recog_jax.data.image.order import BalancedOrder, EvalOrder, TrainOrder
+from recog_jax.data.image.order import (
+  BalancedOrder,
+  EvalOrder,
+  PoissonOrder,
+  TrainOrder,
+)
 from recog_jax.data.image.records import Records, Source
 from recog_jax.data.image.resident import Resident, Windows, windows
+from recog_jax.data.poisson import EXAMPLE, PoissonSample, Units, units_of
 from recog_jax.data.sources import published
 from recog_jax.data.splits import (
   Subset,
@@ -143,7 +150,7 @@ class ImageData:
     return self
 
   @functools.cached_property
-  def _order(self) -> TrainOrder | BalancedOrder:
+  def _order(self) -> TrainOrder | BalancedOrder | PoissonOrder:
     if not self._balance:
       return TrainOrder(self.size('train'), self.batch_size, self._seed)
     known = self._training_fields()
@@ -156,6 +163,21 @@ class ImageData:
     )
     groups = [np.flatnonzero(codes == g) for g in range(codes.max() + 1)]
     return BalancedOrder(tuple(groups), self.batch_size, self._seed)
+
+  def units(self, unit: str) -> Units:
+    """What a private training draws from; see `engine.privacy`."""
+    fields = {} if unit == EXAMPLE else self._training_fields()
+    members, mean = units_of(unit, fields), self.batch_size
+    count = self.size('train') if members is None else len(members)
+
+    def draw(rate: float, capacity: int) -> 'ImageData':
+      new = copy.copy(self)
+      sample = PoissonSample(members, count, rate, capacity, self._seed)
+      new._order = PoissonOrder(sample, mean)
+      new.batch_sizes = (capacity,)  # With padding; `batch_size` is the mean.
+      return new
+
+    return Units(count, mean, draw)
 
   @property
   def steps_per_epoch(self) -> float:
@@ -228,7 +250,7 @@ class ImageData:
 
   def batch_kinds(self) -> list[tuple[int, int, float]]:
     """For each batch shape a step that has it, its rows, its steps an epoch."""
-    return [(0, self.batch_size, self.steps_per_epoch)]
+    return [(0, self.batch_sizes[0], self.steps_per_epoch)]
 
   def fingerprint(self) -> dict[str, Any]:
     """What the order of training batches depends on; JSON."""
@@ -306,7 +328,7 @@ class ImageData:
       records=self._records('train'),
       order=self._order,
       augment=self._augment,
-      rows=local_rows(self.batch_size),
+      rows=local_rows(self.batch_sizes[0]),
       start_step=start_step,
       total_steps=total_steps,
       seed=self._seed,

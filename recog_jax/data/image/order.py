@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data.draws import Draws
+from recog_jax.data.poisson import PoissonSample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +131,31 @@ class BalancedOrder:
       'batch_size': self.batch_size,
       'seed': self.seed,
     }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class PoissonOrder:
+  """Records that are drawn by themselves, and padding; see `data.poisson`.
+
+  Attributes:
+    sample: which records a step sees.
+    batch_size: rows that are drawn on average.
+  """
+
+  sample: PoissonSample
+  batch_size: int
+
+  @property
+  def steps_per_epoch(self) -> float:
+    return self.sample.count / self.batch_size
+
+  def rows(self, step: int, rows: np.ndarray) -> Rows:
+    """See `TrainOrder.rows`; a record is augmented anew in each step."""
+    index, valid = self.sample.rows(step, rows)
+    return Rows(index, np.full(len(index), step), valid)
+
+  def fingerprint(self) -> dict[str, Any]:
+    return self.sample.fingerprint()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -56,29 +56,6 @@ class Encoded:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class OpenSplit:
-  """A split as the config cuts it.
-
-  Attributes:
-    records: of the official split.
-    start: number of its record that is record 0 here.
-    utterances: the index of the records that are here.
-    transcripts: their texts, normalised.
-    encoded: the same as token ids.
-    corpus: their lengths.
-    labels: int32 `n m`, see `labels.Labels`; None without.
-  """
-
-  records: Any
-  start: int
-  utterances: Any
-  transcripts: Any
-  encoded: Encoded
-  corpus: Any
-  labels: np.ndarray | None
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
 class Normaliser:
   """(frames - mean) / std with statistics of the corpus, float32 `f`."""
 
@@ -125,7 +102,7 @@ class MakeSpeechBatch:
     start_step: the step of element 0.
     total_steps: the run's length.
     seed: of the augmentation's draws.
-    labels: int32 `n m` of the records, see `OpenSplit`; None: there are none.
+    labels: int32 `n m` of the records, see `split.Split`; None: there are none.
   """
 
   records: Any

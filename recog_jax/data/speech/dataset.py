@@ -14,6 +14,7 @@ from recog_jax import registry
 from recog_jax.data import pipeline
 from recog_jax.data.base import Batch, Kept, LocalRows
 from recog_jax.data.consent import consented
+from recog_jax.data.poisson import Units
 from recog_jax.data.sources import published
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech import reader
@@ -21,7 +22,6 @@ from recog_jax.data.speech.batch import (
   Encoded,
   MakeSpeechBatch,
   Normaliser,
-  OpenSplit,
   check_delivered,
 )
 from recog_jax.data.speech.buckets import Bucketing
@@ -40,8 +40,10 @@ from recog_jax.data.speech.items import (
 )
 from recog_jax.data.speech.labels import Labels, labels_of
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
+from recog_jax.data.speech.poisson import SpeechPoissonOrder, speech_units
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
+from recog_jax.data.speech.split import Split
 from recog_jax.data.speech.texts import (
   texts_as,
   told_of_scripts,
@@ -208,7 +210,7 @@ class SpeechData:
     return split_bounds(self._splits[split], self._sizes)
 
   @functools.lru_cache(maxsize=4)  # noqa: B019 an experiment has few of these
-  def _opened(self, split: str) -> OpenSplit:
+  def _opened(self, split: str) -> Split:
     name, start, stop = self._bounds(split)
     records = self._source.records(name)
     utterances = records.utterances.take(np.arange(start, stop))
@@ -234,7 +236,7 @@ class SpeechData:
     limit = self._max_frames if split == 'train' else None
     check_longest(corpus, self._features, limit, split, utterances.fields)
     labels = labels_of(self._labels, utterances.fields)
-    return OpenSplit(records, start, utterances, found, encoded, corpus, labels)
+    return Split(records, start, utterances, found, encoded, corpus, labels)
 
   @functools.cached_property
   def excluded(self) -> Excluded:
@@ -258,7 +260,7 @@ class SpeechData:
     return found
 
   @functools.cached_property
-  def _order(self) -> SpeechTrainOrder:
+  def _order(self) -> SpeechTrainOrder | SpeechPoissonOrder:
     opened, sampler = self._opened('train'), None
     records = self.excluded.usable(len(opened.corpus.num_samples))
     if self._sampling is not None:
@@ -275,6 +277,12 @@ class SpeechData:
       max_frames=self._max_frames,
       sampler=sampler,
     )
+
+  def units(self, unit: str) -> Units:
+    """What a private training draws from; see `engine.privacy`."""
+    fields = self._opened('train').utterances.fields
+    draw = functools.partial(_copy, self)
+    return speech_units(unit, self._order, fields, draw)
 
   @functools.lru_cache(maxsize=4)  # noqa: B019
   def _items(self, split: str) -> Items:
@@ -434,8 +442,9 @@ class SpeechData:
     return list(self._opened('train').transcripts.texts)
 
 
-def _copy(data: SpeechData) -> SpeechData:
+def _copy(data: SpeechData, **changes: Any) -> SpeechData:
   new = object.__new__(SpeechData)
   cached = {'_order', 'excluded'}
-  new.__dict__ = {k: v for k, v in data.__dict__.items() if k not in cached}
+  kept = {k: v for k, v in data.__dict__.items() if k not in cached}
+  new.__dict__ = {**kept, **changes}
   return new

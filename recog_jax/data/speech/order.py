@@ -102,6 +102,10 @@ class SpeechTrainOrder:
       items = items.take(np.flatnonzero(items.frames <= self.max_frames))
     return items
 
+  def fixed_items(self) -> Items:
+    """The items of the first epoch, for who shows these alone."""
+    return self._items(0)
+
   @functools.cached_property
   def buckets(self) -> tuple[Bucket, ...]:
     """The shapes, shortest first."""
