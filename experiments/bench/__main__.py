@@ -10,6 +10,7 @@ Examples:
   python -m experiments.bench buckets
   python -m experiments.bench features --peer_python=PYTHON
   python -m experiments.bench transducer --peer_python=PYTHON
+  python -m experiments.bench privacy --microbatch=16,64
 
 PYTHON is the interpreter of an environment that has torch, torchvision and
 torchaudio.
@@ -30,6 +31,7 @@ _PARTS = {
   'buckets': 'experiments.bench.buckets',
   'features': 'experiments.bench.features',
   'transducer': 'experiments.bench.transducer',
+  'privacy': 'experiments.bench.privacy',
 }
 
 

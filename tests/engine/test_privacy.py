@@ -8,8 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from recog_jax.engine import privacy, private_step, train
 from recog_jax.engine import mesh as mesh_lib
+from recog_jax.engine import privacy, private_step, train
 from recog_jax.errors import UserError
 from tests.engine import toys
 

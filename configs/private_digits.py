@@ -1,0 +1,38 @@
+"""A network on scikit-learn's digits with differential privacy: epsilon 8.
+
+  python -m recog_jax.main --config=configs/private_digits.py
+  python -m recog_jax.main --config=configs/private_digits.py \
+      --config.privacy.epsilon=1
+
+The recipe of `private_mnist`, of a small multi-layer perceptron: 1,200 images
+are few to hide one in, and ResNets have BatchNorm.
+
+No number is claimed.
+"""
+
+from ml_collections import ConfigDict
+
+from recog_jax.engine.config import inherit
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  """The experiment; `:tiny` is a few steps on made-up images."""
+  config = inherit(__file__, 'digits_resnet8.py', arg)
+  config.privacy = {'epsilon': 8.0, 'clip': 0.5, 'microbatch': 128}
+  config.task.label_smoothing = 0.0
+  config.model = {
+    'name': 'mlp',
+    'hidden': (128,),
+    'activation': 'tanh',
+    'dtype': 'float32',
+  }
+  config.data.augment = []
+  config.optimizer = {'name': 'sgd', 'learning_rate': 2.0, 'momentum': 0.9}
+  config.schedule = {'name': 'cosine', 'warmup_epochs': 1.0}
+  config.ema_decay = 0.9
+  config.checkpoint.keep_best = 0
+  if arg == 'tiny':
+    return config
+  config.data.batch_size = 256
+  config.log_every_steps = 10
+  return config
