@@ -9,7 +9,8 @@ Writes report.html, which needs no other file and no network: into the workdir,
 of several ones into the folder that holds the first, or to --output. Each
 training has a model card and a data card, written from its workdir and from the
 data set's own description (in --data_dir); what those do not state, the cards
-call not stated.
+call not stated. Beside the page they are in Hugging Face's format:
+cards/NAME/model.md and data.md.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from etils import epath
 
 from experiments.exit_code import exit_code_of
 from experiments.figures import studies
-from experiments.report import page, runs
+from experiments.report import cards, page, runs
 from launch import store
 from recog_jax.errors import UserError, say, warn
 
@@ -72,8 +73,21 @@ def _write(args: argparse.Namespace) -> None:
   output = store.root(args.output) if args.output else _beside(found)
   output.parent.mkdir(parents=True, exist_ok=True)
   output.write_bytes(text.encode(errors='replace'))
+  for run in found:
+    folder = output.parent / 'cards' / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with runs.readable(run.workdir):
+      made = {
+        'model.md': cards.hub_model_card(run),
+        'data.md': cards.hub_data_card(run),
+      }
+    for name, card in made.items():
+      (folder / name).write_bytes(card.encode(errors='replace'))
   count = text.count('<section id=')
-  say(f'wrote {output}: {count} trainings, {len(text) >> 10} KiB')
+  say(
+    f'wrote {output}: {count} trainings, {len(text) >> 10} KiB; cards are in '
+    f'{output.parent / "cards"}'
+  )
 
 
 def _beside(found: Sequence[runs.Run]) -> epath.Path:

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.report.runs import Run, shown
+from recog_jax.report import hub_card
 
 NOT_STATED = 'not stated by the source'
+_MEASURED = 'not measured'
 # Sources that have no description of their own: what their makers say.
 _EMBEDDED = {
   'digits': {
@@ -34,6 +36,23 @@ _FEW = 500
 _UNLIKE, _LEAST = 1.5, 0.005
 
 Card = list[tuple[str, str]]
+_MODEL_SECTIONS = {
+  'Model details': ('Model', 'Parameters', 'Task', 'Code'),
+  'Uses': ('Intended use',),
+  'Bias, risks and limitations': ('Limits',),
+  'Privacy': ('Privacy',),
+  'Training details': ('Trained on', 'Training', 'Begins with'),
+  'Evaluation': ('Metrics', 'By group'),
+  'Environmental impact': ('Compute', 'Energy', 'Cost'),
+  'Licence': ('Licence', 'Licence of the data'),
+}
+_DATA_SECTIONS = {
+  'Dataset details': ('Data set', 'Description', 'From', 'Licence'),
+  'Dataset structure': ('Splits', 'Stored', 'Used in training', 'Fingerprint'),
+  'Personal information': ('Consent of those in it',),
+  'Use here': ('Augmentation',),
+  'Citation': ('Cite',),
+}
 
 
 def model_card(run: Run) -> Card:
@@ -71,6 +90,12 @@ def model_card(run: Run) -> Card:
     rows.append(('By group', groups))
   if init := config.get('init_from', {}).get('path'):
     rows.append(('Begins with', f'weights of {init}'))
+  rows.append(('Privacy', hub_card.privacy(run.privacy)))
+  rows += [
+    ('Licence', f'of the weights: {NOT_STATED}; of the code: Apache-2.0'),
+    ('Energy', _MEASURED),
+    ('Cost', _MEASURED),
+  ]
   rows.append(('Intended use', _use(run)))
   rows.append(('Limits', ' '.join(_limits(run))))
   return rows
@@ -233,6 +258,101 @@ def _amount(run: Run) -> str:
     minutes = plan['samples'] / rate / 60
     text += f'; the split has {minutes:.1f} minutes of audio'
   return text
+
+
+def hub_model_card(run: Run) -> str:
+  """The model card in Hugging Face's format."""
+  data = data_card(run)
+  licence = dict(data)['Licence']
+  rows = [*model_card(run), ('Licence of the data', licence)]
+  facts = hub_card.Facts(
+    name=run.name,
+    licence='',  # Of the weights: nobody says it.
+    task=hub_card.task_of(_inner_task(run), speech=run.is_speech),
+    languages=_languages(run),
+    data_sets=(run.data_set,),
+    results=_results(run),
+    tags=('differential-privacy',) if run.privacy else (),
+  )
+  tables = filter(None, (_group_table(run),))
+  return hub_card.write(facts, rows, _MODEL_SECTIONS, [*tables])
+
+
+def hub_data_card(run: Run) -> str:
+  """The data card in Hugging Face's format."""
+  rows = data_card(run)
+  facts = hub_card.Facts(
+    name=run.data_set,
+    licence=dict(rows)['Licence'],
+    task=hub_card.task_of(_inner_task(run), speech=run.is_speech),
+    languages=_languages(run),
+  )
+  return hub_card.write(facts, rows, _DATA_SECTIONS, of_data=True)
+
+
+def _inner_task(run: Run) -> str:
+  task = run.config['task']
+  while isinstance(task.get('task'), Mapping):
+    task = task['task']
+  return task['name']
+
+
+def _languages(run: Run) -> tuple[str, ...]:
+  lang = run.config['data'].get('lang')
+  return (lang,) if lang not in (None, '', 'none', 'field') else ()
+
+
+def _results(run: Run) -> list[hub_card.Result]:
+  """Numbers of the last evaluation that have an interval, and the headline."""
+  found = run.result()
+  if found is None:
+    return []
+  result, metrics = found[1], found[1]['metrics']
+  names = [
+    name
+    for name, value in metrics.items()
+    if isinstance(value, float)
+    and (name == run.headline_name or f'{name}_ci95' in metrics)
+  ]
+  return [
+    hub_card.Result(
+      name,
+      metrics[name],
+      run.data_set,
+      result['split'],
+      tuple(metrics[f'{name}_ci95']) if f'{name}_ci95' in metrics else None,
+    )
+    for name in names
+  ]
+
+
+def _group_table(run: Run) -> str:
+  """Groups that `evaluate --groups` compared, with intervals; '' without."""
+  fair = next(
+    (
+      result['metrics']['fairness']
+      for result in run.results.values()
+      if 'fairness' in result['metrics']
+    ),
+    None,
+  )
+  if fair is None:
+    return ''
+  metric = fair['metric']
+  lines = [
+    f'## By group: {metric}',
+    '',
+    '| field | group | examples | value | 95 % interval |',
+    '|---|---|---|---|---|',
+  ]
+  for field, table in fair['fields'].items():
+    for group, row in table['groups'].items():
+      low, high = (f'{x:.4g}' for x in row['ci95'])
+      lines.append(
+        f'| {field} | {group} | {row["examples"]} | {row["value"]:.4g} | {low} '
+        f'to {high} |'
+      )
+  return '\n'.join(lines)
 
 
 def _plain(value: Any) -> str:

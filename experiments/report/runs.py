@@ -42,6 +42,7 @@ class Run:
     rows: the log.
     version: of the code, as the last checkpoint has it; '' without one.
     data: what that checkpoint says of the data: order, sizes, fingerprint.
+    privacy: what it says of epsilon; None: trained without privacy.
     described: what the data set's own description says, empty if not found.
   """
 
@@ -54,6 +55,7 @@ class Run:
   version: str
   data: Mapping[str, Any]
   described: Mapping[str, Any]
+  privacy: Mapping[str, Any] | None = None
 
   @property
   def outputs(self) -> tuple[str, ...]:
@@ -157,6 +159,7 @@ def _read(workdir: epath.Path, text: str, data_dir: str | None) -> Run:
     version=meta.get('version', ''),
     data=meta.get('data', {}),
     described=_described(config['data']['source'], data_dir),
+    privacy=meta.get('privacy'),
   )
 
 

@@ -12,8 +12,10 @@ The promise is about the weights. Logs, results and predictions on the training
 data have no noise; and who knows `config.seed` can take the noise away again.
 """
 
+import contextlib
 import dataclasses
 import functools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,6 +24,7 @@ from recog_jax.data.poisson import EXAMPLE
 from recog_jax.engine.settings import Settings
 from recog_jax.errors import UserError
 from recog_jax.ranges import Positive, Size
+from recog_jax.storage import AnyPath, read_json
 
 # Of loss distributions; finer ones change epsilon by less than 0.01 %.
 _INTERVAL = 1e-3
@@ -283,6 +286,19 @@ def _noise(epsilon: float, rate: float, steps: int, delta: float) -> float:
   while _epsilon(noise, rate, steps, delta) > epsilon:
     noise = round(noise + 10**-_DIGITS, _DIGITS)
   return noise
+
+
+def ledger_of(workdir: AnyPath, step: int) -> dict[str, Any] | None:
+  """What a checkpoint says of its privacy; None: it says nothing of it."""
+  sealed = read_json(workdir / 'checkpoints' / str(step) / 'meta' / 'metadata')
+  with contextlib.suppress(LookupError, ValueError, TypeError):
+    return json.loads((sealed or {})['body'])['privacy']
+  return None
+
+
+def without_seed(keys: Mapping[str, Any]) -> dict[str, Any]:
+  """A config's keys to be given away: who knows the seed knows the noise."""
+  return {**keys, 'seed': 0} if keys.get('privacy') else dict(keys)
 
 
 # -- what breaks the promise ---------------------------------------------------

@@ -99,7 +99,7 @@ def _split_rows(batch: Batch, parts: int) -> Batch:
   )
 
 
-def _total(task: Task, terms: Terms, weights: Mapping[str, jax.Array]):
+def total_loss(task: Task, terms: Terms, weights: Mapping[str, jax.Array]):
   """Each term divided once, by its own weight over the global batch."""
   total = 0.0
   for name, (value, _) in terms.items():
@@ -172,7 +172,7 @@ def make_train_step(
     """The loss of one row, and the terms that are logged."""
     _, terms, shown = forward(params, {}, row, rngs)
     weights = {k: w for k, (_, w) in terms.items()}
-    return _total(task, terms, weights), {**terms, **shown}
+    return total_loss(task, terms, weights), {**terms, **shown}
 
   def global_weights(terms):
     own = {k: w for k, (_, w) in terms.items()}
@@ -181,7 +181,7 @@ def make_train_step(
   def gradients(params, model_state, batch, rngs, weights):
     def objective(params):
       new_state, terms, shown = forward(params, model_state, batch, rngs)
-      total = _total(task, terms, weights or global_weights(terms))
+      total = total_loss(task, terms, weights or global_weights(terms))
       return total, (new_state, {**terms, **shown})
 
     (total, aux), grads = jax.value_and_grad(objective, has_aux=True)(params)

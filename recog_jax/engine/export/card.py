@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from recog_jax.report import hub_card
+
 _RUN = {
   'stablehlo': """```python
 import jax, numpy as np
@@ -33,6 +35,7 @@ def write(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
   """
   first = facts['programs'][0]
   lines = [
+    _head(facts, parity),
     f'# {facts["name"]}, step {facts["step"]}, as {facts["format"]}',
     '',
     f'A {facts["model"]} for the task {facts["task"]}, trained on '
@@ -71,12 +74,40 @@ def write(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     '',
     *(f'* {name}: {text}' for name, text in facts['licence'].items()),
     '',
+    '## Privacy',
+    '',
+    hub_card.privacy(facts.get('privacy')) + '.',
+    '',
+    '## Energy and cost',
+    '',
+    'Not measured.',
+    '',
     '## Limits',
     '',
     'It is as good as the checkpoint, on data like those of training. Nobody '
     'has looked at other data.',
   ]
   return '\n'.join(lines) + '\n'
+
+
+def _head(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
+  """For Hugging Face: metrics are those of the comparison."""
+  metrics = parity['metrics'].get('export', {})
+  speech = facts.get('modality') == 'speech'
+  split = f'{parity["data"]}, {parity["examples"]} examples'
+  return hub_card.head(
+    hub_card.Facts(
+      name=f'{facts["name"]} as {facts["format"]}',
+      licence=facts['licence']['model'],
+      task=hub_card.task_of(facts['task'], speech=speech),
+      data_sets=(facts['data'],),
+      results=[
+        hub_card.Result(name, float(value), facts['data'], split)
+        for name, value in metrics.items()
+      ],
+      tags=(facts['format'],),
+    )
+  )
 
 
 def _example(facts: Mapping[str, Any], entry: Mapping[str, Any]) -> str:

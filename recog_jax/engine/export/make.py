@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine import provenance
+from recog_jax.engine import privacy, provenance
 from recog_jax.engine.export import card, parity, published, streaming, trace
 from recog_jax.engine.export import quantize as quantize_lib
 from recog_jax.engine.export import signature as signature_lib
@@ -111,6 +111,7 @@ def export(
   try:
     _copy(workdir, fresh)
     facts = _facts(model, workdir.name, kind)
+    facts['privacy'] = privacy.ledger_of(workdir, model.step)
     plan = None
     if quantize is not None:
       plan = quantize_lib.plan(
@@ -314,6 +315,9 @@ def _copy(workdir: AnyPath, folder: AnyPath) -> None:
   for name in _COPIED:
     if (workdir / name).is_file():
       write_whole(folder / name, (workdir / name).read_bytes())
+  keys = config_lib.kept_keys(folder)
+  if keys != (given := privacy.without_seed(keys)):
+    write_json(folder / 'config.json', given)
   if (workdir / _KEPT).is_dir():
     (folder / _KEPT).mkdir()
     for path in (workdir / _KEPT).iterdir():
