@@ -27,6 +27,22 @@ def made(trained, tmp_path_factory) -> str:
   return (folder / 'report' / 'index.html').read_text(encoding='utf-8')
 
 
+def test_the_hub_reads_the_cards_beside_it(made, trained):
+  hub = pytest.importorskip('huggingface_hub')
+  for path in trained:
+    run = runs.read(str(path))
+    model = hub.ModelCard(cards.hub_model_card(run))
+    assert model.data.license == 'unknown'  # Of the weights, nobody says it.
+    assert model.data.datasets == [run.data_set]
+    names = {r.metric_type for r in model.data.eval_results}
+    assert run.headline_name in names
+    assert '**Energy**: not measured' in model.text
+    assert 'without differential privacy' in model.text
+    data = hub.DatasetCard(cards.hub_data_card(run))
+    assert data.data.pretty_name == run.data_set
+    assert f'**Licence**: {cards.NOT_STATED}' in data.text
+
+
 def test_it_needs_nothing_else(made):
   assert not re.search(r'(src|href)="(?!data:|#)', made)
   assert '<script' not in made and '@import' not in made

@@ -81,6 +81,10 @@ def test_the_folder_says_what_it_is(export):
   assert kept <= set(facts['sha256'])
   card = (export / 'card.md').read_text()
   assert 'jax.export.deserialize' in card and 'passed' in card
+  hub = pytest.importorskip('huggingface_hub')
+  data = hub.ModelCard(card).data
+  assert data.pipeline_tag == 'image-classification'
+  assert 'accuracy' in {r.metric_type for r in data.eval_results}
 
 
 def test_it_was_compared_on_the_val_split(export):
