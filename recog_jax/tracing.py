@@ -17,6 +17,7 @@ _BACKEND = contextvars.ContextVar('target_backend', default=None)
 _BATCH_AXIS = contextvars.ContextVar('batch_axis', default=None)
 _MESH = contextvars.ContextVar('mesh', default=None)
 _PLAIN = contextvars.ContextVar('plain', default=False)
+_OWN_WEIGHTS = contextvars.ContextVar('own_weights', default=False)
 # Set to 1, layers may call cuDNN by itself: no GPU has confirmed it yet.
 _CUDNN = 'RECOG_JAX_CUDNN'
 
@@ -59,6 +60,19 @@ def exporting() -> bool:
 def on_cpu() -> bool:
   """Whether what is traced now is for the CPU; see `target_backend`."""
   return (_BACKEND.get() or jax.default_backend()) == 'cpu'
+
+
+def own_weights() -> contextlib.AbstractContextManager[None]:
+  """Traces inside a `vmap` where weights, or their gradients, have its axis.
+
+  Of convolutions it makes grouped ones, for which the CPU has no fast routine.
+  """
+  return _set(_OWN_WEIGHTS, True)
+
+
+def has_own_weights() -> bool:
+  """Whether what is traced now is under such a `vmap`; see `own_weights`."""
+  return _OWN_WEIGHTS.get()
 
 
 def without_cudnn() -> contextlib.AbstractContextManager[None]:

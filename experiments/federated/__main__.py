@@ -29,6 +29,7 @@ import numpy as np
 from experiments.exit_code import chosen, exit_code_of
 from experiments.federated import clients as clients_lib
 from experiments.figures.rows import write_csv
+from recog_jax import tracing
 from recog_jax.errors import UserError, say
 
 WAYS = ('central', 'fedavg', 'fedprox')
@@ -95,9 +96,10 @@ class Federation:
     # A key of the examples of the batch: no two steps drop out alike.
     key = jax.random.fold_in(jax.random.key(_SEED), batch['index'].sum())
     batch = ex.task.preprocess(batch, key, train=True)
-    outputs, _ = ex.task.forward(
-      ex.module, {'params': params}, batch, rngs={'dropout': key}, train=True
-    )
+    with tracing.own_weights():
+      outputs, _ = ex.task.forward(
+        ex.module, {'params': params}, batch, rngs={'dropout': key}, train=True
+      )
     terms = ex.task.loss(outputs, batch)
     weights = {k: w for k, (_, w) in terms.items()}
     return step.total_loss(ex.task, terms, weights)

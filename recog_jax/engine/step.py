@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from recog_jax import tracing
 from recog_jax.compress import pruning
 from recog_jax.compress import training as quantized_training
 from recog_jax.engine import adapt, freezing, private_step, rng
@@ -160,7 +161,7 @@ def make_train_step(
       params = freezing.keep_frozen(frozen, stopped, params)
     params = view.in_use(params)
     # One row at a time is not divided over devices.
-    context = view.context() if private is None else contextlib.nullcontext()
+    context = view.context() if private is None else tracing.own_weights()
     with hold(), context:
       outputs, model_state = task.forward(
         module, {'params': params, **model_state}, batch, rngs=rngs, train=True

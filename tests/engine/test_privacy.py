@@ -75,6 +75,7 @@ def test_the_noise_has_its_size_and_spares_what_is_frozen():
   np.testing.assert_allclose(found['b'], 0.1)
 
 
+@pytest.mark.slow
 def test_no_example_moves_the_step_by_more_than_the_clip(root):
   ex = make(
     root,

@@ -16,9 +16,9 @@ def test_confidence_is_the_logit_of_the_probability():
 def test_the_ratio_finds_members_that_scores_alone_do_not():
   rng = np.random.default_rng(0)
   n = 400
-  hardness = rng.normal(0, 5, n)
+  hardness = rng.normal(0, 8, n)
   inside = rng.random((9, n)) < 0.5
-  scores = hardness + 1.5 * inside + rng.normal(0, 1, (9, n))
+  scores = hardness + 3 * inside + rng.normal(0, 1, (9, n))
 
   def auc(x):
     order = np.argsort(np.argsort(x))
@@ -27,7 +27,7 @@ def test_the_ratio_finds_members_that_scores_alone_do_not():
     return ranks / (yes.sum() * (~yes).sum())
 
   ratio = membership.likelihood_ratios(scores[0], scores[1:], inside[1:])
-  assert auc(ratio) > 0.8 > 0.65 > auc(scores[0])
+  assert auc(ratio) > 0.9 > 0.65 > auc(scores[0])
 
 
 def test_an_example_that_all_shadows_saw_gives_a_number():

@@ -16,7 +16,7 @@ from jax import lax
 from recog_jax.models.layers.dense import add_bias
 from recog_jax.models.layers.depthwise2d import depthwise_conv2d
 from recog_jax.models.layers.taps import taps
-from recog_jax.tracing import on_cpu
+from recog_jax.tracing import has_own_weights, on_cpu
 
 Padding = str | int | Sequence[tuple[int, int]]
 
@@ -103,11 +103,14 @@ def _convolve_on_cpu(x, kernel, strides, pads, groups):
   - The weight gradient of a large batch in parts: XLA makes the batch the
     channels of a convolution with a kernel as large as the image, which for
     512 images took several times as long as in parts.
+  - Gradients of single rows, or a kernel for each, as a product: they would be
+    convolutions in groups.
   """
   kh, kw, _, _ = kernel.shape
   if groups == x.shape[-1] == kernel.shape[-1]:
     return depthwise_conv2d(x, kernel, strides, pads)
-  if groups == 1 and (kh, kw) == (1, 1) and not any(map(any, pads)):
+  alone = has_own_weights() or ((kh, kw) == (1, 1) and not any(map(any, pads)))
+  if groups == 1 and alone:
     return _as_product(x, kernel, strides, pads)
   (h, w), (sh, sw) = x.shape[1:3], strides
   out_h = (h + sum(pads[0]) - kh) // sh + 1

@@ -123,3 +123,21 @@ def test_kernel_is_initialised_by_fan_out():
   x = jnp.zeros((1, 8, 8, 16))
   kernel = conv.Conv(256, (3, 3)).init(jax.random.key(0), x)['params']['kernel']
   assert np.std(kernel) == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
+
+
+def test_single_rows_have_the_gradients_of_a_loop_and_no_groups():
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.standard_normal((4, 9, 8, 2)), jnp.float32)
+  kernel = jnp.asarray(rng.standard_normal((3, 3, 2, 5)), jnp.float32)
+
+  def loss(kernel, row):
+    y = conv.conv2d(row[None], kernel, strides=(2, 1), padding=1)
+    return (y**2).sum()
+
+  each = jax.vmap(jax.grad(loss), in_axes=(None, 0))
+  wanted = jnp.stack([jax.grad(loss)(kernel, row) for row in x])
+  with tracing.own_weights():
+    text = str(jax.make_jaxpr(each)(kernel, x))
+    found = each(kernel, x)
+  assert 'conv_general_dilated' not in text
+  np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
