@@ -14,7 +14,7 @@ def get_config(arg: str = '') -> ConfigDict:
 
   `:aed` and `:transducer` are recognisers of generated tones, with what is
   drawn in their steps: masks, dropout, scheduled sampling. `:lora` holds the
-  ResNet's own parameters, and adds few.
+  ResNet's own parameters, and adds few. `:private` spends epsilon.
   """
   if arg in _SPEECH:
     return _speech(_SPEECH[arg])
@@ -32,8 +32,12 @@ def get_config(arg: str = '') -> ConfigDict:
     config.checkpoint = {'every_steps': 12, 'keep_latest': 2, 'keep_best': 1}
     if arg == 'lora':
       config.adapt = {'name': 'lora', 'rank': 4}
-    if arg == 'mlp':
+    if arg in ('mlp', 'private'):
       config.model = {'name': 'mlp', 'hidden': (32,), 'dtype': 'float32'}
+    if arg == 'private':
+      config.task.mixup_alpha = 0.0
+      config.checkpoint.keep_best = 0
+      config.privacy = {'epsilon': 8.0, 'microbatch': 16}
   return config
 
 

@@ -29,3 +29,10 @@ def test_kills_of_an_adapted_run(tmp_path):
   workdir = tmp_path / 'killed'
   assert (workdir / 'base').is_dir()
   assert not [*workdir.glob('base.*')]
+
+
+@pytest.mark.slow
+def test_kills_of_a_private_run(tmp_path):
+  """Whose batches, noise and epsilon are those of the steps that are kept."""
+  pytest.importorskip('dp_accounting')
+  kill.check(tmp_path, kills=4, seed=2, model='private')
