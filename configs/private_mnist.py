@@ -23,12 +23,12 @@ def get_config(arg: str = '') -> ConfigDict:
   config.privacy = {
     'epsilon': 3.0,
     'delta': 1e-5,
-    'clip': 0.1,
+    'clip': 0.5,
     'microbatch': 128,
   }
   config.model.update({'activation': 'tanh', 'hidden': (64,)})
   config.data.augment = []
-  config.optimizer = {'name': 'sgd', 'learning_rate': 10.0, 'momentum': 0.9}
+  config.optimizer = {'name': 'sgd', 'learning_rate': 4.0, 'momentum': 0.0}
   config.ema_decay = 0.95
   config.checkpoint.keep_best = 0
   if arg == 'tiny':
