@@ -98,7 +98,7 @@ class Canaries:
     return ArrayRecords(images, labels)
 
   def fingerprint(self) -> str:
-    chosen = ''.join('01'[i] for i in self.inside)
+    chosen = ''.join('01'[int(i)] for i in self.inside)
     return f'{self._inner.fingerprint()} canaries {chosen}'
 
 

@@ -254,8 +254,9 @@ def _draw(rows: Sequence[dict[str, Any]], stem: Path, caption: str) -> None:
 
 
 def _make(args: argparse.Namespace) -> int:
-  ex, rows = _experiment(args), []
-  for way in chosen('way', args.ways, WAYS):
+  ways, rows = chosen('way', args.ways, WAYS), []
+  ex = _experiment(args)
+  for way in ways:
     for row in train(ex, way, args):
       rows.append(row)
       spent = f', epsilon {row["epsilon"]:.2f}' if row['epsilon'] != '' else ''

@@ -95,7 +95,7 @@ def epsilon_of(
   low, high = 0.0, _MOST
   if p_value(examples, guesses, right, 0.0, delta) > error:
     return 0.0
-  for _ in range(50):
+  for _ in range(30):
     middle = (low + high) / 2
     if p_value(examples, guesses, right, middle, delta) < error:
       low = middle

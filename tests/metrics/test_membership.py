@@ -41,7 +41,7 @@ def test_bounds_are_those_of_exact_binomials():
   # delta 0: all of r guesses right refute q with q^r < error.
   found = membership.epsilon_of(100, 20, 20, 0.0, error=0.05)
   q = 0.05 ** (1 / 20)
-  assert found == pytest.approx(np.log(q / (1 - q)), abs=1e-6)
+  assert found == pytest.approx(np.log(q / (1 - q)), abs=1e-5)
   assert membership.epsilon_of(100, 20, 11, 0.0) == 0
   some = membership.epsilon_of(100, 20, 20, 1e-3)
   assert 0 < some < found
@@ -50,11 +50,11 @@ def test_bounds_are_those_of_exact_binomials():
 def test_randomised_response_is_not_claimed_to_leak_more_than_it_does():
   rng = np.random.default_rng(1)
   above = 0
-  for _ in range(100):
+  for _ in range(20):
     inside = rng.random(500) < 0.5
     told = rng.random(500) < 1 / (1 + np.exp(-1.0))  # Epsilon 1.
     scores = np.where(told, inside, ~inside) + rng.random(500) * 0.1
     found = membership.measured_epsilon(scores, inside, 0.0)
     above += found > 1
-  assert above <= 10
+  assert above <= 3
   assert 0.4 < found <= 1.5
