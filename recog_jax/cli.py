@@ -155,6 +155,16 @@ def define_groups() -> None:
   )
 
 
+def define_calibrate() -> None:
+  """The flag that chooses a temperature and thresholds before evaluating."""
+  flags.DEFINE_bool(
+    'calibrate',
+    False,
+    'First fit a temperature, and choose operating points, on the val split; '
+    'predict, export and later evaluations of this step use them.',
+  )
+
+
 def groups() -> Any:
   """What these flags ask for; None: nothing.
 
@@ -179,9 +189,6 @@ def define_words() -> None:
   flags.DEFINE_bool(
     'confidence', False, 'Say what confidences of speech are worth.'
   )
-  flags.DEFINE_bool(
-    'calibrate', False, 'Learn from this split how to scale confidences.'
-  )
 
 
 def words_keys() -> dict[str, Any]:
@@ -189,7 +196,7 @@ def words_keys() -> dict[str, Any]:
   values = flags.FLAGS
   asked = {
     'timestamps': values.timestamps,
-    'confidence': values.confidence or values.calibrate,
+    'confidence': values.confidence,
   }
   return {name: True for name, value in asked.items() if value}
 

@@ -11,7 +11,7 @@ Other data with the same classes or letters, of which no other split is needed:
       --config.data.source.name=image_folder \\
       --config.data.source.root=/data/hospital2
 
-Embeddings, on a file of pairs in LFW's format:
+Embeddings, on pairs in LFW's format:
   python -m recog_jax.evaluate --workdir=runs/faces --split=train --tag=lfw \\
       --config.data.source.name=image_folder --config.data.source.root=lfw \\
       --config.data.source.shares="{'train': 1.0}" \\
@@ -26,8 +26,7 @@ An exported model, by its own runtime:
   python -m recog_jax.evaluate --workdir=runs/gru_ctc/export-onnx \\
       --decoder=beam --config.task.decoder.width=32
 
-A model that can stream, as it hears while one speaks; --aligner says by which
-other model of the same tokens delays are measured:
+A model that can stream, as it hears while one speaks:
   python -m recog_jax.evaluate --workdir=runs/my_stream --stream --chunk=8 \\
       --aligner=runs/my_speech
 
@@ -39,9 +38,11 @@ too); and what a threshold would hand over to a person:
 Groups of people, and where a gap between them is no chance:
   python -m recog_jax.evaluate --workdir=runs/my_speech --groups=gender,age
 
-Writes results/<split>-<step>[-<tag>].json into the workdir; for images with a
-confusion matrix and a sheet of the worst mistakes, for speech with what was
-recognised beside what was said.
+Probabilities and thresholds of the val split, and what they are worth on test:
+  python -m recog_jax.evaluate --workdir=runs/xray --checkpoint=best --calibrate
+
+Writes results/<split>-<step>[-<tag>].json into the workdir, and beside it what
+was recognised, with figures.
 """
 
 from absl import flags
@@ -72,11 +73,13 @@ _ALIGNER = flags.DEFINE_string(
 )
 cli.define_groups()
 cli.define_words()
+cli.define_calibrate()
 cli.define_decoder()
 cli.define_chunk()
-# What is compared with what says nothing of the model.
+# What is compared or chosen says nothing of the model.
 _PAIRS = ('task.pairs', 'task.folds', 'task.disjoint_folds')
-cli.take_keys('data.', 'task.decoder.', *_PAIRS)
+_CHOSEN = ('task.calibration', 'task.operating_points', 'task.prevalences')
+cli.take_keys('data.', 'task.decoder.', *_PAIRS, *_CHOSEN)
 cli.define_data_dir()
 cli.define_compilation_cache()
 cli.define_processes()

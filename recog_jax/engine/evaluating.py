@@ -5,13 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-import jax
-
-from recog_jax.engine import exported, interface
+from recog_jax.engine import calibrating, exported
+from recog_jax.engine import config as config_lib
 from recog_jax.engine import trained as trained_lib
 from recog_jax.engine.export.signature import is_export
 from recog_jax.engine.groups import Groups
-from recog_jax.errors import UserError, say
+from recog_jax.errors import UserError, listed
 from recog_jax.storage import AnyPath
 
 _LONGEST_TAG = 100
@@ -34,7 +33,8 @@ class Request:
     chunk: of a stream, frames of the encoder's chunks; None: the config's.
     aligner: of a stream, the workdir that says where tokens are; None: its own.
     groups: of examples that are compared; None: none.
-    calibrate: whether confidences are scaled from now on as this split says.
+    calibrate: whether a temperature and thresholds are chosen on the val split
+      first, see `calibrating`.
   """
 
   split: str
@@ -91,6 +91,8 @@ def run(
     if of_export:
       exported.report(*where, **data, tag=asked.tag, groups=asked.groups)
       return
+    if asked.calibrate:
+      _calibrate(workdir, asked)
     trained = trained_lib.open_workdir(*where, **data)
     if asked.watch:
       trained.watch(asked.split, asked.tag, asked.groups)
@@ -108,9 +110,35 @@ def run(
         say(f'confidences are scaled by {workdir / interface.CALIBRATION}')
 
 
+def _calibrate(workdir: AnyPath, asked: Request) -> None:
+  """On the val split of the training, whatever is evaluated then."""
+  own = {k: v for k, v in asked.keys.items() if not k.startswith('data.')}
+  splits = config_lib.read_kept(workdir).data.get('splits') or {}
+  if calibrating.SPLIT not in splits:
+    raise UserError(
+      f'--calibrate needs a split {calibrating.SPLIT}, and the config of '
+      f'{workdir} names {listed(splits)}: a temperature that is fitted on the '
+      'examples it is measured with promises too much'
+    )
+  trained = trained_lib.open_workdir(
+    workdir,
+    asked.data_dir,
+    asked.task_keys,
+    split=calibrating.SPLIT,
+    keys=own,
+  )
+  calibrating.check(trained.ex.task)
+  calibrating.calibrate(trained, asked.checkpoint or 'latest')
+
+
 def _check(asked: Request) -> None:
   if asked.average < 1:
     raise UserError(f'--average={asked.average}: take 1 or more')
+  if asked.calibrate and (asked.watch or asked.average > 1 or asked.stream):
+    raise UserError(
+      '--calibrate is of one checkpoint of a classification: leave out '
+      '--watch, --average and --stream, or --calibrate'
+    )
   if asked.watch and (asked.average > 1 or asked.checkpoint):
     raise UserError(
       '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
@@ -163,3 +191,7 @@ def _check_export(place: AnyPath, asked: Request) -> None:
     raise UserError(f'--calibrate: {place} is an export: {instead}')
   if asked.stream:
     raise UserError(f'--stream: {place} is an export: {instead}')
+  if asked.calibrate:
+    raise UserError(
+      f'--calibrate: {place} is an export: {instead}, and export it again'
+    )

@@ -18,6 +18,7 @@ from recog_jax.answers import Answer, Asked, Failed, Line
 from recog_jax.data.base import OUTPUTS, Kept, Reader
 from recog_jax.engine import (
   adapt,
+  calibrating,
   choosing,
   experiment,
   exported,
@@ -217,7 +218,11 @@ def load(
   step, variables = restore(workdir, checkpoint, built.task.higher_is_better)
   variables = adapt.merged(_module_of(config, built.task), variables)
   return dataclasses.replace(
-    built, variables=variables, step=step, origin=str(workdir)
+    built,
+    task=calibrating.calibrated(built.task, workdir, step),
+    variables=variables,
+    step=step,
+    origin=str(workdir),
   )
 
 
@@ -286,6 +291,7 @@ def _of_export(
 ) -> Model:
   """The model of an export: its programs in the place of a module."""
   reader, task = _parts(config, kept, for_export=True)
+  task = calibrating.calibrated(task, place, signature.step)
   runtime = Runtime(place, signature)
   return Model(
     reader=reader_of(reader, runtime),

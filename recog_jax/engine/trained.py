@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from recog_jax.engine import (
+  calibrating,
   choosing,
   config_keys,
   evaluation,
@@ -23,7 +24,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Evaluator
 from recog_jax.engine.programs import evaluator as make_evaluator
 from recog_jax.errors import UserError, say, warn
-from recog_jax.report import table
+from recog_jax.report import decisions, table
 from recog_jax.storage import AnyPath, make_workdir, read_json, refresh
 
 _POLL_SECONDS = 5.0
@@ -109,7 +110,16 @@ class Trained:
       checkpoint=checkpoint if average == 1 else f'{average} {checkpoint}',
       tag=tag,
       groups=groups,
+      calibrated=average == 1,  # A mean of checkpoints is none of them.
     )
+
+  def records(
+    self, split: str, checkpoint: str
+  ) -> tuple[int, dict[str, np.ndarray]]:
+    """The step of a checkpoint, and its records of a split."""
+    step, variables = self.restore(checkpoint)
+    found = evaluation.run(self.ex, self.evaluator, variables, split)
+    return step, found.records
 
   def watch(
     self,
@@ -169,6 +179,7 @@ def report(
   checkpoint: str,
   tag: str = '',
   groups: groups_lib.Groups | None = None,
+  calibrated: bool = True,
 ) -> dict[str, Any]:
   """Evaluates a split, writes the results and prints them.
 
@@ -181,12 +192,17 @@ def report(
     checkpoint: how it was chosen, in words.
     tag: ends the names of the files written.
     groups: see `evaluation.report`.
+    calibrated: with what `calibrating` keeps of this step, if it does.
   """
   make_workdir(workdir)  # Its errors come before the evaluation.
   if groups is not None:
     n = ex.data.size(split)
     groups_lib.check(ex.task, ex.data.lookup(split), n, groups)
   step, variables = restore()
+  if calibrated:
+    ex = dataclasses.replace(
+      ex, task=calibrating.calibrated(ex.task, workdir, step)
+    )
   name = '-'.join(filter(None, (split, str(step), tag)))
   result = evaluation.report(
     ex,
@@ -204,6 +220,9 @@ def report(
     groups_lib.tell(fairness)
   elif by_field := result['metrics'].get('groups'):
     say('', *table.group_tables(by_field).split('\n'))
+  if points := result['metrics'].get('operating_points'):
+    say('', *decisions.points_table(points).split('\n'))
+    say('', *decisions.prevalence_table(points).split('\n'))
   say(f'written to {workdir}/results/{name}.json')
   return result
 

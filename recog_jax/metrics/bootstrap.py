@@ -8,7 +8,7 @@ a statistic is not defined (NaN) do not count for it; where it is defined of
 none, the interval is NaN.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -98,6 +98,7 @@ def of_cases(
   seed: int,
   n: int = 1000,
   level: float = 0.95,
+  clusters: np.ndarray | None = None,
 ) -> Intervals:
   """Intervals for what is neither counts nor sums: of a ranking, for example.
 
@@ -108,25 +109,86 @@ def of_cases(
     seed: the same seed gives the same resamples.
     n: number of resamples.
     level: share of the resamples that the interval holds.
+    clusters: int `total`, of 0..c-1; the examples of one (a patient) are drawn
+      together. None: each alone.
 
   Raises:
     ValueError: no examples.
   """
   generator = np.random.default_rng(seed)
+  units = _some(total) if clusters is None else int(clusters.max()) + 1
+
+  def drawn(size: int) -> np.ndarray:
+    times = _times(generator.integers(0, units, (size, units)))
+    return times if clusters is None else times[:, clusters]
+
   return _percentiles(
-    (
-      statistic(_times(generator.integers(0, total, (size, total))))
-      for size in _sizes(n, _some(total))
-    ),
-    level,
+    (statistic(drawn(size)) for size in _sizes(n, total)), level
   )
 
 
-def of_mean(name: str, values: np.ndarray, **options) -> Intervals:
+def codes(values: Sequence[str] | None) -> np.ndarray | None:
+  """int64 `n`, a number of 0..c-1 for each of n names; None of None."""
+  if values is None:
+    return None
+  return np.unique(np.asarray(values, object).astype(str), return_inverse=True)[
+    1
+  ].ravel()
+
+
+def by_cluster(rows: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
+  """Rows `n k` summed over the members of each cluster, `c k`, for `of_rows`.
+
+  Args:
+    rows: one an example.
+    clusters: int `n`, of 0..c-1; None leaves them as they are.
+  """
+  if clusters is None:
+    return rows
+  sums = np.zeros((int(clusters.max()) + 1, rows.shape[1]))
+  np.add.at(sums, clusters, rows)
+  return sums
+
+
+def of_cells(
+  statistic: Statistic,
+  cell: np.ndarray,
+  clusters: np.ndarray | None,
+  *,
+  seed: int,
+) -> Intervals:
+  """As `of_counts`, of examples whose kinds are numbered; whole clusters drawn.
+
+  Args:
+    statistic: see `of_counts`.
+    cell: int `n`, the kind of each example, 0..k-1.
+    clusters: see `of_cases`.
+    seed: see `of_counts`.
+  """
+  if clusters is None:
+    return of_counts(statistic, np.bincount(cell), seed=seed)
+  sums = np.zeros((int(clusters.max()) + 1, int(cell.max()) + 1))
+  np.add.at(sums, (clusters, cell), 1)
+  return of_rows(statistic, sums, seed=seed)
+
+
+def of_mean(
+  name: str,
+  values: np.ndarray,
+  clusters: np.ndarray | None = None,
+  **options,
+) -> Intervals:
   """The interval of a mean over the examples; options as in `of_rows`."""
   values = np.asarray(values)
+  if clusters is None:
+    return of_rows(
+      lambda sums: {name: sums[:, 0] / len(values)}, values[:, None], **options
+    )
+  rows = np.stack([values, np.ones(len(values))], 1)
   return of_rows(
-    lambda sums: {name: sums[:, 0] / len(values)}, values[:, None], **options
+    lambda sums: {name: sums[:, 0] / sums[:, 1]},
+    by_cluster(rows, clusters),
+    **options,
   )
 
 

@@ -190,7 +190,13 @@ class MultiClass(_Sums):
     return {name: float(value) for name, value in result.items()}
 
   @staticmethod
-  def intervals(records: Records, num_classes: int, *, seed: int = 0):
+  def intervals(
+    records: Records,
+    num_classes: int,
+    *,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
+  ):
     """95 % bootstrap interval of every metric of `compute`, by its name.
 
     To draw examples with replacement is to draw the cells of the confusion
@@ -199,11 +205,13 @@ class MultiClass(_Sums):
     Args:
       records: rows with 'prediction', 'target', 'loss' and 'in_top5'.
       num_classes: v.
+      clusters: int `n`, of 0..c-1, the patients, whose examples are drawn
+        together; None: each alone.
       seed: of the resampling.
     """
     cell = records['target'].astype(np.int64) * num_classes
-    cell, counts = np.unique(cell + records['prediction'], return_counts=True)
-    actual, guess = cell // num_classes, cell % num_classes
+    kinds, cell = np.unique(cell + records['prediction'], return_inverse=True)
+    actual, guess = kinds // num_classes, kinds % num_classes
 
     def statistic(counts):
       hits = np.where(actual == guess, counts, 0)
@@ -215,14 +223,14 @@ class MultiClass(_Sums):
       )
       return {'accuracy': hits.sum(1) / counts.sum(1), **averages}
 
-    result = bootstrap.of_counts(statistic, counts, seed=seed)
+    result = bootstrap.of_cells(statistic, cell.ravel(), clusters, seed=seed)
     if num_classes > 5:
-      result |= bootstrap.of_counts(
-        lambda split: {'top5_accuracy': split[:, 1] / split.sum(1)},
-        np.bincount(records['in_top5'].astype(np.int64), minlength=2),
-        seed=seed,
+      result |= bootstrap.of_mean(
+        'top5_accuracy', records['in_top5'], clusters, seed=seed
       )
-    return result | bootstrap.of_mean('loss', records['loss'], seed=seed)
+    return result | bootstrap.of_mean(
+      'loss', records['loss'], clusters, seed=seed
+    )
 
 
 @struct.dataclass
@@ -264,14 +272,18 @@ class MultiLabel(_Sums):
 
     Args:
       logits: float `b v`; a label is predicted where it is positive.
-      targets: `b v`, 1 where an example has the label, else 0.
+      targets: `b v`, 1 where an example has the label, 0 where it has not,
+        and NaN where that is not known, which does not count.
       valid: bool `b`, False on padding rows, which do not count.
       loss: float `b`.
     """
-    guess, target, row = logits > 0, targets > 0.5, valid[:, None]
+    guess, target = logits > 0, targets > 0.5
+    known = ~jnp.isnan(targets.astype(jnp.float32))
+    row = valid[:, None] & known
+    exact = ((guess == target) | ~known).all(1)
     return cls(
       count=valid.sum(dtype=jnp.int32),
-      exact=((guess == target).all(1) & valid).sum(dtype=jnp.int32),
+      exact=(exact & valid).sum(dtype=jnp.int32),
       hits=(guess & target & row).sum(0, dtype=jnp.int32),
       predicted=(guess & row).sum(0, dtype=jnp.int32),
       actual=(target & row).sum(0, dtype=jnp.int32),
@@ -282,9 +294,9 @@ class MultiLabel(_Sums):
   def from_records(cls, records: Records, num_labels: int) -> 'MultiLabel':
     """The state of rows with 'prediction' and 'target' (`v`) and 'loss'."""
     sums = _label_rows(records).sum(0, dtype=np.int64)
-    hits, predicted, actual = sums[1:].reshape(3, num_labels)
+    hits, predicted, actual = sums[2:].reshape(3, num_labels)
     loss = np.sum(records['loss'], dtype=np.float64)
-    return cls(len(records['loss']), sums[0], hits, predicted, actual, loss)
+    return cls(sums[0], sums[1], hits, predicted, actual, loss)
 
   def compute(self) -> dict[str, float]:
     """Accuracy (all labels of an example right), averages and the loss."""
@@ -295,18 +307,26 @@ class MultiLabel(_Sums):
     return {name: float(value) for name, value in result.items()}
 
   @staticmethod
-  def intervals(records: Records, num_labels: int, *, seed: int = 0):
-    """95 % bootstrap interval of every metric of `compute`, by its name."""
-    count = len(records['loss'])
+  def intervals(
+    records: Records,
+    num_labels: int,
+    *,
+    clusters: np.ndarray | None = None,
+    seed: int = 0,
+  ):
+    """As `MultiClass.intervals`."""
+    del num_labels
 
     def statistic(sums):
-      hits, predicted, actual = np.split(sums[:, 1:], 3, axis=1)
+      hits, predicted, actual = np.split(sums[:, 2:], 3, axis=1)
       averages = _label_averages(hits, predicted, actual)
-      return {'accuracy': sums[:, 0] / count, **averages}
+      return {'accuracy': sums[:, 1] / sums[:, 0], **averages}
 
-    rows = _label_rows(records)
+    rows = bootstrap.by_cluster(_label_rows(records), clusters)
     result = bootstrap.of_rows(statistic, rows, seed=seed)
-    return result | bootstrap.of_mean('loss', records['loss'], seed=seed)
+    return result | bootstrap.of_mean(
+      'loss', records['loss'], clusters, seed=seed
+    )
 
 
 def _ratio(numerator, denominator) -> np.ndarray:
@@ -326,11 +346,15 @@ def _sum_by(values: np.ndarray, group: np.ndarray, size: int) -> np.ndarray:
 
 
 def _label_rows(records: Records) -> np.ndarray:
-  """bool `n 1+3v`: exact, then hits, predicted and actual of each label."""
+  """bool `n 2+3v`: 1, exact, then hits, predicted and actual of each label."""
   guess = np.asarray(records['prediction'], bool)
-  target = np.asarray(records['target']) > 0.5
-  exact = (guess == target).all(1, keepdims=True)
-  return np.concatenate([exact, guess & target, guess, target], axis=1)
+  target = np.asarray(records['target'])
+  known = ~np.isnan(target.astype(np.float64))
+  target = target > 0.5
+  exact = ((guess == target) | ~known).all(1, keepdims=True)
+  one = np.ones_like(exact)
+  counted = [guess & target & known, guess & known, target]
+  return np.concatenate([one, exact, *counted], axis=1)
 
 
 def _label_averages(hits, predicted, actual) -> dict[str, np.ndarray]:

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recog_jax.metrics import bootstrap
+from recog_jax.metrics.calibration import calibration_error
 
 # Of a group that is compared with others at least.
 SMALLEST = 10
-# Shuffles of a test, bins of a calibration, and of a detectable gap.
-_SHUFFLES, _BINS = 2000, 15
+# Shuffles of a test.
+_SHUFFLES = 2000
 _LEVEL, _POWER = 0.05, 0.8
 # Numbers held at a time.
 _CHUNK = 1 << 22
@@ -433,17 +434,3 @@ def equalised_odds_difference(
     if len(rates) > 1:
       worst = max(worst, max(rates) - min(rates))
   return worst
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-  """Expected calibration error (Guo et al., 2017), 15 bins of one width.
-
-  Of few examples it is above 0 by chance alone.
-
-  Args:
-    confidence: `n` in 0..1.
-    right: bool `n`.
-  """
-  bins = np.clip((np.asarray(confidence) * _BINS).astype(int), 0, _BINS - 1)
-  off = np.bincount(bins, confidence - right, _BINS)
-  return float(np.abs(off).sum() / max(len(bins), 1))

@@ -46,17 +46,21 @@ class Grades:
   Attributes:
     target: int `n`, 0 to v - 1, at equal distances.
     prediction: int `n`.
+    clusters: int `n`, of 0..c-1, the patients, whose grades intervals draw
+      together; None: each alone.
   """
 
   target: np.ndarray
   prediction: np.ndarray
+  clusters: np.ndarray | None = None
 
   NAMES: ClassVar = ('quadratic_kappa',)  # What `compute` gives.
 
   def _cells(self) -> tuple[np.ndarray, np.ndarray]:
-    """int `2 k`, the grades that occur together, and int `k`, how often."""
+    """int `2 k`, the grades that occur together, and int `n`, which of them."""
     pairs = np.stack([self.target, self.prediction]).astype(np.int64)
-    return np.unique(pairs, axis=1, return_counts=True)
+    pairs, cell = np.unique(pairs, axis=1, return_inverse=True)
+    return pairs, cell.ravel()
 
   def compute(self) -> dict[str, float]:
     """`quadratic_kappa`.
@@ -66,18 +70,18 @@ class Grades:
     """
     if not len(self.target):
       raise ValueError('no examples: there is nothing to compute metrics of')
-    (target, prediction), counts = self._cells()
-    return {
-      'quadratic_kappa': float(quadratic_kappa(target, prediction, counts))
-    }
+    (target, prediction), cell = self._cells()
+    kappa = quadratic_kappa(target, prediction, np.bincount(cell))
+    return {'quadratic_kappa': float(kappa)}
 
   def intervals(self, *, seed: int = 0) -> bootstrap.Intervals:
     """95 % bootstrap interval, by the metric's name."""
-    (target, prediction), counts = self._cells()
-    return bootstrap.of_counts(
+    (target, prediction), cell = self._cells()
+    return bootstrap.of_cells(
       lambda drawn: {
         'quadratic_kappa': quadratic_kappa(target, prediction, drawn)
       },
-      counts,
+      cell,
+      self.clusters,
       seed=seed,
     )

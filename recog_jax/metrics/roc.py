@@ -157,11 +157,14 @@ class TwoClasses:
     score: float `n`, higher where the class is more likely.
     positive: bool `n`, the class is there.
     prediction: bool `n`, it was said to be there.
+    clusters: int `n`, of 0..c-1, the patients, whose cases intervals draw
+      together; None: each case alone.
   """
 
   score: np.ndarray
   positive: np.ndarray
   prediction: np.ndarray
+  clusters: np.ndarray | None = None
 
   # What `compute` gives, but for the threshold, of which more is not better.
   NAMES: ClassVar = ('auc', 'sensitivity', 'specificity', AT_SPECIFICITY)
@@ -193,7 +196,9 @@ class TwoClasses:
 
   def intervals(self, *, seed: int = 0) -> bootstrap.Intervals:
     """95 % bootstrap intervals of all but the threshold, by name."""
-    return bootstrap.of_cases(self._statistic, len(self.score), seed=seed)
+    return bootstrap.of_cases(
+      self._statistic, len(self.score), seed=seed, clusters=self.clusters
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -207,10 +212,15 @@ class OneVersusRest:
   Attributes:
     scores: float `n v`.
     positive: bool `n v`, one label or several in a row.
+    known: bool `n v`, False where nobody looked for the label, so that it does
+      not count; None: all are known.
+    clusters: see `TwoClasses`.
   """
 
   scores: np.ndarray
   positive: np.ndarray
+  known: np.ndarray | None = None
+  clusters: np.ndarray | None = None
 
   NAMES: ClassVar = ('auc',)  # What `compute` gives.
 
@@ -221,7 +231,13 @@ class OneVersusRest:
 
   def _per_class(self, times: np.ndarray) -> np.ndarray:
     """float64 `v m`."""
-    return np.stack([ranking.auc(times) for ranking in self._rankings])
+    known = self.known
+    return np.stack(
+      [
+        ranking.auc(times if known is None else times * known[:, k])
+        for k, ranking in enumerate(self._rankings)
+      ]
+    )
 
   def _statistic(self, times: np.ndarray) -> dict[str, np.ndarray]:
     values = self._per_class(times)
@@ -244,7 +260,9 @@ class OneVersusRest:
 
   def intervals(self, *, seed: int = 0) -> bootstrap.Intervals:
     """95 % bootstrap interval of the mean, by its name."""
-    return bootstrap.of_cases(self._statistic, len(self.scores), seed=seed)
+    return bootstrap.of_cases(
+      self._statistic, len(self.scores), seed=seed, clusters=self.clusters
+    )
 
 
 def _once(total: int) -> np.ndarray:

@@ -43,6 +43,7 @@ def write(facts: Mapping[str, Any], parity: Mapping[str, Any]) -> str:
     + ' and '.join(f'{one["name"]} ({one["unit"]})' for one in first['inputs'])
     + '.',
     *_quantized(facts.get('quantize')),
+    *_calibrated(facts.get('calibration')),
     '',
     '| file | rows | input | bytes |',
     '|---|---|---|---|',
@@ -139,6 +140,23 @@ def _quantized(quantize: Mapping[str, Any] | None) -> list[str]:
       f'{quantize["measured_on"]}'
     )
   return ['', text + '.']
+
+
+def _calibrated(found: Mapping[str, Any] | None) -> list[str]:
+  """The temperature and the thresholds that belong to `score`."""
+  if found is None:
+    return []
+  lines = [
+    '',
+    '`score` is calibrated: before they become probabilities, `logits` are '
+    f'divided by {found["temperature"]:.4g} (fitted on {found["examples"]} '
+    f'examples of {found["split"]}, ECE {found["before"]["ece"]:.4f} to '
+    f'{found["after"]["ece"]:.4f}).',
+  ]
+  for label, points in found['operating_points'].items():
+    for rule, point in points.items():
+      lines.append(f'* {label}, {rule}: score >= {point["threshold"]:.4g}')
+  return lines
 
 
 def difference(parity: Mapping[str, Any]) -> str:

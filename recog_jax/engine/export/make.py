@@ -8,9 +8,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from recog_jax.engine import calibrating, privacy, provenance
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine import privacy, provenance
 from recog_jax.engine.export import card, parity, published, streaming, trace
 from recog_jax.engine.export import quantize as quantize_lib
 from recog_jax.engine.export import signature as signature_lib
@@ -109,9 +109,10 @@ def export(
     _remove(fresh)
   fresh.mkdir(parents=True)
   try:
-    _copy(workdir, fresh)
+    _copy(workdir, fresh, model.step)
     facts = _facts(model, workdir.name, kind)
     facts['privacy'] = privacy.ledger_of(workdir, model.step)
+    facts['calibration'] = calibrating.chosen(workdir, model.step)
     plan = None
     if quantize is not None:
       plan = quantize_lib.plan(
@@ -311,7 +312,7 @@ def _licence_of(info: Any) -> str:
   return str(getattr(info, 'licence', None) or _NOT_STATED)
 
 
-def _copy(workdir: AnyPath, folder: AnyPath) -> None:
+def _copy(workdir: AnyPath, folder: AnyPath, step: int) -> None:
   for name in _COPIED:
     if (workdir / name).is_file():
       write_whole(folder / name, (workdir / name).read_bytes())
@@ -322,12 +323,18 @@ def _copy(workdir: AnyPath, folder: AnyPath) -> None:
     (folder / _KEPT).mkdir()
     for path in (workdir / _KEPT).iterdir():
       write_whole(folder / _KEPT / path.name, path.read_bytes())
+  calibration = calibrating.file_of(workdir, step)
+  if calibration.is_file():
+    copy = calibrating.file_of(folder, step)
+    copy.parent.mkdir()
+    write_whole(copy, calibration.read_bytes())
 
 
 def _files(folder: AnyPath) -> list[str]:
   names = [path.name for path in folder.iterdir() if path.is_file()]
-  if (folder / _KEPT).is_dir():
-    names += [f'{_KEPT}/{path.name}' for path in (folder / _KEPT).iterdir()]
+  for below in (_KEPT, calibrating.FOLDER):
+    if (folder / below).is_dir():
+      names += [f'{below}/{path.name}' for path in (folder / below).iterdir()]
   return sorted(names)
 
 

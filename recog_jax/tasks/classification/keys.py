@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
+from recog_jax.metrics import operating_point
 
 Weights = Callable[[], np.ndarray]
 
@@ -66,6 +67,35 @@ def check_measures(
     raise UserError(
       "config.task.headline='auc' needs config.task.auc=True, or leave that out"
     )
+
+
+def check_grades(loss: str, *, ordinal: bool, smoothing: float) -> None:
+  """Cumulative logits are of grades.
+
+  Raises:
+    UserError: they are asked for of other classes.
+  """
+  if loss != 'cumulative':
+    return
+  if not ordinal:
+    raise UserError(
+      "config.task.loss='cumulative' is for grades: set "
+      'config.task.ordinal=True if the classes are in order'
+    )
+  if smoothing:
+    raise UserError(
+      "config.task.loss='cumulative' does not go with label_smoothing, which "
+      'knows no order of grades: leave one of the two out'
+    )
+
+
+def check_points(texts: Sequence[str]) -> None:
+  """Raises a UserError for a rule that is none."""
+  for text in texts:
+    try:
+      operating_point.rule(text)
+    except ValueError as error:
+      raise UserError(f'config.task.operating_points: {error}') from error
 
 
 def positive_class(

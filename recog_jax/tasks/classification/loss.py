@@ -76,8 +76,31 @@ def mixed(
     )
     inputs, soft = result['inputs'], result['targets']
   if spec.bce_target_threshold:
-    soft = (soft > spec.bce_target_threshold).astype(jnp.float32)
+    above = (soft > spec.bce_target_threshold).astype(jnp.float32)
+    soft = jnp.where(jnp.isnan(soft), soft, above)  # Unknown stays unknown.
   return {'inputs': inputs, 'soft_targets': soft}
+
+
+def of_grades(outputs: jax.Array) -> jax.Array:
+  """Cumulative logits: logarithms of the probabilities of grades, `b v`.
+
+  P(grade > k) is the sigmoid of o_k, which falls with k: o_1 is the first
+  output, and each further output says by its softplus how far o falls. That is
+  the cumulative link of McCullagh, "Regression models for ordinal data", 1980,
+  with distances between the thresholds that may differ from case to case. The
+  cross-entropy of these logits is its likelihood.
+
+  Args:
+    outputs: `b v-1`.
+  """
+  first, more = outputs[:, :1], outputs[:, 1:]
+  above = first - jnp.concatenate(
+    [jnp.zeros_like(first), jnp.cumsum(jax.nn.softplus(more), 1)], 1
+  )
+  log = jax.nn.log_sigmoid
+  # s(a) - s(b) = s(a) s(-b) (1 - exp(b - a)), and b - a is a softplus.
+  middle = log(above[:, :-1]) + log(-above[:, 1:]) + log(more)
+  return jnp.concatenate([log(-above[:, :1]), middle, log(above[:, -1:])], 1)
 
 
 def _hard_targets(spec: Spec, targets: jax.Array) -> jax.Array:
@@ -94,6 +117,9 @@ def losses(
   weights: jax.Array | None = None,
 ) -> jax.Array:
   """float32 `b`; for more than one output their mean, except softmax.
+
+  Of several labels the mean is over those that are known, whose target is no
+  NaN; 0 where none is.
 
   Args:
     spec: says which loss.
@@ -113,6 +139,11 @@ def losses(
     return hard if weights is None else weights[targets] * hard
   if soft is None:
     soft = _hard_targets(spec, batch['targets'])
+  if spec.multi_label:
+    known = ~jnp.isnan(soft)
+    each = optax.sigmoid_binary_cross_entropy(logits, jnp.where(known, soft, 0))
+    count = known.sum(1, dtype=each.dtype)
+    return jnp.where(known, each, 0).sum(1) / jnp.maximum(count, 1)
   if spec.objective == 'sigmoid':
     return optax.sigmoid_binary_cross_entropy(logits, soft).mean(1)
   return optax.squared_error(logits, soft).mean(1)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from recog_jax.data.image.records import PERSONS
+from recog_jax.metrics import bootstrap
 from recog_jax.metrics.classification import (
   MultiClass,
   MultiLabel,
@@ -14,7 +16,8 @@ from recog_jax.metrics.classification import (
   confusion_matrix,
 )
 from recog_jax.metrics.roc import OneVersusRest
-from recog_jax.report import figures, predictions
+from recog_jax.report import decisions, figures, predictions
+from recog_jax.tasks.classification import clinical
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
 
@@ -30,6 +33,7 @@ def report(
   lookup: Callable[[np.ndarray], Mapping[str, Any]],
   directory: Path,
   prefix: str,
+  chosen: clinical.Chosen | None = None,
 ) -> dict[str, Any]:
   """Computes the metrics of a whole split, and draws what went wrong.
 
@@ -44,19 +48,30 @@ def report(
       method `names`, record numbers -> names of files.
     directory: where the pictures go.
     prefix: of their names.
+    chosen: a temperature and thresholds of another split; None: none. Then
+      probabilities are calibrated, and decisions at thresholds reported.
 
   Returns:
     What `Classification.compute` gives, `NAME_ci95` [low, high] for each (but
     a threshold), and `per_class`: lists `label`, `precision`, `recall`, `f1`,
     `support` of length v, and `auc` where it is the mean of the classes'.
     `positive_class` is the name of the one that sensitivity is of; `notes` are
-    sentences on what is not defined.
+    sentences on what is not defined. With `spec.calibration` also what
+    `clinical.measure` gives, drawn in PREFIX-decisions.png. Where the data name
+    patients, all intervals draw patients.
   """
   v = spec.num_outputs
   state = scores_lib.counted(spec, records)
   values = state.compute()
-  intervals = state.intervals(records, v)
-  measures = scores_lib.measures(spec, records)
+  person, clusters = _persons(lookup, records)
+  intervals = state.intervals(records, v, clusters=clusters)
+  measures = scores_lib.measures(spec, records, clusters)
+  found = None
+  if spec.calibration and not np.isnan(records['logits']).any():
+    found = clinical.measure(spec, records, chosen, clusters)
+    values |= found.values
+    intervals |= found.intervals
+  records = clinical.seen(spec, records, chosen)
   for measure in measures:
     values |= measure.compute()
     intervals |= measure.intervals()
@@ -69,8 +84,18 @@ def report(
   if spec.auc and spec.positive is not None:
     result['positive_class'] = spec.label_names[spec.positive]
     notes.insert(0, f"positive class: '{result['positive_class']}'")
+  if person:
+    notes.append(f"intervals draw whole values of '{person}'")
   if notes:
     result['notes'] = notes
+  if found is not None:
+    result |= found.nested
+    decisions.draw(
+      directory / f'{prefix}-decisions.png',
+      found.bins,
+      found.cases,
+      found.nested,
+    )
   result['per_class'] = _per_class(state, spec.label_names)
   for measure in measures:
     if isinstance(measure, OneVersusRest):
@@ -90,6 +115,18 @@ def report(
   path = directory / f'{prefix}-worst_mistakes.png'
   _draw_worst(spec, records, lookup, path)
   return result
+
+
+def _persons(
+  lookup: Callable[[np.ndarray], Mapping[str, Any]], records: Records
+) -> tuple[str | None, np.ndarray | None]:
+  """The field that names patients, and the number of each; None: none does."""
+  own: Any = lookup
+  if not hasattr(own, 'fields'):  # Nothing is known without reading pictures.
+    return None, None
+  known = own.fields(np.asarray(records['index']))
+  name = next((n for n in PERSONS if n in known), None)
+  return name, bootstrap.codes(known[name]) if name else None
 
 
 def _per_class(
@@ -113,6 +150,7 @@ def _rows(
   for i, name in enumerate(names):
     target, guess = records['target'][i], records['prediction'][i]
     if spec.multi_label:
+      unknown = [labels[k] for k in np.flatnonzero(np.isnan(target))]
       target, guess = (
         [labels[k] for k in np.flatnonzero(row > 0.5)]
         for row in (target, guess)
@@ -121,6 +159,7 @@ def _rows(
       scores = records['score'][i][top]
     else:
       target, guess = labels[target], labels[guess]
+      unknown = []
       top, scores = records['top'][i], records['top_score'][i]
     pairs = zip(top, scores.tolist(), strict=True)
     yield {
@@ -129,6 +168,7 @@ def _rows(
       'prediction': guess,
       'loss': float(records['loss'][i]),
       title: {labels[k]: score for k, score in pairs},
+      **({'unknown': unknown} if unknown else {}),
     }
 
 
@@ -136,7 +176,9 @@ def _draw_worst(spec, records: Records, lookup, path: Path) -> None:
   """The examples with the highest loss among those that are wrong."""
   guess, target = records['prediction'], records['target']
   wrong = (
-    (guess != (target > 0.5)).any(1) if spec.multi_label else (guess != target)
+    ((guess != (target > 0.5)) & ~np.isnan(target)).any(1)
+    if spec.multi_label
+    else (guess != target)
   )
   (rows,) = np.nonzero(wrong)
   title = f'{len(rows)} of {len(wrong)} examples are wrong'
@@ -156,9 +198,9 @@ def _caption(spec, records: Records, row: int) -> str:
   target, guess = records['target'][row], records['prediction'][row]
   names = np.asarray(spec.label_names)
   if spec.multi_label:
-    has = target > 0.5
+    has, hasnt = target > 0.5, target <= 0.5  # Neither of what is not known.
     missed = ', '.join(names[has & ~guess]) or '-'
-    return f'missed: {missed}\nwrong: {", ".join(names[guess & ~has]) or "-"}'
+    return f'missed: {missed}\nwrong: {", ".join(names[guess & hasnt]) or "-"}'
   score = records['score'][row]
   score = f'{score:.2f}' if spec.objective == 'mse' else f'{score:.0%}'
   return f'true {names[target]}\nsaid {names[guess]} ({score})'

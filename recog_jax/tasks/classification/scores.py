@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from recog_jax.errors import warn
+from recog_jax.metrics.calibration import probabilities
 from recog_jax.metrics.classification import MultiClass, MultiLabel
 from recog_jax.metrics.fairness import Scores
 from recog_jax.metrics.kappa import Grades
@@ -28,9 +29,15 @@ def counted(spec: Spec, records: Records) -> MultiClass | MultiLabel:
 
 
 def measures(
-  spec: Spec, records: Records
+  spec: Spec, records: Records, clusters: np.ndarray | None = None
 ) -> list[TwoClasses | OneVersusRest | Grades]:
-  """What is wanted of the records beside the counts."""
+  """What is wanted of the records beside the counts.
+
+  Args:
+    spec: of the records.
+    records: of a split.
+    clusters: int `n`, whom intervals draw together; None: each alone.
+  """
   found = []
   if spec.auc:
     scores = _scores(spec, records['logits'])
@@ -41,28 +48,25 @@ def measures(
           scores[:, spec.positive],
           target == spec.positive,
           records['prediction'] == spec.positive,
+          clusters,
         )
       )
+    elif spec.multi_label:
+      known = ~np.isnan(target)
+      found.append(OneVersusRest(scores, target > 0.5, known, clusters))
     else:
-      has = target > 0.5 if spec.multi_label else target[:, None] == range(v)
-      found.append(OneVersusRest(scores, has))
+      has = target[:, None] == range(v)
+      found.append(OneVersusRest(scores, has, None, clusters))
   if spec.ordinal:
-    found.append(Grades(records['target'], records['prediction']))
+    found.append(Grades(records['target'], records['prediction'], clusters))
   return found
 
 
 def _scores(spec: Spec, logits: np.ndarray) -> np.ndarray:
-  """Probabilities `n v`; with mean squared error the outputs themselves.
-
-  In float64: in float32 all that is nearer to 1 than 6e-8 would be one score.
-  """
-  logits = np.asarray(logits, np.float64)
-  if spec.objective == 'softmax':
-    exp = np.exp(logits - logits.max(1, keepdims=True))
-    return exp / exp.sum(1, keepdims=True)
-  if spec.objective == 'sigmoid':
-    return np.exp(-np.logaddexp(0, -logits))
-  return logits
+  """Probabilities `n v`; with mean squared error the outputs themselves."""
+  if spec.objective == 'mse':
+    return np.asarray(logits, np.float64)
+  return probabilities(logits, sigmoid=spec.objective == 'sigmoid')
 
 
 def compute(spec: Spec, records: Records) -> dict[str, float]:
@@ -104,7 +108,10 @@ def notes(
     has = records['target'] > 0.5
     if not spec.multi_label:
       has = records['target'][:, None] == range(spec.num_outputs)
-    left_out = (has.sum(0) == 0) | (has.sum(0) == len(has))
+    count = len(has)
+    if spec.multi_label:
+      count = (~np.isnan(records['target'])).sum(0)
+    left_out = (has.sum(0) == 0) | (has.sum(0) == count)
     names = np.asarray(spec.label_names)[left_out].tolist()
     if spec.positive is not None and names:
       absent = np.asarray(spec.label_names)[has.sum(0) == 0].item()
@@ -144,8 +151,9 @@ def by_example(spec: Spec, records: Records) -> Scores:
   predicted = np.asarray(records['prediction'])
   target = np.asarray(records['target'])
   if spec.multi_label:
-    right = (predicted == (target > 0.5)).mean(1)
-    return Scores('label_accuracy', True, right, np.ones(len(right)))
+    known = ~np.isnan(target)
+    right = ((predicted == (target > 0.5)) & known).sum(1)
+    return Scores('label_accuracy', True, right, known.sum(1))
   right = (predicted == target).astype(np.float64)
   confidence = None
   if spec.objective == 'softmax':

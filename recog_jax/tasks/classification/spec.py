@@ -28,6 +28,12 @@ class Spec:
       None.
     ordinal: the classes are grades, in order.
     headline: the metric that chooses the best checkpoint.
+    calibration: whether probabilities are compared with what happens, and
+      decisions measured, for which evaluation keeps the logits.
+    operating_points: rules of `metrics.operating_point`, as texts.
+    prevalences: for which predictive values are given.
+    cumulative: the model gives v - 1 numbers, of which `loss.of_grades` makes
+      the logarithms of v probabilities.
   """
 
   label_names: tuple[str, ...]
@@ -44,10 +50,14 @@ class Spec:
   positive: int | None
   ordinal: bool
   headline: str
+  calibration: bool = False
+  operating_points: tuple[str, ...] = ()
+  prevalences: tuple[float, ...] = ()
+  cumulative: bool = False
 
   @property
   def num_outputs(self) -> int:
-    """Size v of the model's logits."""
+    """Size v of the logits."""
     return len(self.label_names)
 
   @property

@@ -20,15 +20,15 @@ from recog_jax.ranges import NotNegative, Positive, Share, Size
 from recog_jax.signatures import FREE
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
+from recog_jax.tasks.classification import clinical, report
 from recog_jax.tasks.classification import keys as keys_lib
 from recog_jax.tasks.classification import loss as loss_lib
-from recog_jax.tasks.classification import report
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.loss import auxiliary_heads, losses
 from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
 from recog_jax.tasks.image_inputs import ImageInputs, make_image_inputs
 
-_LOSSES = ('softmax', 'sigmoid', 'mse')
+_LOSSES = ('softmax', 'sigmoid', 'mse', 'cumulative')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,17 +43,20 @@ class Classification(base.BaseTask):
     spec: what is classified.
     images: bytes -> the model's inputs.
     class_weights: gives float `v`, see `make_classification`; None for none.
+    chosen: a temperature and thresholds, see `clinical.choose`; None: none.
   """
 
   spec: Spec
   images: ImageInputs
   class_weights: Callable[[], np.ndarray] | None
+  chosen: Mapping[str, Any] | None = None
 
   # -- what the engine asks ---------------------------------------------------
 
   @property
   def num_outputs(self) -> int:
-    return self.spec.num_outputs
+    """Of the model; see `Spec.cumulative`."""
+    return self.spec.num_outputs - self.spec.cumulative
 
   @property
   def headline(self) -> str:
@@ -100,6 +103,9 @@ class Classification(base.BaseTask):
         'heads: set it to 0, or choose GoogLeNet or Inception v3 with '
         'config.model.auxiliary=True'
       )
+    if self.spec.cumulative:
+      logits = at_least_float32(outputs['logits'])
+      outputs = {**outputs, 'logits': loss_lib.of_grades(logits)}
     return outputs, updated
 
   def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
@@ -112,6 +118,9 @@ class Classification(base.BaseTask):
     valid = batch['valid']
     weights = None
     count = valid.sum(dtype=jnp.float32)
+    if self.spec.multi_label:  # Where no label is known, nothing is learned.
+      known = ~jnp.isnan(batch['targets']).all(1)
+      count = (valid & known).sum(dtype=jnp.float32)
     if self.class_weights is not None:
       weights = jnp.asarray(self.class_weights(), jnp.float32)
       count = jnp.where(valid, weights[batch['targets']], 0).sum()
@@ -162,7 +171,7 @@ class Classification(base.BaseTask):
       probability of the class, or of each label; with mean squared error the
       output itself. For one label `in_top5`, and `top` and `top_score` `b k`,
       the classes of the highest scores. `logits` `b v` where `auc` is on, which
-      ranks the examples.
+      ranks the examples, or `calibration`.
     """
     logits = at_least_float32(outputs['logits'])
     targets, spec = batch['targets'], self.spec
@@ -171,12 +180,12 @@ class Classification(base.BaseTask):
       'target': targets,
       'loss': losses(spec, logits, batch),
     }
-    if spec.auc:
+    if spec.auc or spec.calibration:
       rows['logits'] = logits
     scores = self._scores(logits)
     if spec.multi_label:
       return {**rows, 'prediction': logits > 0, 'score': scores}
-    top_score, top = jax.lax.top_k(scores, min(MOST_SCORES, self.num_outputs))
+    top_score, top = jax.lax.top_k(scores, min(MOST_SCORES, spec.num_outputs))
     return {
       **rows,
       'prediction': logits.argmax(1),
@@ -197,7 +206,8 @@ class Classification(base.BaseTask):
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     """`score` float32 `b v`: the probability of each class or label."""
     del batch
-    return {'score': self._scores(at_least_float32(outputs['logits']))}
+    logits = at_least_float32(outputs['logits'])
+    return {'score': self._scores(logits / clinical.temperature(self.chosen))}
 
   # -- on the host ------------------------------------------------------------
 
@@ -212,12 +222,33 @@ class Classification(base.BaseTask):
     self, records: Records, lookup: Lookup, directory: Path, prefix: str
   ) -> dict[str, Any]:
     """Metrics with intervals, and pictures, see `report.report`."""
-    return report.report(self.spec, records, lookup, directory, prefix)
+    return report.report(
+      self.spec, records, lookup, directory, prefix, self.chosen
+    )
 
   def by_example(self, records: Records, lookup: Lookup) -> Scores:
     """Right answers to examples; of several labels, to labels."""
     del lookup
-    return scores_lib.by_example(self.spec, records)
+    found = clinical.seen(self.spec, records, self.chosen)
+    return scores_lib.by_example(self.spec, found)
+
+  def calibrate(self, records: Records) -> dict[str, Any]:
+    """What is chosen on a split, JSON; see `clinical.choose`."""
+    return clinical.choose(self.spec, records)
+
+  def calibrated(self, chosen: Mapping[str, Any]) -> 'Classification':
+    """The task whose answers and reports use what was chosen.
+
+    Raises:
+      UserError: it was chosen for other classes.
+    """
+    if tuple(chosen['labels']) != self.spec.label_names:
+      raise UserError(
+        'the temperature was fitted for the classes '
+        f'{", ".join(chosen["labels"])}, and these are '
+        f'{", ".join(self.spec.label_names)}: run evaluate --calibrate again'
+      )
+    return dataclasses.replace(self, chosen=chosen)
 
   def answer(
     self,
@@ -263,6 +294,13 @@ def make_classification(
   positive_class: str | int | None = None,
   ordinal: bool = False,
   headline: str | None = None,
+  calibration: Annotated[bool | None, FREE] = None,
+  operating_points: Annotated[Sequence[str], FREE] = (
+    'sensitivity 0.9',
+    'specificity 0.9',
+    'youden',
+  ),
+  prevalences: Annotated[Sequence[Share], FREE] = (0.01, 0.05, 0.1, 0.3, 0.5),
 ) -> Classification:
   """The task of a config.
 
@@ -271,8 +309,10 @@ def make_classification(
     loss: 'softmax' cross-entropy; 'sigmoid' cross-entropy, the mean over the
       labels (of one-hot targets unless `multi_label`; Wightman et al.,
       "ResNet strikes back", 2021); 'mse', the mean squared error to one-hot
-      targets (Hui & Belkin, 2020).
-    multi_label: an image has any number of labels, `targets` are `b v`.
+      targets (Hui & Belkin, 2020); 'cumulative', the likelihood of grades by
+      cumulative logits (McCullagh, 1980), with `ordinal`.
+    multi_label: an image has any number of labels, `targets` are `b v`; a label
+      that is NaN is not known, and counts nowhere.
     label_smoothing: eps; targets become (1 - eps) t + eps / v (Szegedy et al.,
       2015), with several labels (1 - eps) t + eps / 2. Only in training.
     mean: one number per channel or one for all, on the 0..1 scale.
@@ -308,6 +348,14 @@ def make_classification(
     headline: the metric that chooses the best checkpoint: 'accuracy', 'auc',
       'quadratic_kappa', 'f1_macro', 'loss' or another that evaluation gives.
       By default 'accuracy', of several labels 'f1_macro'.
+    calibration: measure calibration, and decisions at operating points once
+      `evaluate --calibrate` has chosen them. By default where `auc` is on.
+    operating_points: rules by which thresholds are chosen on the val split, of
+      two classes for the positive one, of several labels for each:
+      'sensitivity 0.9', 'specificity 0.9', 'youden', or 'cost 5' (a case that
+      is missed costs five false alarms).
+    prevalences: shares of ill people among those tested, for which predictive
+      values are given.
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
@@ -323,9 +371,13 @@ def make_classification(
   keys.check_measures(auc, headline, ordinal=ordinal, multi_label=multi_label)
   if auc is None:
     auc = two_classes or ordinal or headline == 'auc'
+  if calibration is None:
+    calibration = auc
+  keys.check_grades(loss, ordinal=ordinal, smoothing=label_smoothing)
+  keys.check_points(operating_points)
   spec = Spec(
     label_names=names,
-    objective=loss,
+    objective='softmax' if loss == 'cumulative' else loss,
     multi_label=multi_label,
     label_smoothing=float(label_smoothing),
     mixup_alpha=float(mixup_alpha),
@@ -340,6 +392,10 @@ def make_classification(
     ),
     ordinal=ordinal,
     headline=headline or ('f1_macro' if multi_label else 'accuracy'),
+    calibration=bool(calibration) and loss != 'mse',
+    operating_points=tuple(operating_points),
+    prevalences=tuple(float(p) for p in prevalences),
+    cumulative=loss == 'cumulative',
   )
   known = scores_lib.headlines(spec)
   if spec.headline not in known:
@@ -348,6 +404,6 @@ def make_classification(
     spec=spec,
     images=make_image_inputs(info, mean=mean, std=std, channels=channels),
     class_weights=keys.class_weights(
-      class_weights, info, softmax=loss == 'softmax'
+      class_weights, info, softmax=spec.objective == 'softmax'
     ),
   )

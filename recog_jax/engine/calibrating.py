@@ -1,0 +1,83 @@
+"""A temperature and thresholds of a checkpoint, kept beside it in the workdir.
+
+`calibration/<step>.json` is what `Task.calibrate` chose on the val split. From
+then on answers, reports and exports of that step use it; training does not.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from recog_jax.errors import UserError, say, warn
+from recog_jax.storage import AnyPath, read_json, write_json
+from recog_jax.tasks.base import Task
+
+FOLDER = 'calibration'
+SPLIT = 'val'
+
+
+def file_of(workdir: AnyPath, step: int) -> AnyPath:
+  return workdir / FOLDER / f'{step}.json'
+
+
+def chosen(workdir: AnyPath, step: int) -> Mapping[str, Any] | None:
+  """What was chosen for a checkpoint; None: nothing."""
+  return read_json(file_of(workdir, step))
+
+
+def calibrated(task: Any, workdir: AnyPath, step: int) -> Any:
+  """The task with what was chosen for a checkpoint; as it is without.
+
+  Raises:
+    UserError: it was chosen for other classes.
+  """
+  found = chosen(workdir, step)
+  return task if found is None else _with(task, found)
+
+
+def _with(task: Any, found: Mapping[str, Any]) -> Any:
+  inner = vars(task).get('task')
+  if inner is not None:  # A task around another one.
+    return dataclasses.replace(task, task=_with(inner, found))
+  return task.calibrated(found)
+
+
+def check(task: Task) -> None:
+  """Raises a UserError for a task that has nothing to calibrate."""
+  if not hasattr(task, 'calibrate'):
+    raise UserError(
+      '--calibrate is for classification, whose answers are probabilities: '
+      'leave it out'
+    )
+
+
+def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
+  """Chooses a temperature and thresholds on the val split, and keeps them.
+
+  Args:
+    trained: a `Trained` that was opened with the val split.
+    checkpoint: 'best', 'latest' or a step.
+
+  Returns:
+    What was written.
+
+  Raises:
+    UserError: nothing can be chosen.
+  """
+  step, records = trained.records(SPLIT, checkpoint)
+  found: dict[str, Any] = {'step': step, 'split': SPLIT}
+  found |= trained.ex.task.calibrate(records)
+  path = file_of(trained.workdir, step)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  write_json(path, found)
+  before, after = found['before'], found['after']
+  say(
+    f'{SPLIT}: {found["examples"]} examples at step {step}: temperature '
+    f'{found["temperature"]:.3f}, ECE {before["ece"]:.4f} to '
+    f'{after["ece"]:.4f}, log loss {before["log_loss"]:.4f} to '
+    f'{after["log_loss"]:.4f}'
+  )
+  for note in found['notes']:
+    warn(note)
+  say(f'written to {path}')
+  return found
