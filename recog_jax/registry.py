@@ -102,6 +102,8 @@ TABLES: dict[str, dict[str, str]] = {
     'tfds': 'recog_jax.data.sources.tfds:tfds',
     'image_folder': 'recog_jax.data.sources.image_folder:image_folder',
     'table': f'{_SOURCES}.table:table',
+    'dicom_folder': f'{_SOURCES}.medical_folder:dicom_folder',
+    'nifti_folder': f'{_SOURCES}.medical_folder:nifti_folder',
     'by_identity': f'{_SOURCES}.by_identity:by_identity',
     'digits': 'recog_jax.data.sources.digits:digits',
     'fake': 'recog_jax.data.sources.fake:fake',

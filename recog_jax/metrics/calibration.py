@@ -21,8 +21,8 @@ import scipy.optimize
 from recog_jax.metrics import bootstrap
 
 BINS = 15
-# Temperatures that are tried, and between which a fit has found one: beyond, the
-# loss hardly changes.
+# Temperatures that are tried, and those between which a fit has found one.
+# Beyond, the loss hardly changes.
 LOWEST, HIGHEST = 0.02, 50.0
 _FOUND = (0.2, 20.0)
 

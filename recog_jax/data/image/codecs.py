@@ -10,6 +10,11 @@ import cv2
 import numpy as np
 import simplejpeg
 
+from recog_jax.data.image import medical
+
+_PNG_START = b'\x89PNG\r\n\x1a\n'
+_PNG_BITS_AT = 24  # Where a PNG says how many bits its samples have.
+_TWELVE_BITS = 4095
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 # A picture is decoded as its bytes are stored, as TFDS and the published
 # ImageNet pipelines do; of people's own pictures see `exif`.
@@ -65,11 +70,14 @@ def decode_image(
   *,
   reduction: int = 1,
   box: tuple[int, int, int, int] | None = None,
+  frame: int = 0,
 ) -> np.ndarray:
-  """Decodes a JPEG, PNG, BMP or WebP image to 8 bits.
+  """Decodes a JPEG, PNG, BMP, WebP or DICOM image to 8 bits.
 
   Grey and CMYK pictures become RGB, and what a file holds is told by its bytes,
-  not by its name: ImageNet has a PNG and CMYK among its `.JPEG` files.
+  not by its name: ImageNet has a PNG and CMYK among its `.JPEG` files. A grey
+  PNG of 16 bits that holds no value above 4,095 is one of 12 bits, as X-rays
+  are. DICOM files and NIfTI volumes are decoded as `medical` says.
 
   Args:
     data: the whole file.
@@ -80,6 +88,7 @@ def decode_image(
       (libjpeg's DCT scaling), which is an antialiased reduction.
     box: top, left, height and width of the part that is returned, in pixels of
       the reduced picture.
+    frame: of a DICOM file or a NIfTI volume, which may hold several.
 
   Returns:
     uint8 `h w channels`.
@@ -98,6 +107,8 @@ def decode_image(
   ):
     raise ValueError('the JPEG image is truncated')
   image = _decode_jpeg(data, channels, reduction)
+  if image is None:
+    image = medical.decode(data, channels, frame)
   if image is None:
     image = _decode_other(data, channels, reduction)
   if box is not None:
@@ -132,6 +143,11 @@ def _decode_other(data: bytes, channels: int, reduction: int) -> np.ndarray:
     image = None
   if image is None:
     raise ValueError('the image is truncated, damaged or no JPEG or PNG')
+  if data.startswith(_PNG_START) and data[_PNG_BITS_AT] > 8 and channels < 4:
+    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if whole.ndim == 2 and whole.max() <= _TWELVE_BITS:
+      grey = np.rint(whole * (255 / _TWELVE_BITS)).astype(np.uint8)
+      return np.repeat(grey[..., None], channels, 2)
   if channels == 1:
     return image[..., None]
   if image.dtype != np.uint8 or image.shape[2:] != (channels,):

@@ -38,6 +38,7 @@ class Picture:
     error: Callable[[str], UserError],
     *,
     upright: bool = False,
+    frame: int = 0,
   ):
     """Reads the header.
 
@@ -46,11 +47,13 @@ class Picture:
       channels: 1 grey, 3 RGB, 4 RGBA.
       error: makes the error to raise of what is wrong with the file.
       upright: obey an orientation in EXIF; such a picture is decoded whole.
+      frame: see `decode_image`.
 
     Raises:
       UserError: it is no JPEG and cannot be decoded.
     """
     self._data, self._channels, self._error = data, channels, error
+    self._frame = frame
     self._pixels: np.ndarray | None = None
     # A JPEG has no fourth channel: decoding says what is wrong.
     size = jpeg_size(data) if channels < 4 else None
@@ -62,7 +65,9 @@ class Picture:
 
   def _decode(self, **options) -> np.ndarray:
     try:
-      return decode_image(self._data, self._channels, **options)
+      return decode_image(
+        self._data, self._channels, frame=self._frame, **options
+      )
     except ValueError as e:
       raise self._error(str(e)) from e
 

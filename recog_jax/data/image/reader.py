@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from recog_jax.data import files
 from recog_jax.data.base import Batch, Kept, Piece
 from recog_jax.data.draws import Draws
-from recog_jax.data.image import codecs
+from recog_jax.data.image import codecs, medical
 from recog_jax.data.image.augment import Chain, make_augment
 from recog_jax.data.image.picture import Picture
 from recog_jax.data.image.records import Info
@@ -53,7 +53,7 @@ class ImageReader:
 
   modality: ClassVar[str] = 'images'
   suffixes: ClassVar[tuple[str, ...]] = tuple(
-    dict.fromkeys((*SUFFIXES, *_ALSO))
+    dict.fromkeys((*SUFFIXES, *_ALSO, *medical.SUFFIXES))
   )
 
   @property

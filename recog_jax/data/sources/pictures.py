@@ -63,6 +63,11 @@ class Listing:
   def path(self, number: int) -> Path:
     return self.root / os.fsdecode(bytes(self.files[number]))
 
+  def frame(self, number: int) -> int:
+    """Which frame of its file a picture is; files of several override it."""
+    del number
+    return 0
+
   def take(self, ids: np.ndarray) -> 'Listing':
     """Some of the pictures (int `k`), in that order."""
     return dataclasses.replace(
@@ -89,11 +94,12 @@ def make_listing(
   sizes: Sequence[int],
   stamp: str = '',
   fields: Mapping[str, Sequence[str]] = {},
+  kind: type[Listing] | None = None,
 ) -> Listing:
   """A listing of some files, given in any order; see `Listing`."""
   keys = [hashlib.blake2b(file, digest_size=8).digest() for file in files]
   order = sorted(range(len(files)), key=lambda i: (keys[i], files[i]))
-  return Listing(
+  return (kind or Listing)(
     root,
     np.array([files[i] for i in order]),
     np.asarray(labels)[order],
@@ -227,7 +233,9 @@ class PictureRecords:
   def _image(self, number: int) -> np.ndarray:
     try:
       data = self._read(number)
-      image = codecs.decode_image(data, self.shape[-1])
+      image = codecs.decode_image(
+        data, self.shape[-1], frame=self.listing.frame(number)
+      )
       image = exif.turned(image, exif.orientation(data))
     except ValueError as e:
       raise self._error(number, str(e)) from e
@@ -237,7 +245,8 @@ class PictureRecords:
   def _picture(self, number: int) -> Picture:
     error = functools.partial(self._error, number)
     data = self._read(number)
-    picture = Picture(data, self.shape[-1], error, upright=True)
+    frame = self.listing.frame(number)
+    picture = Picture(data, self.shape[-1], error, upright=True, frame=frame)
     self._check(number, picture)
     return picture
 

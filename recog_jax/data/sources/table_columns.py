@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recog_jax.data.image import medical
 from recog_jax.data.sources import pictures
 from recog_jax.data.sources import shares as shares_lib
 from recog_jax.data.sources.table_file import Cell, Table
@@ -175,7 +176,8 @@ def file_column(table: Table, suffix: str = '') -> str:
 def kind_of(cells: Sequence[Cell], suffix: str = '') -> str | None:
   """'images' or 'speech', as the suffixes of names say; None if they do not."""
   names = [f'{c}{suffix}'.lower() for c in cells[:_SEEN] if c]
-  for kind, suffixes in (('images', pictures.SUFFIXES), ('speech', AUDIO)):
+  images = (*pictures.SUFFIXES, *medical.SUFFIXES)
+  for kind, suffixes in (('images', images), ('speech', AUDIO)):
     if names and sum(n.endswith(suffixes) for n in names) > 0.8 * len(names):
       return kind
   return None

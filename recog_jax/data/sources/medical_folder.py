@@ -1,0 +1,463 @@
+"""Folders of DICOM files, or of NIfTI volumes, as sources.
+
+  {'name': 'dicom_folder', 'root': 'XRAYS'}
+  {'name': 'nifti_folder', 'root': 'BRAINS', 'axis_share': (0.3, 0.7)}
+
+Files lie as split/class/.../file or class/.../file. Who a file is of is said by
+its header (of a volume by its path), and no patient is in two splits: splits
+that are folders are refused where one is, and others are divided by patient.
+Patients are told by a keyed hash of their identifier, and no name or date of a
+header leaves this module.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recog_jax.data import cache, files
+from recog_jax.data.image import medical, records
+from recog_jax.data.sources import pictures
+from recog_jax.data.sources import shares as shares_lib
+from recog_jax.data.sources.image_folder import picture_shape
+from recog_jax.errors import UserError, listed, warn
+from recog_jax.ranges import NotNegative, Seed, Share
+
+# Fields and the tags that they are of; none names or dates a person.
+_TAGS = {
+  'sex': 'PatientSex',
+  'view': 'ViewPosition',
+  'modality': 'Modality',
+  'site': 'InstitutionName',
+  'body_part': 'BodyPartExamined',
+  'laterality': 'Laterality',
+  'manufacturer': 'Manufacturer',
+}
+_HEADER = 1 << 20  # Bytes that hold a header, mostly.
+_FRAMES = ('all', 'first', 'middle')
+_SUBJECT = re.compile(r'(?:^|[/_])(sub-[A-Za-z0-9]+)')
+_YEARS = {'Y': 1.0, 'M': 1 / 12, 'W': 7 / 365.25, 'D': 1 / 365.25}
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames(pictures.Listing):
+  """Frames of files: what ends a name in `#3` is the frame."""
+
+  def path(self, number: int) -> Path:
+    name = os.fsdecode(bytes(self.files[number]))
+    return self.root / name.rpartition('#')[0]
+
+  def frame(self, number: int) -> int:
+    return int(bytes(self.files[number]).rpartition(b'#')[2])
+
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+  """What is known of one file.
+
+  Attributes:
+    name: path below the root.
+    split: its folder; '' where classes lie at the top.
+    label: its class.
+    size: bytes.
+    frames: that are taken.
+    patient: a hash.
+    fields: what else is known.
+    burnt_in: 'yes', 'no', or 'unknown', whether text is in the picture.
+  """
+
+  name: str
+  split: str
+  label: str
+  size: int
+  frames: Sequence[int]
+  patient: str
+  fields: Mapping[str, str]
+  burnt_in: str = 'no'
+
+
+def dicom_folder(
+  *,
+  root: str | os.PathLike | None = None,
+  channels: int = 1,
+  shape: tuple[int, int] | None = None,
+  frames: str = 'all',
+  shares: Mapping[str, NotNegative] | None = None,
+  split_seed: Seed = 0,
+  patient_key: str = '',
+  leave_out_burnt_in: bool = False,
+  max_bad_share: Share = 0.0,
+  data_dir: str | os.PathLike | None = None,
+) -> pictures.PictureSource:
+  """DICOM files below root/split/class/ or root/class/ (extra `dicom`).
+
+  Fields are `patient`, `sex`, `age` in years, `age_group` in decades, `view`,
+  `modality`, `site`, `body_part`, `laterality` and `manufacturer`.
+
+  Args:
+    root: the folder; `data_dir` if left out.
+    channels: 1, or 3.
+    shape: (h, w), if all pictures have it, see `image_folder`.
+    frames: of files with several: 'all', 'first' or 'middle'.
+    shares: of the patients in each split, where there are no folders of splits;
+      by default {'train': 0.8, 'val': 0.1, 'test': 0.1}.
+    split_seed: another one is another division.
+    patient_key: mixed into the hash that stands for a patient: who does not
+      know it cannot find an identifier by trying all.
+    leave_out_burnt_in: leave out files that say that text is in the picture.
+    max_bad_share: see `image_folder`; of files without a readable header too.
+    data_dir: stands for a missing `root`.
+
+  Raises:
+    UserError: no such folder or file, or a patient in two splits.
+  """
+  place = _place(root, data_dir)
+  if frames not in _FRAMES:
+    raise UserError(f"source.frames is '{frames}': take {', '.join(_FRAMES)}")
+  _installed(medical.pydicom)
+
+  def read(name: str) -> dict[str, Any]:
+    return _of_dicom(place / name, frames, patient_key)
+
+  found = _read_all(
+    place, _names(place, _is_dicom), read, max_bad_share, 'DICOM files'
+  )
+  found = _burnt_in(place, found, leave_out_burnt_in)
+  return _source(
+    place, found, channels, shape, shares, split_seed, max_bad_share
+  )
+
+
+def nifti_folder(
+  *,
+  root: str | os.PathLike | None = None,
+  channels: int = 1,
+  shape: tuple[int, int] | None = None,
+  axis_share: tuple[Share, Share] = (0.25, 0.75),
+  every: int = 1,
+  shares: Mapping[str, NotNegative] | None = None,
+  split_seed: Seed = 0,
+  max_bad_share: Share = 0.0,
+  data_dir: str | os.PathLike | None = None,
+) -> pictures.PictureSource:
+  """Axial slices of NIfTI volumes, root/split/class/ or root/class/.
+
+  The fields are `patient`, which is `sub-...` of the path where it has one
+  (BIDS) and else the file's name, and `slice`.
+
+  Args:
+    root: the folder; `data_dir` if left out.
+    channels: 1, or 3.
+    shape: see `dicom_folder`.
+    axis_share: the part of the axis from below to above that slices are taken
+      from: at its ends a brain has little to see.
+    every: take every second slice with 2, and so on.
+    shares: see `dicom_folder`.
+    split_seed: see there.
+    max_bad_share: see there.
+    data_dir: stands for a missing `root`.
+
+  Raises:
+    UserError: as `dicom_folder`.
+  """
+  place = _place(root, data_dir)
+  low, high = axis_share
+  if not 0 <= low < high <= 1 or every < 1:
+    raise UserError(
+      'source.axis_share is a part of 0..1, from below to above, and '
+      f'source.every is 1 or more: they are {tuple(axis_share)} and {every}'
+    )
+
+  def read(name: str) -> dict[str, Any]:
+    count = medical.slices_of(files.read_bytes(place / name))
+    first, last = round(low * count), max(round(high * count), 1)
+    subject = _SUBJECT.search(name)
+    patient = subject[1] if subject else Path(name).name.partition('.')[0]
+    taken = range(min(first, last - 1), last, every)
+    return {'frames': taken, 'patient': patient, 'fields': {}}
+
+  names = _names(
+    place,
+    lambda path: (
+      path.name.lower().endswith('.gz') or path.suffix.lower() == '.nii'
+    ),
+  )
+  found = _read_all(place, names, read, max_bad_share, 'NIfTI volumes')
+  return _source(
+    place, found, channels, shape, shares, split_seed, max_bad_share
+  )
+
+
+# -- files --------------------------------------------------------------------
+
+
+def _place(root: Any, data_dir: Any) -> Path:
+  place = root or data_dir
+  if not place:
+    raise UserError('the folder is not named: set source.root or --data_dir')
+  place = Path(place).expanduser().absolute()
+  if not place.is_dir():
+    raise UserError(f'{place} is no folder: set source.root or --data_dir')
+  return place
+
+
+def _installed(take: Callable[[], Any]) -> None:
+  try:
+    take()
+  except ValueError as error:
+    raise UserError(str(error)) from error
+
+
+def _is_dicom(path: Path) -> bool:
+  """By its name, or, as many have none, by its first bytes."""
+  if path.suffix.lower() in medical.DICOM_SUFFIXES:
+    return True
+  if (
+    path.name.upper() == 'DICOMDIR'
+    or len(path.suffix) > 1
+    and not (path.suffix[1:].isdigit())
+  ):
+    return False
+  with path.open('rb') as file:
+    return medical.is_dicom(file.read(132))
+
+
+def _names(
+  place: Path, fits: Callable[[Path], bool]
+) -> list[tuple[str, str, str, int]]:
+  """Name, split, class and bytes of all files that fit.
+
+  Raises:
+    UserError: there are none, or they do not lie in class folders.
+  """
+  paths = [p for p in files.below(place, ('',)) if fits(p)]
+  parts = [p.relative_to(place).parts for p in paths]
+  splits = any(part[0] == 'train' for part in parts)
+  depth = 2 if splits else 1
+  rows = [
+    ('/'.join(part), part[0] if splits else '', part[depth - 1], size)
+    for path, part in zip(paths, parts, strict=True)
+    if len(part) > depth and (size := path.stat().st_size) >= 0
+  ]
+  if not rows:
+    raise UserError(
+      f'{place} holds no files of this kind as class/file or split/class/file, '
+      'for example train/tuberculosis/1.dcm'
+    )
+  if len(rows) < len(paths):
+    warn(
+      f'{place}: {len(paths) - len(rows)} files lie in no class folder and are '
+      'left out'
+    )
+  return sorted(rows)
+
+
+def _read_all(
+  place: Path,
+  names: Sequence[tuple[str, str, str, int]],
+  read: Callable[[str], dict[str, Any]],
+  max_bad_share: float,
+  what: str,
+) -> list[_File]:
+  """Reads all headers, in threads.
+
+  Raises:
+    UserError: more cannot be read than may be.
+  """
+  found: list[_File | None] = [None] * len(names)
+  bad: dict[int, str] = {}
+
+  def one(number: int) -> None:
+    name, split, label, size = names[number]
+    try:
+      found[number] = _File(name, split, label, size, **read(name))
+    except (OSError, ValueError) as error:
+      bad[number] = f'{place / name}: {error}'
+
+  cache.in_threads(len(names), one)
+  if len(bad) > max_bad_share * len(names):
+    raise UserError(
+      f'{len(bad)} of {len(names)} {what} cannot be read, for example '
+      f'{listed([bad[min(bad)]])}: remove them, or set source.max_bad_share'
+    )
+  if bad:
+    warn(f'{place}: {len(bad)} of {len(names)} {what} are left out')
+  return [one for one in found if one is not None]
+
+
+def _of_dicom(path: Path, frames: str, key: str) -> dict[str, Any]:
+  """What the header of a file says."""
+  files.check_regular(path)
+  with path.open('rb') as file:
+    start = file.read(_HEADER)
+    if not medical.is_dicom(start):
+      raise ValueError('it is no DICOM file')
+    header = medical.read_dicom(start, pixels=False)
+    if header.get('Rows') is None:  # A longer header, or no picture.
+      header = medical.read_dicom(start + file.read(), pixels=False)
+  if header.get('Rows') is None:
+    raise ValueError('the DICOM file holds no pixels')
+  count = medical.frames_of(header)
+  taken = {'all': range(count), 'first': (0,), 'middle': (count // 2,)}[frames]
+  who = str(header.get('PatientID') or '').strip()
+  patient = who or str(header.get('StudyInstanceUID') or path)
+  digest = hashlib.blake2b(
+    patient.encode(errors='surrogateescape'),
+    key=hashlib.sha256(key.encode()).digest(),
+    digest_size=6,
+  )
+  fields = {k: str(header.get(tag) or '') for k, tag in _TAGS.items()}
+  age = _years(str(header.get('PatientAge') or ''))
+  fields['age'] = '' if age is None else str(age)
+  decade = None if age is None else age // 10 * 10
+  fields['age_group'] = '' if decade is None else f'{decade}-{decade + 9}'
+  said = str(header.get('BurnedInAnnotation') or '').upper()
+  burnt = {'YES': 'yes', 'NO': 'no'}.get(said, 'unknown')
+  return {
+    'frames': taken,
+    'patient': digest.hexdigest(),
+    'fields': fields,
+    'burnt_in': burnt,
+  }
+
+
+def _years(text: str) -> int | None:
+  """Whole years of an age such as 041Y; None of what is none."""
+  if len(text) < 2 or not text[:-1].isdigit() or text[-1] not in _YEARS:
+    return None
+  return int(int(text[:-1]) * _YEARS[text[-1]] + 1e-9)
+
+
+def _burnt_in(place: Path, found: list[_File], leave_out: bool) -> list[_File]:
+  """Says which pictures hold text, which may name people or the disease."""
+  counts = collections.Counter(one.burnt_in for one in found)
+  if counts['yes']:
+    first = next(one.name for one in found if one.burnt_in == 'yes')
+    what = 'are left out' if leave_out else 'are kept'
+    warn(
+      f'{place}: {counts["yes"]} of {len(found)} files say that text is burnt '
+      f'into the picture and {what} ({first}, for example): it may name '
+      'people, and a model may read it in place of the disease'
+      + ('' if leave_out else '; see source.leave_out_burnt_in')
+    )
+  if counts['unknown']:
+    warn(
+      f'{place}: {counts["unknown"]} of {len(found)} files do not say whether '
+      'text is burnt into the picture: look at some'
+    )
+  if not leave_out:
+    return found
+  return [one for one in found if one.burnt_in != 'yes']
+
+
+# -- splits -------------------------------------------------------------------
+
+
+def _source(
+  place: Path,
+  found: Sequence[_File],
+  channels: int,
+  shape: tuple[int, int] | None,
+  shares: Mapping[str, float] | None,
+  seed: int,
+  max_bad_share: float,
+) -> pictures.PictureSource:
+  """The source of some files.
+
+  Raises:
+    UserError: a patient is in two splits, or a class is in one alone.
+  """
+  if not found:
+    raise UserError(f'{place}: no file is left')
+  by_folder = any(one.split for one in found)
+  if by_folder and shares:
+    raise UserError(
+      f'{place} has a folder train, so that source.shares is not for it: leave '
+      'it out'
+    )
+  if by_folder:
+    split = [one.split for one in found]
+    check_patients(place, [one.patient for one in found], split)
+  else:
+    split = _divided(place, found, shares, seed)
+  names = tuple(sorted({one.label for one in found}))
+  number = {name: i for i, name in enumerate(names)}
+  listings = {}
+  for which in sorted({name for name in split if name}):
+    rows = [
+      (one, frame)
+      for one, own in zip(found, split, strict=True)
+      if own == which
+      for frame in one.frames
+    ]
+    keys = sorted({key for one, _ in rows for key in one.fields})
+    listings[which] = pictures.make_listing(
+      place,
+      [os.fsencode(f'{one.name}#{frame}') for one, frame in rows],
+      np.array([number[one.label] for one, _ in rows], np.int32),
+      [one.size for one, _ in rows],
+      fields={
+        'patient': [one.patient for one, _ in rows],
+        'frame': [str(frame) for _, frame in rows],
+        **{k: [one.fields.get(k, '') for one, _ in rows] for k in keys},
+      },
+      kind=Frames,
+    )
+  info = records.Info(
+    place.name, picture_shape(channels, shape), names, grouped=True
+  )
+  return pictures.PictureSource(
+    info, listings, where=str(place), max_bad_share=max_bad_share
+  )
+
+
+def check_patients(
+  place: Path, patients: Sequence[str], split: Sequence[str]
+) -> None:
+  """Refuses a patient who is in two splits.
+
+  Raises:
+    UserError: how many are, and in which splits.
+  """
+  seen: dict[str, set[str]] = {}
+  for patient, name in zip(patients, split, strict=True):
+    seen.setdefault(patient, set()).add(name)
+  torn = {who: names for who, names in seen.items() if len(names) > 1}
+  if torn:
+    named = [f'{who} in {", ".join(sorted(n))}' for who, n in torn.items()]
+    raise UserError(
+      f'{place}: {len(torn)} of {len(seen)} patients are in two splits '
+      f'({listed(named, 3)}; hashes of their identifiers): what is measured so '
+      'promises too much. Put each into one split, or take the folders of '
+      'splits away, and source.shares divide the patients'
+    )
+
+
+def _divided(
+  place: Path,
+  found: Sequence[_File],
+  shares: Mapping[str, float] | None,
+  seed: int,
+) -> list[str]:
+  """The split of each file, by a hash of its patient; '' is none."""
+  shares = shares_lib.check_shares(shares or shares_lib.SHARES)
+  keys = [one.patient.encode() for one in found]
+  names = [*shares, '']
+  numbers = shares_lib.by_hash(keys, shares, seed).tolist()
+  empty = [name for k, name in enumerate(shares) if k not in numbers]
+  if empty:
+    better = shares_lib.seed_without_gaps(keys, shares)
+    help_ = 'set other source.shares'
+    if better is not None:
+      help_ = f'source.split_seed={better} gives each some'
+    raise UserError(
+      f'{place}: none of {len(set(keys))} patients is in {listed(empty)}: '
+      f'{help_}'
+    )
+  return [names[k] for k in numbers]
