@@ -1,22 +1,22 @@
 """Makes a data set that recog_jax (and TFDS) can read, and what it trains with.
 
-Download CIFAR-10 or MNIST, verify and convert it; TensorFlow is not needed
-(--archive: from files that were copied to a machine without internet):
+Download CIFAR-10 or MNIST and convert it (--archive: from files that are here):
   python -m recog_jax.prepare --dataset=cifar10 [--data_dir=DIR]
   python -m recog_jax.prepare --dataset=mnist --archive=FOLDER
 
-Pictures in DIR/split/class/ (ILSVRC: train/n01440764/..., val/n01440764/...),
-or recordings; a conversion that was stopped continues:
+Pictures in DIR/split/class/, or recordings; what was stopped continues:
   python -m recog_jax.prepare --image_folder=DIR --dataset=NAME
-  python -m recog_jax.prepare --speech_folder=DIR --layout=manifest \\
-      --dataset=NAME --sample_rate=16000 --max_bad_share=0.01
+  python -m recog_jax.prepare --speech_folder=DIR --dataset=NAME \\
+      --sample_rate=16000 --max_bad_share=0.01
 
-Any other data set of TFDS, with TensorFlow (pip install 'recog_jax[prepare]'):
+Any other data set of TFDS, with TensorFlow (extra `prepare`):
   python -m recog_jax.prepare --dataset=oxford_flowers102
 
+Near-duplicates and patients in two splits of an experiment's pictures:
+  python -m recog_jax.prepare --config=configs/my_images.py --check_leaks
+
 From the speech that an experiment trains on (or --text_from) a tokenizer, an
-n-gram language model, the mean and deviation of each feature. What the config
-does not name goes to --output, by default beside the data:
+n-gram language model, statistics of features, in --output or beside the data:
   python -m recog_jax.prepare --config=configs/lstm_ctc_librispeech.py \\
       --tokenizer=sentencepiece --vocab_size=1024 --kind=bpe --lm_order=4 --cmvn
 """
@@ -37,9 +37,7 @@ _ARCHIVE = flags.DEFINE_multi_string(
   'archive', [], 'An official archive, or a folder of them; also repeatedly.'
 )
 _URL = flags.DEFINE_multi_string('url', [], 'A mirror of the archives.')
-_IMAGE_FOLDER = flags.DEFINE_string(
-  'image_folder', '', 'Folder of pictures, split/class/*.png, jpg or jpeg.'
-)
+_IMAGE_FOLDER = flags.DEFINE_string('image_folder', '', 'split/class/picture.')
 _CHANNELS = flags.DEFINE_integer('channels', 3, 'Of pictures: 3, or 1 (grey).')
 _SPEECH_FOLDER = flags.DEFINE_string('speech_folder', '', 'A corpus of speech.')
 _LAYOUT = flags.DEFINE_string(
@@ -57,10 +55,9 @@ _TOKENIZER = flags.DEFINE_enum(
 _VOCAB_SIZE = flags.DEFINE_integer('vocab_size', 0, 'Tokens of --tokenizer.')
 _KIND = flags.DEFINE_enum('kind', 'unigram', ['unigram', 'bpe'], 'Its model.')
 _LM_ORDER = flags.DEFINE_integer('lm_order', 0, 'Train a model of n-grams.')
-_LM_UNIT = flags.DEFINE_enum(
-  'lm_unit', 'word', ['word', 'token'], 'Its n-grams.'
-)
+_LM_UNIT = flags.DEFINE_enum('lm_unit', 'word', ['word', 'token'], 'Its unit.')
 _CMVN = flags.DEFINE_bool('cmvn', False, "Take statistics of --config's data.")
+_CHECK_LEAKS = flags.DEFINE_bool('check_leaks', False, 'Compare the splits.')
 _OUTPUT = flags.DEFINE_string('output', None, 'Folder for what these make.')
 _TEXT_FROM = flags.DEFINE_string(
   'text_from', '', 'Text, manifest or DATASET/SPLIT, in place of --config.'
@@ -84,11 +81,7 @@ def _make_data_set(data_dir: Path) -> Path:
   return prepare.prepare_named(name, data_dir, files=files, urls=urls)
 
 
-def main() -> None:
-  if not (_TOKENIZER.value or _LM_ORDER.value or _CMVN.value):
-    folder = _make_data_set(default_data_dir(flags.FLAGS.data_dir))
-    say(f'{_DATASET.value} is in {folder}')
-    return
+def _train_on_speech() -> None:
   from recog_jax import registry
 
   material = prepare.open_material(
@@ -113,6 +106,17 @@ def main() -> None:
     except ValueError as error:
       raise UserError(f'{error}.') from error
     say(f'evaluate --lm is {file}')
+
+
+def main() -> int | None:
+  if _CHECK_LEAKS.value:
+    config, data_dir = cli.given.config, flags.FLAGS.data_dir
+    return prepare.check_leaks(config, data_dir, _OUTPUT.value)
+  if _TOKENIZER.value or _LM_ORDER.value or _CMVN.value:
+    return _train_on_speech()
+  folder = _make_data_set(default_data_dir(flags.FLAGS.data_dir))
+  say(f'{_DATASET.value} is in {folder}')
+  return None
 
 
 if __name__ == '__main__':
