@@ -13,7 +13,8 @@ A batch is a flat dict of arrays whose leading axis is `b`, its rows:
   inputs  images: uint8 `b h w c`, 0..255, c is 1 (grey) or 3 (RGB)
           speech: float32 `b t f`, features of frames; or float32 `b n`, a
           waveform in -1..1 at the source's sample rate
-  targets one class: int32 `b`, 0..v-1; several labels: float32 `b v`, 0 or 1;
+  targets one class: int32 `b`, 0..v-1; several labels: float32 `b v`, 0 or 1,
+          NaN where nobody knows;
           a number: float32 `b`; several numbers: float32 `b v`; in the units
           of the data set
           text: int32 `b u`, token ids

@@ -214,7 +214,7 @@ class ImageData:
     """Training examples of each class, int64 `v`; see `records.Info`."""
     labels = self._records('train').labels()
     if labels.ndim > 1:
-      return labels.sum(0).astype(np.int64)
+      return np.nansum(labels, 0).astype(np.int64)  # NaN: nobody knows.
     # Where a label is not published, TFDS has -1.
     return np.bincount(
       labels[labels >= 0], minlength=len(self.info.label_names)

@@ -70,7 +70,8 @@ class Records(base.Records, Protocol):
 
     Returns:
       `image`: uint8 `k h w c`, or a list of k uint8 `h w c` where not
-      `uniform`; `label`: one class int32 `k`, several float32 `k v`; a number
+      `uniform`; `label`: one class int32 `k`, several float32 `k v` of 0, 1 and
+      NaN, where nobody knows; a number
       float32 `k`, several float32 `k v`.
 
     Raises:

@@ -11,7 +11,6 @@ header leaves this module.
 """
 
 import collections
-import dataclasses
 import hashlib
 import os
 import re
@@ -19,13 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recog_jax.data import cache, files
-from recog_jax.data.image import medical, records
-from recog_jax.data.sources import pictures
-from recog_jax.data.sources import shares as shares_lib
-from recog_jax.data.sources.image_folder import picture_shape
+from recog_jax.data.image import medical
+from recog_jax.data.sources import by_patient, pictures
 from recog_jax.errors import UserError, listed, warn
 from recog_jax.ranges import NotNegative, Seed, Share
 
@@ -43,43 +38,6 @@ _HEADER = 1 << 20  # Bytes that hold a header, mostly.
 _FRAMES = ('all', 'first', 'middle')
 _SUBJECT = re.compile(r'(?:^|[/_])(sub-[A-Za-z0-9]+)')
 _YEARS = {'Y': 1.0, 'M': 1 / 12, 'W': 7 / 365.25, 'D': 1 / 365.25}
-
-
-@dataclasses.dataclass(frozen=True)
-class Frames(pictures.Listing):
-  """Frames of files: what ends a name in `#3` is the frame."""
-
-  def path(self, number: int) -> Path:
-    name = os.fsdecode(bytes(self.files[number]))
-    return self.root / name.rpartition('#')[0]
-
-  def frame(self, number: int) -> int:
-    return int(bytes(self.files[number]).rpartition(b'#')[2])
-
-
-@dataclasses.dataclass(frozen=True)
-class _File:
-  """What is known of one file.
-
-  Attributes:
-    name: path below the root.
-    split: its folder; '' where classes lie at the top.
-    label: its class.
-    size: bytes.
-    frames: that are taken.
-    patient: a hash.
-    fields: what else is known.
-    burnt_in: 'yes', 'no', or 'unknown', whether text is in the picture.
-  """
-
-  name: str
-  split: str
-  label: str
-  size: int
-  frames: Sequence[int]
-  patient: str
-  fields: Mapping[str, str]
-  burnt_in: str = 'no'
 
 
 def dicom_folder(
@@ -129,7 +87,7 @@ def dicom_folder(
     place, _names(place, _is_dicom), read, max_bad_share, 'DICOM files'
   )
   found = _burnt_in(place, found, leave_out_burnt_in)
-  return _source(
+  return by_patient.make_source(
     place, found, channels, shape, shares, split_seed, max_bad_share
   )
 
@@ -189,7 +147,7 @@ def nifti_folder(
     ),
   )
   found = _read_all(place, names, read, max_bad_share, 'NIfTI volumes')
-  return _source(
+  return by_patient.make_source(
     place, found, channels, shape, shares, split_seed, max_bad_share
   )
 
@@ -264,19 +222,19 @@ def _read_all(
   read: Callable[[str], dict[str, Any]],
   max_bad_share: float,
   what: str,
-) -> list[_File]:
+) -> list[by_patient.File]:
   """Reads all headers, in threads.
 
   Raises:
     UserError: more cannot be read than may be.
   """
-  found: list[_File | None] = [None] * len(names)
+  found: list[by_patient.File | None] = [None] * len(names)
   bad: dict[int, str] = {}
 
   def one(number: int) -> None:
     name, split, label, size = names[number]
     try:
-      found[number] = _File(name, split, label, size, **read(name))
+      found[number] = by_patient.File(name, split, label, size, **read(name))
     except (OSError, ValueError) as error:
       bad[number] = f'{place / name}: {error}'
 
@@ -334,7 +292,9 @@ def _years(text: str) -> int | None:
   return int(int(text[:-1]) * _YEARS[text[-1]] + 1e-9)
 
 
-def _burnt_in(place: Path, found: list[_File], leave_out: bool) -> list[_File]:
+def _burnt_in(
+  place: Path, found: list[by_patient.File], leave_out: bool
+) -> list[by_patient.File]:
   """Says which pictures hold text, which may name people or the disease."""
   counts = collections.Counter(one.burnt_in for one in found)
   if counts['yes']:
@@ -354,110 +314,3 @@ def _burnt_in(place: Path, found: list[_File], leave_out: bool) -> list[_File]:
   if not leave_out:
     return found
   return [one for one in found if one.burnt_in != 'yes']
-
-
-# -- splits -------------------------------------------------------------------
-
-
-def _source(
-  place: Path,
-  found: Sequence[_File],
-  channels: int,
-  shape: tuple[int, int] | None,
-  shares: Mapping[str, float] | None,
-  seed: int,
-  max_bad_share: float,
-) -> pictures.PictureSource:
-  """The source of some files.
-
-  Raises:
-    UserError: a patient is in two splits, or a class is in one alone.
-  """
-  if not found:
-    raise UserError(f'{place}: no file is left')
-  by_folder = any(one.split for one in found)
-  if by_folder and shares:
-    raise UserError(
-      f'{place} has a folder train, so that source.shares is not for it: leave '
-      'it out'
-    )
-  if by_folder:
-    split = [one.split for one in found]
-    check_patients(place, [one.patient for one in found], split)
-  else:
-    split = _divided(place, found, shares, seed)
-  names = tuple(sorted({one.label for one in found}))
-  number = {name: i for i, name in enumerate(names)}
-  listings = {}
-  for which in sorted({name for name in split if name}):
-    rows = [
-      (one, frame)
-      for one, own in zip(found, split, strict=True)
-      if own == which
-      for frame in one.frames
-    ]
-    keys = sorted({key for one, _ in rows for key in one.fields})
-    listings[which] = pictures.make_listing(
-      place,
-      [os.fsencode(f'{one.name}#{frame}') for one, frame in rows],
-      np.array([number[one.label] for one, _ in rows], np.int32),
-      [one.size for one, _ in rows],
-      fields={
-        'patient': [one.patient for one, _ in rows],
-        'frame': [str(frame) for _, frame in rows],
-        **{k: [one.fields.get(k, '') for one, _ in rows] for k in keys},
-      },
-      kind=Frames,
-    )
-  info = records.Info(
-    place.name, picture_shape(channels, shape), names, grouped=True
-  )
-  return pictures.PictureSource(
-    info, listings, where=str(place), max_bad_share=max_bad_share
-  )
-
-
-def check_patients(
-  place: Path, patients: Sequence[str], split: Sequence[str]
-) -> None:
-  """Refuses a patient who is in two splits.
-
-  Raises:
-    UserError: how many are, and in which splits.
-  """
-  seen: dict[str, set[str]] = {}
-  for patient, name in zip(patients, split, strict=True):
-    seen.setdefault(patient, set()).add(name)
-  torn = {who: names for who, names in seen.items() if len(names) > 1}
-  if torn:
-    named = [f'{who} in {", ".join(sorted(n))}' for who, n in torn.items()]
-    raise UserError(
-      f'{place}: {len(torn)} of {len(seen)} patients are in two splits '
-      f'({listed(named, 3)}; hashes of their identifiers): what is measured so '
-      'promises too much. Put each into one split, or take the folders of '
-      'splits away, and source.shares divide the patients'
-    )
-
-
-def _divided(
-  place: Path,
-  found: Sequence[_File],
-  shares: Mapping[str, float] | None,
-  seed: int,
-) -> list[str]:
-  """The split of each file, by a hash of its patient; '' is none."""
-  shares = shares_lib.check_shares(shares or shares_lib.SHARES)
-  keys = [one.patient.encode() for one in found]
-  names = [*shares, '']
-  numbers = shares_lib.by_hash(keys, shares, seed).tolist()
-  empty = [name for k, name in enumerate(shares) if k not in numbers]
-  if empty:
-    better = shares_lib.seed_without_gaps(keys, shares)
-    help_ = 'set other source.shares'
-    if better is not None:
-      help_ = f'source.split_seed={better} gives each some'
-    raise UserError(
-      f'{place}: none of {len(set(keys))} patients is in {listed(empty)}: '
-      f'{help_}'
-    )
-  return [names[k] for k in numbers]

@@ -52,6 +52,7 @@ def table(
   label_column: str | None = None,
   separator: str | None = None,
   label_columns: Sequence[str] = (),
+  unknown_cells: Sequence[str] = (),
   label_names: Sequence[str] | None = None,
   number_columns: str | Sequence[str] = (),
   text_column: str | None = None,
@@ -86,6 +87,9 @@ def table(
     separator: between several labels in a cell, '|' for example; in JSON they
       may be a list. An empty cell has no label.
     label_columns: one column for each label, of 0 and 1.
+    unknown_cells: cells of `label_columns` that say that nobody knows, in place
+      of 0 or 1: ('', '-1'), for example; they count neither as one nor the
+      other.
     label_names: the classes of `label_column` in the order of their numbers; by
       default those of train, sorted.
     number_columns: one column, or several, of numbers to predict.
@@ -136,7 +140,7 @@ def table(
     seconds = {key: rows.numbers(c) for key, c in seconds.items() if c}
     texts = rows.texts(text_column)
   else:
-    column = _targets(rows, target, separator, label_names)
+    column = _targets(rows, target, separator, label_names, unknown_cells)
   _leave_out_bad(rows, max_bad_share)
 
   split = _split(rows, groups, given, shares, split_seed)
@@ -311,12 +315,13 @@ def _targets(
   target: Mapping[str, Any],
   separator: str | None,
   label_names: Sequence[str] | None,
+  unknown: Sequence[str],
 ) -> table_targets.Column:
   """Reads the columns of the target of pictures."""
   if target['number_columns']:
     return table_targets.Numbers(rows, target['number_columns'])
   if target['label_columns']:
-    return table_targets.Flags(rows, target['label_columns'])
+    return table_targets.Flags(rows, target['label_columns'], unknown)
   column = target['label_column']
   lists = any(isinstance(c, list) for c in rows.table.column(column))
   if separator or lists:

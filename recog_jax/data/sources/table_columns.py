@@ -96,13 +96,21 @@ class Rows:
         self.bad(i, f"{cell!s:.40} in column '{column}' is not a finite number")
     return found
 
-  def flags(self, column: str) -> np.ndarray:
-    """float32 `n` of 0 and 1; a row with another value is bad."""
+  def flags(self, column: str, unknown: Sequence[str] = ()) -> np.ndarray:
+    """float32 `n` of 0 and 1; a row with another value is bad.
+
+    Args:
+      column: its name.
+      unknown: cells, in any case, that say that nobody knows: they are NaN.
+    """
+    nobody = {word.lower() for word in unknown}
     found = np.zeros(len(self.table), np.float32)
     for i, cell in enumerate(self.table.column(column)):
       word = str(cell).lower()
       found[i] = word in _YES
-      if word not in _YES + _NO:
+      if word in nobody:
+        found[i] = np.nan
+      elif word not in _YES + _NO:
         self.bad(i, f"'{cell}' in column '{column}' is neither 0 nor 1")
     return found
 

@@ -19,7 +19,8 @@ class Targets:
   """The targets of all rows.
 
   Attributes:
-    values: int32 `n` of classes, float32 `n v` of several labels, float32 `n`
+    values: int32 `n` of classes, float32 `n v` of several labels (NaN where
+      nobody knows), float32 `n`
       or `n v` of numbers; what bad rows have means nothing.
     members: the rows of each split that have a target.
     label_names: of classes or labels.
@@ -55,9 +56,11 @@ class Numbers:
 class Flags:
   """Any number of labels for each row, a column of 0 and 1 for each."""
 
-  def __init__(self, rows: Rows, columns: Sequence[str]):
+  def __init__(
+    self, rows: Rows, columns: Sequence[str], unknown: Sequence[str] = ()
+  ):
     self._names = tuple(columns)
-    self._values = np.stack([rows.flags(c) for c in columns], 1)
+    self._values = np.stack([rows.flags(c, unknown) for c in columns], 1)
 
   def targets(self, members: Members) -> Targets:
     return Targets(self._values, members, label_names=self._names)
