@@ -5,10 +5,10 @@
 
 For research only: this is no medical device, and nothing that it says may
 decide on a patient. FOLDER holds Training/CLASS/*.jpg and Testing/CLASS/*, as
-the set of Bhuvaji et al., "Brain tumor classification (MRI)", Kaggle 2020, does:
-glioma, meningioma, pituitary, no tumour. Nothing says which slices are of one
-patient, and some pictures are in both of its parts, so that accuracies promise
-too much; look before, and leave out what is listed:
+the set of Bhuvaji et al., "Brain tumor classification (MRI)", Kaggle 2020,
+does: glioma, meningioma, pituitary, no tumour. Nothing says which slices are of
+one patient, and some pictures are in both of its parts, so that accuracies
+promise too much; look before, and leave out what is listed:
 
   python -m recog_jax.prepare --check_leaks \\
       --config=configs/resnet18_brain_mri_folder.py --data_dir=FOLDER

@@ -9,10 +9,10 @@ For research only: this is no medical device, and nothing that it says may
 decide on a patient. FOLDER holds chestmnist.npz (Yang et al., "MedMNIST v2",
 Scientific Data 2023; the X-rays of Wang et al., "ChestX-ray8", CVPR 2017). With
 `:table` CHEXPERT is the folder of the table train.csv (Irvin et al.,
-"CheXpert", 2019), whose cells are 1, 0, -1 where a report is not sure, and empty
-where it says nothing: neither of the last two counts as negative, nor as
-positive. Set config.data.source.group_column to a column of patients, if the
-table has one.
+"CheXpert", 2019), whose cells are 1, 0, -1 where a report is not sure, and
+empty where it says nothing: neither of the last two counts as negative, nor as
+positive. Set config.data.source.root where paths begin elsewhere, and
+group_column to a column of patients, if the table has one.
 
 Target from the literature, not reproduced here: AUC 0.768, the mean over the
 findings, on 22,433 test images (MedMNIST v2, ResNet-18 at 28 pixels).

@@ -1,4 +1,4 @@
-"""ResNet-50 on the chest X-rays of Montgomery County and Shenzhen: tuberculosis.
+"""ResNet-50 on the chest X-rays of Montgomery and Shenzhen: tuberculosis.
 
   python -m recog_jax.main --config=configs/resnet50_tuberculosis_cxr.py \\
       --data_dir=FOLDER
@@ -11,7 +11,7 @@ tuberculosis, MCUCXR_0001_0.png has none. The site is a field, since a model may
 learn the hospital in place of the disease: compare both with
 
   python -m recog_jax.evaluate --workdir=W --checkpoint=best --calibrate \\
-      --groups=site --config.task.operating_points="('sensitivity 0.9','youden')"
+      --groups=site
 
 With `config.init_from` weights of ImageNet may be given; with so few pictures
 they help much.
