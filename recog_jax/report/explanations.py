@@ -115,12 +115,15 @@ def _grey(frames: np.ndarray) -> np.ndarray:
 
 def page(sheets: Sequence[Sheet], title: str) -> str:
   """HTML that needs nothing else, neither files nor a network."""
-  kinds = sorted({panel.signed for sheet in sheets for panel in sheet.panels})
   return _PAGE.format(
-    title=html.escape(title),
-    legends=''.join(map(_legend, kinds)),
-    body='\n'.join(map(_article, sheets)),
+    title=html.escape(title), style=STYLE, body=articles(sheets)
   )
+
+
+def articles(sheets: Sequence[Sheet]) -> str:
+  """The part of the page, with legends, that `STYLE` belongs to."""
+  kinds = sorted({panel.signed for sheet in sheets for panel in sheet.panels})
+  return '\n'.join([''.join(map(_legend, kinds)), *map(_article, sheets)])
 
 
 def _legend(signed: bool) -> str:
@@ -305,38 +308,40 @@ def _plain(text: str) -> str:
   return text.replace('$', r'\$')
 
 
+STYLE = """\
+:root { color-scheme: light dark }
+body { font: 14px/1.4 system-ui, sans-serif; margin: 1.5rem;
+  max-width: 90rem }
+article { border-top: 1px solid #8884; padding: .6rem 0 }
+h2 { font-size: 1.1rem; margin: .2rem 0; overflow-wrap: anywhere }
+h3 { font-size: 1rem; margin: .9rem 0 .2rem }
+small { color: #777; font-weight: normal }
+.row { display: flex; flex-wrap: wrap; gap: 1rem }
+figure { margin: 0; width: 210px }
+img { display: block; width: 100%; image-rendering: pixelated }
+table { width: 100%; border-spacing: 0; font-size: 12px }
+.sound + table, h3 + table { width: auto }
+td { vertical-align: top; padding-right: .6rem }
+.n { text-align: right; font-variant-numeric: tabular-nums }
+.sound { max-width: 60rem }
+.sound img { height: 110px }
+.words { position: relative; height: 1.5rem }
+.words span { position: absolute; border-top: 2px solid #888;
+  white-space: nowrap; text-align: center }
+.words .own { font-weight: bold; border-top: 4px solid #d55e00 }
+audio { display: block; margin: .4rem 0 }
+.legend { display: inline-block; width: 18rem; margin: 0 2rem .6rem 0 }
+.legend i { display: block; height: .8rem }
+.legend div { display: flex; justify-content: space-between; font-size: 12px }
+"""
+
 _PAGE = """<!doctype html>
 <html lang=en><meta charset=utf-8>
 <meta name=viewport content="width=device-width">
 <title>{title}</title>
 <style>
-:root {{ color-scheme: light dark }}
-body {{ font: 14px/1.4 system-ui, sans-serif; margin: 1.5rem;
-  max-width: 90rem }}
-article {{ border-top: 1px solid #8884; padding: .6rem 0 }}
-h2 {{ font-size: 1.1rem; margin: .2rem 0; overflow-wrap: anywhere }}
-h3 {{ font-size: 1rem; margin: .9rem 0 .2rem }}
-small {{ color: #777; font-weight: normal }}
-.row {{ display: flex; flex-wrap: wrap; gap: 1rem }}
-figure {{ margin: 0; width: 210px }}
-img {{ display: block; width: 100%; image-rendering: pixelated }}
-table {{ width: 100%; border-spacing: 0; font-size: 12px }}
-.sound + table, h3 + table {{ width: auto }}
-td {{ vertical-align: top; padding-right: .6rem }}
-.n {{ text-align: right; font-variant-numeric: tabular-nums }}
-.sound {{ max-width: 60rem }}
-.sound img {{ height: 110px }}
-.words {{ position: relative; height: 1.5rem }}
-.words span {{ position: absolute; border-top: 2px solid #888;
-  white-space: nowrap; text-align: center }}
-.words .own {{ font-weight: bold; border-top: 4px solid #d55e00 }}
-audio {{ display: block; margin: .4rem 0 }}
-.legend {{ display: inline-block; width: 18rem; margin: 0 2rem .6rem 0 }}
-.legend i {{ display: block; height: .8rem }}
-.legend div {{ display: flex; justify-content: space-between; font-size: 12px }}
-</style>
+{style}</style>
 <h1>{title}</h1>
-{legends}
 {body}
 </html>
 """

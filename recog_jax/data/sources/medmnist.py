@@ -12,6 +12,7 @@ classes, which are known here by the name of the file.
 import functools
 import hashlib
 import os
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -101,7 +102,7 @@ class MedMnist:
         for split in _SPLITS
         if f'{split}_labels' in self._arrays
       }
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
       raise UserError(f'{path} is no whole .npz file: {error}') from error
     if 'train' not in self._sizes:
       raise UserError(
@@ -118,10 +119,9 @@ class MedMnist:
         f'{path} has {count} classes, and source.label_names names {len(names)}'
       )
     self._several = several
-    # The largest split says no more than the others, and takes long to open.
-    shape = self._images(min(self._sizes, key=self._sizes.__getitem__)).shape[
-      1:
-    ]
+    # The largest split says no more than the smallest, and takes long to open.
+    smallest = min(self._sizes, key=self._sizes.__getitem__)
+    shape = self._images(smallest).shape[1:]
     self.info = Info(path.stem, shape, names, labels_listed=True)
     self.records = functools.cache(self._records)
 

@@ -160,7 +160,8 @@ def of_pictures(model: Model) -> Pictures:
   kind = 'number'
   if spec is not None and hasattr(spec, 'objective'):
     kind = 'sigmoid' if spec.multi_label else 'softmax'
-  count = int(task.num_outputs)
+  # Of grades by cumulative logits the module gives one number less.
+  count = int(getattr(spec, 'num_outputs', None) or task.num_outputs)
   labels = model.labels if len(model.labels) == count else ()
   names = getattr(task, 'target_names', ()) or labels
   names = tuple(names) or tuple(f'output {i}' for i in range(count))
