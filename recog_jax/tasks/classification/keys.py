@@ -147,7 +147,8 @@ def class_weights(
 
   Returns:
     A function that gives float64 `v`, or None. Labels are only counted when it
-    is called, since evaluation needs no weights.
+    is called, since evaluation needs no weights; it raises a UserError where
+    the source cannot count.
 
   Raises:
     UserError: it is none of these, or does not fit the data or the loss.
@@ -163,13 +164,8 @@ def class_weights(
   if isinstance(given, str):
     if given != 'balanced':
       raise unknown_name('config.task.class_weights', given, ['balanced'])
-    count = info.count_labels
-    if count is None:
-      raise UserError(
-        f'the source of {info.name} cannot count its labels: give {v} numbers '
-        "as config.task.class_weights in place of 'balanced'"
-      )
-    return functools.cache(lambda: balanced(info, count()))
+    # Of a trained model that is opened without its data nobody asks.
+    return functools.cache(lambda: balanced(info, _counted(info)))
   weights = np.ravel(given).astype(np.float64)
   if len(weights) != v:
     raise UserError(
@@ -182,6 +178,17 @@ def class_weights(
       'config.task.class_weights must be 0 or more, and not all of them 0'
     )
   return lambda: weights
+
+
+def _counted(info: Info) -> np.ndarray:
+  """int64 `v`; raises a UserError for a source that cannot count."""
+  if info.count_labels is None:
+    raise UserError(
+      f'the source of {info.name} cannot count its labels: give '
+      f'{len(info.label_names)} numbers as config.task.class_weights in place '
+      "of 'balanced'"
+    )
+  return info.count_labels()
 
 
 def balanced(info: Info, counts: np.ndarray) -> np.ndarray:
