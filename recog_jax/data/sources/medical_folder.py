@@ -22,7 +22,7 @@ from recog_jax.data import cache, files
 from recog_jax.data.image import medical
 from recog_jax.data.sources import by_patient, pictures
 from recog_jax.errors import UserError, listed, warn
-from recog_jax.ranges import NotNegative, Seed, Share
+from recog_jax.ranges import NotNegative, Seed, Share, Size
 
 # Fields and the tags that they are of; none names or dates a person.
 _TAGS = {
@@ -98,7 +98,7 @@ def nifti_folder(
   channels: int = 1,
   shape: tuple[int, int] | None = None,
   axis_share: tuple[Share, Share] = (0.25, 0.75),
-  every: int = 1,
+  every: Size = 1,
   shares: Mapping[str, NotNegative] | None = None,
   split_seed: Seed = 0,
   max_bad_share: Share = 0.0,
@@ -126,10 +126,10 @@ def nifti_folder(
   """
   place = _place(root, data_dir)
   low, high = axis_share
-  if not 0 <= low < high <= 1 or every < 1:
+  if not 0 <= low < high <= 1:
     raise UserError(
-      'source.axis_share is a part of 0..1, from below to above, and '
-      f'source.every is 1 or more: they are {tuple(axis_share)} and {every}'
+      'source.axis_share is a part of 0..1, from below to above, and not '
+      f'{tuple(axis_share)}'
     )
 
   def read(name: str) -> dict[str, Any]:
