@@ -33,9 +33,7 @@ from recog_jax.errors import UserError, say
 cli.define_config()
 cli.define_data_dir()
 _DATASET = flags.DEFINE_string('dataset', '', "The data set's name.")
-_ARCHIVE = flags.DEFINE_multi_string(
-  'archive', [], 'An official archive, or a folder of them; also repeatedly.'
-)
+_ARCHIVE = flags.DEFINE_multi_string('archive', [], 'Archive, or their folder.')
 _URL = flags.DEFINE_multi_string('url', [], 'A mirror of the archives.')
 _IMAGE_FOLDER = flags.DEFINE_string('image_folder', '', 'split/class/picture.')
 _CHANNELS = flags.DEFINE_integer('channels', 3, 'Of pictures: 3, or 1 (grey).')
@@ -43,9 +41,7 @@ _SPEECH_FOLDER = flags.DEFINE_string('speech_folder', '', 'A corpus of speech.')
 _LAYOUT = flags.DEFINE_string(
   'layout', 'manifest', f'Of --speech_folder: {", ".join(prepare.LAYOUTS)}.'
 )
-_SAMPLE_RATE = flags.DEFINE_integer(
-  'sample_rate', 16000, 'With --speech_folder: at which audio is stored, in Hz.'
-)
+_SAMPLE_RATE = flags.DEFINE_integer('sample_rate', 16000, 'Of speech, in Hz.')
 _MAX_BAD_SHARE = flags.DEFINE_float(
   'max_bad_share', 0.0, 'Leave out bad pictures or recordings, up to so many.'
 )
