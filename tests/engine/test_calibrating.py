@@ -60,7 +60,7 @@ def test_what_cannot_be_calibrated_is_told(tmp_path):
   config.data.splits = {'train': 'train', 'test': 'test'}
   config_lib.keep(tmp_path, config)
   with pytest.raises(UserError, match='needs a split val'):
-    evaluating.run(tmp_path, ASKED, None)
+    evaluating.run(tmp_path, ASKED, contextlib.nullcontext)
   several = dataclasses.replace(ASKED, average=2)
   with pytest.raises(UserError, match='--calibrate is of one checkpoint'):
     evaluating.run(tmp_path, several, None)
