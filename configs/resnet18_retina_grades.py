@@ -6,9 +6,7 @@
 As `resnet18_retina_mnist.py`, of which it is the same net and recipe; but the
 model gives, in place of five scores, the probabilities that the grade is above
 0, 1, 2 and 3 (McCullagh, "Regression models for ordinal data", 1980), so that a
-mistake by two grades costs more than one by one.
-
-Target from the literature, not reproduced here: see that config.
+mistake by two grades costs more than one by one. It has not been trained yet.
 """
 
 from ml_collections import ConfigDict
