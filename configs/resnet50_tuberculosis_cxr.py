@@ -10,7 +10,7 @@ diseases", 2014), whose file names carry the label: CHNCXR_0327_1.png has
 tuberculosis, MCUCXR_0001_0.png has none. The site is a field, since a model may
 learn the hospital in place of the disease: compare both with
 
-  python -m recog_jax.evaluate --workdir=W --checkpoint=best --calibrate \\
+  python -m recog_jax.evaluate --workdir=W --calibrate \\
       --groups=site
 
 With `config.init_from` weights of ImageNet may be given; with so few pictures

@@ -160,8 +160,9 @@ def define_calibrate() -> None:
   flags.DEFINE_bool(
     'calibrate',
     False,
-    'First fit a temperature, and choose operating points, on the val split; '
-    'predict, export and later evaluations of this step use them.',
+    'First fit a temperature, and choose operating points, on the val split '
+    '(of the best checkpoint, if none is named); predict, export and later '
+    'evaluations of this step use them.',
   )
 
 

@@ -39,7 +39,7 @@ Groups of people, and where a gap between them is no chance:
   python -m recog_jax.evaluate --workdir=runs/my_speech --groups=gender,age
 
 Probabilities and thresholds of the val split, and what they are worth on test:
-  python -m recog_jax.evaluate --workdir=runs/xray --checkpoint=best --calibrate
+  python -m recog_jax.evaluate --workdir=runs/xray --calibrate
 
 Writes results/<split>-<step>[-<tag>].json into the workdir, and beside it what
 was recognised, with figures.

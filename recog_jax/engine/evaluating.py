@@ -22,7 +22,8 @@ class Request:
 
   Attributes:
     split: of the data.
-    checkpoint: 'latest', 'best' or a step; None: the latest.
+    checkpoint: 'latest', 'best' or a step; None: the latest, and to calibrate
+      the best, which predictions and exports take.
     average: number of checkpoints whose weights are averaged.
     watch: whether checkpoints that come are waited for.
     tag: ends the names of the files written.
@@ -97,10 +98,9 @@ def run(
     if asked.watch:
       trained.watch(asked.split, asked.tag, asked.groups)
     else:
-      checkpoint = asked.checkpoint or 'latest'
-      result = trained.report(
+      trained.report(
         asked.split,
-        checkpoint,
+        _checkpoint(asked),
         average=asked.average,
         tag=asked.tag,
         groups=asked.groups,
@@ -128,7 +128,11 @@ def _calibrate(workdir: AnyPath, asked: Request) -> None:
     keys=own,
   )
   calibrating.check(trained.ex.task)
-  calibrating.calibrate(trained, asked.checkpoint or 'latest')
+  calibrating.calibrate(trained, _checkpoint(asked))
+
+
+def _checkpoint(asked: Request) -> str:
+  return asked.checkpoint or ('best' if asked.calibrate else 'latest')
 
 
 def _check(asked: Request) -> None:

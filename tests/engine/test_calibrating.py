@@ -78,16 +78,17 @@ def trained(tmp_path_factory):
 def test_answers_reports_and_exports_use_what_val_chose(trained, tmp_path):
   data, workdir = trained
   picture = np.full((8, 8, 1), 40, np.uint8)
-  before = recog_jax.load(str(workdir), checkpoint='latest')
+  before = recog_jax.load(str(workdir))
   asked = dataclasses.replace(ASKED, data_dir=str(data))
   evaluating.run(workdir, asked, contextlib.nullcontext)
-  facts = json.loads((workdir / 'calibration' / '2.json').read_text())
-  result = json.loads((workdir / 'results' / 'test-2.json').read_text())
+  name = f'{before.step}.json'  # The best, as of `load` and `export`.
+  facts = json.loads((workdir / 'calibration' / name).read_text())
+  result = json.loads((workdir / 'results' / f'test-{name}').read_text())
   assert (
     result['metrics']['calibration']['temperature'] == (facts['temperature'])
   )
   assert result['metrics']['operating_points']
-  model = recog_jax.load(str(workdir), checkpoint='latest')
+  model = recog_jax.load(str(workdir))
   logits = model.logits({'inputs': picture[None]})[0].astype(float)
   np.testing.assert_array_equal(
     logits, before.logits({'inputs': picture[None]})[0]
