@@ -1,6 +1,7 @@
 """Tables as a source: targets, splits, groups, and what people's files hold."""
 
 import json
+import math
 import random
 
 import numpy as np
@@ -105,6 +106,22 @@ def test_several_labels(rows, keys):
     )
     assert label == {'odd': row['odd'], 'high': row['high']}
   assert found['pics/0.png'].dtype == np.float32
+
+
+def test_cells_that_say_that_nobody_knows(tmp_path):
+  rows = picture_rows(tmp_path, 40)
+  for i, row in enumerate(rows):
+    if i % 3 == 0:
+      row['odd'] = ('', '-1')[i % 2]
+  write_csv(tmp_path / 'table.csv', rows)
+  keys = {'data_dir': tmp_path, 'label_columns': ('odd', 'high')}
+  with pytest.raises(UserError, match="column 'odd' is neither 0 nor 1"):
+    table(**keys)
+  found = targets_of(table(**keys, unknown_cells=('', '-1')))
+  for i, row in enumerate(rows):
+    odd, high = found[row['file']].tolist()
+    assert high == row['high']
+    assert math.isnan(odd) if i % 3 == 0 else odd == row['odd']
 
 
 def test_a_class_that_train_lacks_is_left_out(tmp_path, capsys):
