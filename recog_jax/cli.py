@@ -156,13 +156,14 @@ def define_groups() -> None:
 
 
 def define_calibrate() -> None:
-  """The flag that chooses a temperature and thresholds before evaluating."""
+  """The flag that chooses what makes probabilities before evaluating."""
   flags.DEFINE_bool(
     'calibrate',
     False,
     'First fit a temperature, and choose operating points, on the val split '
-    '(of the best checkpoint, if none is named); predict, export and later '
-    'evaluations of this step use them.',
+    '(of the best checkpoint, if none is named); of speech with --confidence '
+    'how confidences are scaled. predict, export and later evaluations of this '
+    'step use them.',
   )
 
 

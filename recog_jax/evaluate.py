@@ -32,8 +32,7 @@ A model that can stream, as it hears while one speaks:
 
 How far its confidence can be believed, scaled by what val teaches (for predict
 too); and what a threshold would hand over to a person:
-  python -m recog_jax.evaluate --workdir=runs/my_speech --split=val --calibrate
-  python -m recog_jax.evaluate --workdir=runs/my_speech --confidence
+  python -m recog_jax.evaluate --workdir=runs/my_speech --calibrate --confidence
 
 Groups of people, and where a gap between them is no chance:
   python -m recog_jax.evaluate --workdir=runs/my_speech --groups=gender,age

@@ -1,7 +1,9 @@
-"""A temperature and thresholds of a checkpoint, kept beside it in the workdir.
+"""What makes probabilities of a checkpoint's scores, kept beside it.
 
-`calibration/<step>.json` is what `Task.calibrate` chose on the val split. From
-then on answers, reports and exports of that step use it; training does not.
+`calibration/<step>.json` in the workdir is what `Task.calibrate` chose on the
+val split: a temperature and thresholds of classes, or how confidences of speech
+are scaled. From then on answers, reports and exports of that step use it;
+training does not.
 """
 
 import dataclasses
@@ -46,13 +48,13 @@ def check(task: Task) -> None:
   """Raises a UserError for a task that has nothing to calibrate."""
   if not hasattr(task, 'calibrate'):
     raise UserError(
-      '--calibrate is for classification, whose answers are probabilities: '
-      'leave it out'
+      '--calibrate is for answers that are probabilities, of classification '
+      'and of speech: leave it out'
     )
 
 
 def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
-  """Chooses a temperature and thresholds on the val split, and keeps them.
+  """Chooses on the val split what makes probabilities, and keeps it.
 
   Args:
     trained: a `Trained` that was opened with the val split.
@@ -66,16 +68,14 @@ def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
   """
   step, records = trained.records(SPLIT, checkpoint)
   found: dict[str, Any] = {'step': step, 'split': SPLIT}
-  found |= trained.ex.task.calibrate(records)
+  task = trained.ex.task
+  found |= task.calibrate(records, trained.ex.data.lookup(SPLIT))
   path = file_of(trained.workdir, step)
   path.parent.mkdir(parents=True, exist_ok=True)
   write_json(path, found)
-  before, after = found['before'], found['after']
   say(
-    f'{SPLIT}: {found["examples"]} examples at step {step}: temperature '
-    f'{found["temperature"]:.3f}, ECE {before["ece"]:.4f} to '
-    f'{after["ece"]:.4f}, log loss {before["log_loss"]:.4f} to '
-    f'{after["log_loss"]:.4f}'
+    f'{SPLIT}: {found["examples"]} examples at step {step}: '
+    f'{task.calibrated(found).calibration()}'
   )
   for note in found['notes']:
     warn(note)

@@ -34,8 +34,8 @@ class Request:
     chunk: of a stream, frames of the encoder's chunks; None: the config's.
     aligner: of a stream, the workdir that says where tokens are; None: its own.
     groups: of examples that are compared; None: none.
-    calibrate: whether a temperature and thresholds are chosen on the val split
-      first, see `calibrating`.
+    calibrate: whether what makes probabilities of scores is chosen on the val
+      split first, see `calibrating`.
   """
 
   split: str
@@ -105,9 +105,6 @@ def run(
         tag=asked.tag,
         groups=asked.groups,
       )
-      if asked.calibrate and jax.process_index() == 0:
-        interface.keep_calibration(workdir, result)
-        say(f'confidences are scaled by {workdir / interface.CALIBRATION}')
 
 
 def _calibrate(workdir: AnyPath, asked: Request) -> None:
@@ -117,8 +114,8 @@ def _calibrate(workdir: AnyPath, asked: Request) -> None:
   if calibrating.SPLIT not in splits:
     raise UserError(
       f'--calibrate needs a split {calibrating.SPLIT}, and the config of '
-      f'{workdir} names {listed(splits)}: a temperature that is fitted on the '
-      'examples it is measured with promises too much'
+      f'{workdir} names {listed(splits)}: what is fitted to the examples it '
+      'is measured with promises too much'
     )
   trained = trained_lib.open_workdir(
     workdir,
@@ -140,18 +137,13 @@ def _check(asked: Request) -> None:
     raise UserError(f'--average={asked.average}: take 1 or more')
   if asked.calibrate and (asked.watch or asked.average > 1 or asked.stream):
     raise UserError(
-      '--calibrate is of one checkpoint of a classification: leave out '
-      '--watch, --average and --stream, or --calibrate'
+      '--calibrate is of one checkpoint: leave out --watch, --average and '
+      '--stream, or --calibrate'
     )
   if asked.watch and (asked.average > 1 or asked.checkpoint):
     raise UserError(
       '--watch evaluates every checkpoint as it is: leave out --checkpoint and '
       '--average, or --watch'
-    )
-  if asked.calibrate and (asked.watch or asked.stream or asked.split == 'test'):
-    raise UserError(
-      '--calibrate learns from one pass over a split that nothing is reported '
-      'of: add --split=val, and leave out --watch and --stream'
     )
   if '/' in asked.tag or len(asked.tag.encode()) > _LONGEST_TAG:
     raise UserError(
@@ -191,8 +183,6 @@ def _check_export(place: AnyPath, asked: Request) -> None:
       f'--checkpoint={asked.checkpoint}: {place} is an export of one '
       f'checkpoint: leave it out, or {instead}'
     )
-  if asked.calibrate:
-    raise UserError(f'--calibrate: {place} is an export: {instead}')
   if asked.stream:
     raise UserError(f'--stream: {place} is an export: {instead}')
   if asked.calibrate:

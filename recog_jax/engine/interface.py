@@ -29,8 +29,6 @@ _FILE = 'interface.json'
 # The folder of the files that are kept.
 _KEPT = 'kept'
 _SHOWN = 12
-# How confidences are calibrated.
-CALIBRATION = 'calibration.json'
 # The consent register as training had it.
 CONSENT = 'consent.jsonl'
 
@@ -134,13 +132,7 @@ def read(workdir: AnyPath) -> Interface | None:
 
 
 def measured(workdir: AnyPath, config: ConfigDict) -> None:
-  """Puts what the training data gave where the config says nothing.
-
-  And how confidences are calibrated, which an evaluation has found.
-  """
-  if (found := calibration(workdir)) is not None:
-    with config.unlocked(), config.ignore_type():
-      own_task(config)['calibration'] = found
+  """Puts what the training data gave where the config says nothing."""
   for key, value in ((read(workdir) or {}).get('measured') or {}).items():
     keys = own_task(config)
     if '.' in key:  # Of a task around it.
@@ -151,41 +143,6 @@ def measured(workdir: AnyPath, config: ConfigDict) -> None:
     if keys.get(key) is None:
       with config.unlocked(), config.ignore_type():
         keys[key] = tuple(value) if isinstance(value, list) else value
-
-
-def calibration(workdir: AnyPath) -> dict[str, Any] | None:
-  """What `keep_calibration` has written; None: nothing.
-
-  Raises:
-    UserError: something else is there.
-  """
-  try:
-    found = load_json(workdir / CALIBRATION)
-  except FileNotFoundError:
-    return None
-  if not isinstance(found, dict) or not isinstance(found.get('keys'), dict):
-    raise UserError(
-      f'{workdir / CALIBRATION} holds no calibration: remove it, and run '
-      '`recog_jax.evaluate --split=val --calibrate` again'
-    )
-  return found['keys']
-
-
-def keep_calibration(workdir: AnyPath, result: dict[str, Any]) -> None:
-  """Writes how a split's result says that confidences are calibrated.
-
-  Raises:
-    UserError: it says nothing of that.
-  """
-  found = result['metrics'].get('calibration')
-  if not found:
-    raise UserError(
-      f'--calibrate: nothing can be learned of confidence on '
-      f'{result["split"]}: it takes a recogniser of speech, and words of which '
-      'some are right and some are wrong'
-    )
-  known = {k: result[k] for k in ('split', 'step', 'examples')}
-  write_json(workdir / CALIBRATION, {'keys': found, **known})
 
 
 def order(workdir: AnyPath, ex: Experiment) -> tuple[str, ...] | None:

@@ -54,7 +54,7 @@ def test_each_step_has_its_own(tmp_path):
 
 
 def test_what_cannot_be_calibrated_is_told(tmp_path):
-  with pytest.raises(UserError, match='is for classification'):
+  with pytest.raises(UserError, match='probabilities'):
     calibrating.check(_Around(_Task()))
   config = config_of()
   config.data.splits = {'train': 'train', 'test': 'test'}

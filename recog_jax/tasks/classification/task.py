@@ -232,8 +232,9 @@ class Classification(base.BaseTask):
     found = clinical.seen(self.spec, records, self.chosen)
     return scores_lib.by_example(self.spec, found)
 
-  def calibrate(self, records: Records) -> dict[str, Any]:
+  def calibrate(self, records: Records, lookup: Lookup) -> dict[str, Any]:
     """What is chosen on a split, JSON; see `clinical.choose`."""
+    del lookup
     return clinical.choose(self.spec, records)
 
   def calibrated(self, chosen: Mapping[str, Any]) -> 'Classification':
@@ -249,6 +250,16 @@ class Classification(base.BaseTask):
         f'{", ".join(self.spec.label_names)}: run evaluate --calibrate again'
       )
     return dataclasses.replace(self, chosen=chosen)
+
+  def calibration(self) -> str:
+    """What was chosen, in words."""
+    assert self.chosen is not None
+    before, after = self.chosen['before'], self.chosen['after']
+    return (
+      f'temperature {self.chosen["temperature"]:.3f}, ECE {before["ece"]:.4f} '
+      f'to {after["ece"]:.4f}, log loss {before["log_loss"]:.4f} to '
+      f'{after["log_loss"]:.4f}'
+    )
 
   def answer(
     self,

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -36,22 +36,24 @@ class Scaling:
 
   @staticmethod
   def of(keys: Mapping[str, Any] | None) -> 'Scaling':
-    """From `config.task.calibration`.
+    """From what `fit` gave.
 
     Raises:
-      UserError: it is none that `evaluate --calibrate` has written.
+      UserError: it is something else.
     """
     found = {}
-    for name, numbers in (keys or {}).items():
+    for name in KEYS:
+      if name not in (keys or {}):
+        continue
       try:
-        made = metrics.of_json(numbers)
-        good = name in KEYS and len(made.weights) == _INPUTS[name]
+        made = metrics.of_json(keys[name])
+        good = len(made.weights) == _INPUTS[name]
       except (KeyError, TypeError, ValueError):
         good = False
       if not good:
         raise UserError(
-          'config.task.calibration is not what `recog_jax.evaluate '
-          '--calibrate` writes: remove calibration.json and run that again'
+          f"the calibration of each '{name}' is not what `recog_jax.evaluate "
+          '--calibrate --confidence` writes: run that again'
         )
       found[name] = made
     return Scaling(**found)
@@ -128,7 +130,7 @@ def report(
   scaling: Scaling,
   path: Path,
 ) -> dict[str, Any]:
-  """What confidences are worth on a split, and how to scale them.
+  """What confidences are worth on a split.
 
   Texts are taken as they are, not folded.
 
@@ -141,9 +143,58 @@ def report(
 
   Returns:
     `confidence_auroc`, `_ece` and `_nce` of words with intervals, the same of
-    utterances as `utterance_confidence_...`; `hand_over`, a curve;
-    `calibration`, fitted on this very split, keys as of `Scaling`.
+    utterances as `utterance_confidence_...`; `hand_over`, a curve.
   """
+  seen = _look(spec, records, lookup)
+  words = scaling.of_words(seen.measures)
+  whole = np.array([scaling.of_utterance(w) for w in seen.parted(words)])
+  result: dict[str, Any] = {}
+  for name, found in (
+    ('confidence', metrics.summary(words, seen.right, seen.utterance)),
+    ('utterance_confidence', metrics.summary(whole, seen.errors == 0)),
+  ):
+    result |= {f'{name}_{key}': value for key, value in found.items()}
+  result['hand_over'] = metrics.hand_over(whole, seen.errors, seen.units)
+  drawing.draw(path, words, seen.right, whole, seen.errors, seen.units)
+  return result
+
+
+class _Seen(NamedTuple):
+  """Words w of utterances n.
+
+  Attributes:
+    measures: float `w 3`.
+    right: bool `w`.
+    counts: int `n`, how many words each has.
+    errors: int `n`, of each utterance.
+    units: int `n`, words of the reference or wrongly inserted.
+  """
+
+  measures: np.ndarray
+  right: np.ndarray
+  counts: np.ndarray
+  errors: np.ndarray
+  units: np.ndarray
+
+  @property
+  def utterance(self) -> np.ndarray:
+    """int `w`: which each word belongs to."""
+    return np.repeat(np.arange(len(self.counts)), self.counts)
+
+  def parted(self, words: np.ndarray) -> list[np.ndarray]:
+    """Numbers of all words, by utterance."""
+    return np.split(words, np.cumsum(self.counts)[:-1])
+
+
+def _look(
+  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+) -> _Seen:
+  """What the words of a split are, and which of them are right."""
+  if 'measures' not in records:
+    raise UserError(
+      'config.task.confidence needs the head of CTC, and a decoder that does '
+      'not align by itself: leave it out, or take --decoder=beam'
+    )
   references = lookup(records['index'])['text']
   names = ('ids', 'num', 'start', 'end', 'frame_s', 'measures')
   rows = [
@@ -155,37 +206,87 @@ def report(
     _measured(spec, row, len(r)) for row, r in zip(rows, right, strict=True)
   ]
   counts = wer.error_counts(references, hypotheses, 'word')
-  errors, units = counts[:, :3].sum(1), counts[:, [0, 1, 3]].sum(1)
-  flat, all_right = np.concatenate(measures), np.concatenate(right)
-  unit = np.repeat(np.arange(len(right)), [len(r) for r in right])
-  words = scaling.of_words(flat)
-  split = np.split(words, np.cumsum([len(r) for r in right])[:-1])
-  whole = np.array([scaling.of_utterance(w) for w in split])
-  result: dict[str, Any] = {}
-  for name, found in (
-    ('confidence', metrics.summary(words, all_right, unit)),
-    ('utterance_confidence', metrics.summary(whole, errors == 0)),
-  ):
-    result |= {f'{name}_{key}': value for key, value in found.items()}
-  result['hand_over'] = metrics.hand_over(whole, errors, units)
-  result['calibration'] = _fitted(flat, all_right, right, errors == 0)
-  drawing.draw(path, words, all_right, whole, errors, units)
-  return result
+  return _Seen(
+    np.concatenate(measures),
+    np.concatenate(right),
+    np.array([len(r) for r in right]),
+    counts[:, :3].sum(1),
+    counts[:, [0, 1, 3]].sum(1),
+  )
 
 
-def _fitted(
-  measures: np.ndarray,
-  all_right: np.ndarray,
-  right: list[np.ndarray],
-  whole: np.ndarray,
+def fit(
+  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
 ) -> dict[str, Any]:
-  """Both calibrations, the second of words that the first has scaled."""
-  found = {}
-  word = metrics.fit(metrics.log_odds(measures), all_right)
-  scaled = Scaling(word=word).of_words(measures)
-  parts = np.split(scaled, np.cumsum([len(r) for r in right])[:-1])
-  inputs = np.stack([utterance_inputs(part) for part in parts])
-  for name, made in (('word', word), ('utterance', metrics.fit(inputs, whole))):
-    if made is not None:
-      found[name] = {'weights': list(made.weights), 'bias': made.bias}
-  return found
+  """How confidences become probabilities, learned from a split.
+
+  Args:
+    spec: of the task.
+    records: with `measures`, see `Speech.records`.
+    lookup: of the split.
+
+  Returns:
+    JSON: `word`, and `utterance` of words that the first has scaled; see
+    `metrics.Calibration`. `examples`; `notes`, sentences.
+
+  Raises:
+    UserError: all words are right, or all are wrong.
+  """
+  seen = _look(spec, records, lookup)
+  word = metrics.fit(metrics.log_odds(seen.measures), seen.right)
+  scaled = Scaling(word=word).of_words(seen.measures)
+  inputs = np.stack([utterance_inputs(part) for part in seen.parted(scaled)])
+  whole = metrics.fit(inputs, seen.errors == 0)
+  found = {
+    name: {'weights': list(made.weights), 'bias': made.bias}
+    for name, made in (('word', word), ('utterance', whole))
+    if made is not None
+  }
+  if not found:
+    raise UserError(
+      '--calibrate: nothing can be learned of confidence from words that are '
+      'all right, or all wrong'
+    )
+  return {**found, 'examples': len(seen.counts), 'notes': []}
+
+
+@dataclasses.dataclass(frozen=True)
+class Confident:
+  """What a task has of confidences that are calibrated.
+
+  Attributes:
+    spec: of the task.
+    confidence: whether evaluation says what confidences are worth.
+    scaling: what makes probabilities of confidences.
+  """
+
+  spec: Spec
+  confidence: bool = dataclasses.field(default=False, kw_only=True)
+  scaling: Scaling = dataclasses.field(default=UNSCALED, kw_only=True)
+
+  def calibrate(
+    self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+  ) -> dict[str, Any]:
+    """How confidences are scaled, as a split says; see `fit`.
+
+    Raises:
+      UserError: the records are none with confidences, or teach nothing.
+    """
+    if not self.confidence:
+      raise UserError(
+        '--calibrate of speech is of its confidences: add --confidence'
+      )
+    return fit(self.spec, records, lookup)
+
+  def calibrated(self, chosen: Mapping[str, Any]) -> Self:
+    """The task whose confidences are scaled.
+
+    Raises:
+      UserError: `calibrate` has not chosen this.
+    """
+    return dataclasses.replace(self, scaling=Scaling.of(chosen))
+
+  def calibration(self) -> str:
+    """What was chosen, in words."""
+    scaled = [name for name in KEYS if getattr(self.scaling, name)]
+    return f'confidences of each {" and each ".join(scaled)} are scaled'

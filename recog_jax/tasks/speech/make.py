@@ -8,7 +8,6 @@ from recog_jax.errors import UserError, unknown_name
 from recog_jax.losses.transducer import Delay
 from recog_jax.ranges import NotNegative, Rate
 from recog_jax.signatures import FREE, Part
-from recog_jax.tasks.speech.confidence import Scaling
 from recog_jax.tasks.speech.spec import RATES, Spec
 from recog_jax.tasks.speech.task import Speech, decoder_of, reads
 from recog_jax.tasks.speech.terms import TERMS
@@ -41,7 +40,6 @@ def make_speech(
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
   confidence: Annotated[bool, FREE] = False,
-  calibration: Annotated[Mapping[str, Any] | None, FREE] = None,
 ) -> Speech:
   """The task of a config, for a model with any heads.
 
@@ -65,8 +63,7 @@ def make_speech(
       'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
     confidence: whether evaluation says what confidences are worth, see
-      `metrics.confidence`, and how to calibrate them.
-    calibration: of confidences, as `evaluate --calibrate` has found it.
+      `metrics.confidence`.
 
   Raises:
     UserError: a value out of range, or an unknown name.
@@ -105,7 +102,6 @@ def make_speech(
     consistency_weight=float(consistency_weight),
     timestamps=timestamps,
     confidence=confidence,
-    scaling=Scaling.of(calibration),
   )
 
 
@@ -119,7 +115,6 @@ def make_ctc(
   fold: str | None = None,
   timestamps: Annotated[bool, FREE] = False,
   confidence: Annotated[bool, FREE] = False,
-  calibration: Annotated[Mapping[str, Any] | None, FREE] = None,
 ) -> Speech:
   """The task of a config, for a model with the head of CTC.
 
@@ -134,8 +129,7 @@ def make_ctc(
       'timit48' folds phones, 'english' reads numbers and titles aloud.
     timestamps: whether evaluation aligns what it has recognised.
     confidence: whether evaluation says what confidences are worth, see
-      `metrics.confidence`, and how to calibrate them.
-    calibration: of confidences, as `evaluate --calibrate` has found it.
+      `metrics.confidence`.
 
   Raises:
     UserError: a value out of range, or an unknown name.
@@ -150,7 +144,6 @@ def make_ctc(
     fold=fold,
     timestamps=timestamps,
     confidence=confidence,
-    calibration=calibration,
   )
 
 

@@ -48,7 +48,7 @@ class SpeechState(flax.struct.PyTreeNode):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Speech(base.BaseTask):
+class Speech(confidence_lib.Confident, base.BaseTask):
   """The task; `make_speech` makes it from a config's keys, `make_ctc` too.
 
   A batch holds `inputs` float32 `b t f` (or waveforms `b n`), `input_len`,
@@ -83,8 +83,6 @@ class Speech(base.BaseTask):
   intermediate_weight: float
   consistency_weight: float
   timestamps: bool
-  confidence: bool = False
-  scaling: confidence_lib.Scaling = confidence_lib.UNSCALED
 
   # -- what the engine asks ---------------------------------------------------
 
@@ -361,11 +359,6 @@ class Speech(base.BaseTask):
     """Error rates with intervals, and transcripts; see `report.report`."""
     found = report.report(self.spec, records, lookup, directory, prefix)
     if self.confidence:
-      if 'measures' not in records:
-        raise UserError(
-          'config.task.confidence needs the head of CTC, and a decoder that '
-          'does not align by itself: leave it out, or take --decoder=beam'
-        )
       path = directory / f'{prefix}-confidence.png'
       found |= confidence_lib.report(
         self.spec, records, lookup, self.scaling, path

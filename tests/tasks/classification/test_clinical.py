@@ -85,7 +85,7 @@ def _reported(task, logits, targets, folder, patients=None):
 def test_val_chooses_and_test_reports(tmp_path):
   task = _make()
   val = _split(2000, 0)
-  facts = task.calibrate(_records(task, *val))
+  facts = task.calibrate(_records(task, *val), None)
   json.dumps(facts)
   assert facts['temperature'] == pytest.approx(3, rel=0.15)
   assert facts['after']['ece'] < 0.03 < facts['before']['ece']
@@ -138,7 +138,7 @@ def test_what_was_chosen_for_other_classes_is_refused():
 
 def test_intervals_draw_patients(tmp_path):
   task = _make()
-  facts = task.calibrate(_records(task, *_split(500, 0)))
+  facts = task.calibrate(_records(task, *_split(500, 0)), None)
   logits, targets = (np.repeat(x, 6, 0) for x in _split(60, 2))
   patients = [f'p{k // 6}' for k in range(360)]
   alone, whole = (
@@ -160,7 +160,7 @@ def test_intervals_draw_patients(tmp_path):
 def test_a_split_of_one_class_has_no_thresholds():
   task = _make()
   logits, targets = _split(50, 0)
-  facts = task.calibrate(_records(task, logits, 0 * targets))
+  facts = task.calibrate(_records(task, logits, 0 * targets), None)
   assert facts['operating_points'] == {}
   assert any('no operating point' in note for note in facts['notes'])
 
@@ -184,7 +184,7 @@ def test_keys_that_do_not_fit(keys, sentence):
 def test_outputs_without_probabilities_are_not_calibrated():
   task = _make(loss='mse')
   with pytest.raises(UserError, match='keeps no probabilities'):
-    task.calibrate(_records(task, *_split(20, 0)))
+    task.calibrate(_records(task, *_split(20, 0)), None)
 
 
 # -- labels that nobody knows -------------------------------------------------
@@ -221,7 +221,7 @@ def test_unknown_labels_change_nothing(tmp_path):
   )
   assert np.isfinite(gradient).all() and not np.asarray(gradient)[~known].any()
 
-  facts = task.calibrate(_records(task, logits, has))
+  facts = task.calibrate(_records(task, logits, has), None)
   assert facts['temperature'] == pytest.approx(1, abs=0.2)
   found = _reported(task.calibrated(facts), logits, has, tmp_path)
   for k, name in enumerate('abc'):

@@ -1,5 +1,7 @@
 """Confidences of words and recordings, scaled, and beside the truth."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,9 @@ def test_what_is_learned_scales_words_and_recordings(tmp_path):
   assert 0.5 < result['confidence_auroc'] < 1
   assert [row['error_rate'] for row in result['hand_over']][::5] == [1 / 3, 0]
   assert path.stat().st_size > 1000
-  scaling = confidence.Scaling.of(result['calibration'])
+  learned = confidence.fit(spec(), found, lookup)
+  assert learned['examples'] == 20
+  scaling = confidence.Scaling.of(json.loads(json.dumps(learned)))
   row = {k: v[0] for k, v in found.items()}
   words = confidence.words_of(spec(), row, scaling)
   assert [w[0] for w in words] == ['ab', 'b']
@@ -93,24 +97,18 @@ def test_a_recording_without_words_has_a_confidence():
   assert confidence.UNSCALED.of_utterance(np.zeros(0)) == 0
 
 
+def test_what_teaches_nothing_is_told():
+  found = records(['a b'] * 4, [0.5] * 4)
+  with pytest.raises(UserError, match='all right, or all wrong'):
+    confidence.fit(spec(), found, lambda index: {'text': ['a b'] * len(index)})
+  with pytest.raises(UserError, match='needs the head of CTC'):
+    del found['measures']
+    confidence.fit(spec(), found, lambda index: {'text': ['a b'] * len(index)})
+
+
 @pytest.mark.parametrize(
-  'keys', [{'word': {}}, {'word': {'weights': [1], 'bias': 0}}, {'other': 1}]
+  'keys', [{'word': {}}, {'word': {'weights': [1], 'bias': 0}}]
 )
 def test_what_is_no_calibration_is_told(keys):
   with pytest.raises(UserError, match='calibrate'):
     confidence.Scaling.of(keys)
-
-
-def test_a_file_that_holds_none_is_told(tmp_path):
-  from recog_jax.engine import interface
-
-  assert interface.calibration(tmp_path) is None
-  result = {'metrics': {}, 'split': 'val', 'step': 3, 'examples': 4}
-  with pytest.raises(UserError, match='some are right'):
-    interface.keep_calibration(tmp_path, result)
-  result['metrics']['calibration'] = {'word': {'weights': [1], 'bias': 0}}
-  interface.keep_calibration(tmp_path, result)
-  assert interface.calibration(tmp_path)['word']['bias'] == 0
-  (tmp_path / 'calibration.json').write_text('{}')
-  with pytest.raises(UserError, match='holds no calibration'):
-    interface.calibration(tmp_path)
