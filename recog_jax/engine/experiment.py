@@ -85,7 +85,8 @@ def _private(
   Raises:
     UserError: see `engine.privacy`.
   """
-  keys = registry.call(privacy_lib.Privacy, settings.privacy, 'config.privacy')
+  asked = settings.privacy or {}
+  keys = registry.call(privacy_lib.Privacy, asked, 'config.privacy')
   privacy_lib.check(settings, keys)
   devices = mesh.shape['data']
   if mesh.size > devices:

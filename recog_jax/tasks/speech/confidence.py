@@ -35,7 +35,7 @@ class Scaling:
   utterance: metrics.Calibration | None = None
 
   @staticmethod
-  def of(keys: Mapping[str, Any] | None) -> 'Scaling':
+  def of(keys: Mapping[str, Any]) -> 'Scaling':
     """From what `fit` gave.
 
     Raises:
@@ -43,7 +43,7 @@ class Scaling:
     """
     found = {}
     for name in KEYS:
-      if name not in (keys or {}):
+      if name not in keys:
         continue
       try:
         made = metrics.of_json(keys[name])
