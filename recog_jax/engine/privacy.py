@@ -30,8 +30,9 @@ from recog_jax.storage import AnyPath, read_json
 _INTERVAL = 1e-3
 # Of delta, kept for batches of more units than rows.
 _OVERFLOW = 1e-3
-# Noise is told in thousandths, rounded up.
+# Noise is told in thousandths, rounded up, and is never less than this.
 _DIGITS = 3
+_LEAST_NOISE = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -272,16 +273,28 @@ def _event(accounting: Any, noise: float, rate: float, steps: int) -> Any:
 
 @functools.lru_cache(maxsize=64)
 def _noise(epsilon: float, rate: float, steps: int, delta: float) -> float:
-  """The least noise, in thousandths, that keeps epsilon."""
+  """The least noise, in thousandths, that keeps epsilon.
+
+  Raises:
+    UserError: none is found.
+  """
   accounting = _accounting()
-  found = accounting.calibrate_dp_mechanism(
-    _accountant,
-    lambda noise: _event(accounting, noise, rate, steps),
-    target_epsilon=epsilon,
-    target_delta=delta,
-    bracket_interval=accounting.LowerEndpointAndGuess(0.2, 1.0),
-    tol=10**-_DIGITS / 4,
-  )
+  if _epsilon(_LEAST_NOISE, rate, steps, delta) <= epsilon:
+    return _LEAST_NOISE
+  try:
+    found = accounting.calibrate_dp_mechanism(
+      _accountant,
+      lambda noise: _event(accounting, noise, rate, steps),
+      target_epsilon=epsilon,
+      target_delta=delta,
+      bracket_interval=accounting.LowerEndpointAndGuess(_LEAST_NOISE, 1.0),
+      tol=10**-_DIGITS / 4,
+    )
+  except accounting.mechanism_calibration.NoBracketIntervalFoundError as error:
+    raise UserError(
+      f'config.privacy.epsilon={epsilon:g} cannot be kept over {steps:,} steps '
+      'by any noise that leaves a gradient: take a larger one, or fewer steps'
+    ) from error
   noise = math.ceil(found * 10**_DIGITS) / 10**_DIGITS
   while _epsilon(noise, rate, steps, delta) > epsilon:
     noise = round(noise + 10**-_DIGITS, _DIGITS)

@@ -175,6 +175,10 @@ def test_the_noise_is_the_least_that_keeps_epsilon():
   assert spent == sorted(spent)
 
 
+def test_a_large_epsilon_still_has_some_noise():
+  assert plan(epsilon=1000.0, steps=1).noise == privacy._LEAST_NOISE
+
+
 def test_the_capacity_is_exceeded_less_often_than_delta_allows():
   from scipy import stats
 
