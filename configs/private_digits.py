@@ -10,7 +10,7 @@ learning rate; both rates were tried out on these digits, which the promise does
 not count.
 
 Reached: 96.0 % (94.0 to 97.8) of 400 test images at epsilon 8, 87.3 % (83.8 to
-90.3) at epsilon 1, delta 1e-5, each in 24 seconds of processor time.
+90.3) at epsilon 1, delta 1e-5; the first in 24 seconds of processor time.
 """
 
 from ml_collections import ConfigDict
