@@ -63,8 +63,9 @@ def _table(answers: Iterable[Answer]) -> Iterator[str]:
 
 def _text(answers: Iterable[Answer]) -> Iterator[str]:
   for answer in answers:
-    unsure = isinstance(answer, Transcript) and answer.hand_over
-    note = f'\thand over ({answer.confidence:.0%})' if unsure else ''
+    note = ''
+    if isinstance(answer, Transcript) and answer.hand_over:
+      note = f'\thand over ({answer.confidence:.0%})'
     yield f'{printable(_name(answer))}\t{printable(said(answer))}{note}\n'
 
 

@@ -241,6 +241,6 @@ class Telephone:
       if chance is not None:
         count = num_packets(len(wave), rate)
         lost = lost_packets(chance[i, :count], float(loss[i]), self.burst)
-      codec = self.codecs[chosen[i]]
+      codec = str(self.codecs[int(chosen[i])])
       result.append(call(wave, rate, codec, band, lost))
     return result

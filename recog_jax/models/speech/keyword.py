@@ -199,7 +199,8 @@ class DilatedTime(nn.Module):
     wide = jnp.pad(x, ((0, 0), (past, 0), (0, 0), (0, 0)))
     begins = [i * self.dilation for i in range(self.size)]
     taps = [wide[:, begin : begin + t] for begin in begins]
-    return sum(tap * kernel[i] for i, tap in enumerate(taps))
+    weighted = (tap * kernel[i] for i, tap in enumerate(taps))
+    return sum(weighted, start=jnp.zeros((), x.dtype))
 
 
 class BroadcastBlock(nn.Module):
@@ -336,9 +337,8 @@ class KeywordModel(nn.Module):
     """
     hidden = self.body(frames.astype(self.dtype), frame_len, train=train)
     hidden = at_least_float32(hidden)
-    mean = nn.avg_pool(
-      hidden, (self.window,), (1,), padding=((self.window - 1, 0),)
-    )
+    past: Any = ((self.window - 1, 0),)
+    mean = nn.avg_pool(hidden, (self.window,), (1,), padding=past)
     mean = Dropout(self.dropout, name='dropout')(mean, train=train)
     logits = nn.Dense(self.num_outputs, name='keyword_head')(mean)
     return logits, self.out_len(frame_len), {'hidden': hidden}

@@ -1,0 +1,83 @@
+"""Confidences of a workdir, scaled by what its `calibration.json` says."""
+
+import numpy as np
+import pytest
+
+import recog_jax
+from recog_jax.engine import config as config_lib
+from recog_jax.engine import evaluating, interface
+from recog_jax.errors import UserError
+from tests.engine.test_interface import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def workdir(root, tmp_path_factory):
+  """That of a small recogniser of generated tones, which knows nothing."""
+  place = tmp_path_factory.mktemp('speech') / 'run'
+  spec = f'{root}/configs/gru_ctc_spoken_digits.py:tiny'
+  config = config_lib.load(spec).unlock()
+  config.model = {'name': 'gru_ctc', 'layers': 1, 'hidden': 8}
+  config.data.join = None
+  config.task.intermediate_weight = 0.0
+  config.data.source.sizes = {'train': 16, 'val': 8, 'test': 8}
+  config.total_steps = 1
+  run(None, place, config)
+  return place
+
+
+def asked(**changes):
+  keys = {
+    'split': 'val',
+    'checkpoint': None,
+    'average': 1,
+    'watch': False,
+    'tag': '',
+    'data_dir': None,
+    'task_keys': {'confidence': True},
+    'keys': {},
+    'stream': False,
+    'chunk': None,
+    'aligner': None,
+    'calibrate': True,
+  }
+  return evaluating.Request(**{**keys, **changes})
+
+
+def test_where_no_word_is_right_nothing_is_learned_and_nothing_lost(workdir):
+  import contextlib
+
+  with pytest.raises(UserError, match='some are right'):
+    evaluating.run(workdir, asked(), contextlib.nullcontext)
+  assert (workdir / 'results' / 'val-1-confidence.png').is_file()
+  assert not (workdir / interface.CALIBRATION).exists()
+
+
+def test_the_test_teaches_nothing(workdir):
+  with pytest.raises(UserError, match='--split=val'):
+    evaluating.run(workdir, asked(split='test'), None)
+
+
+def test_answers_are_scaled_and_handed_over(workdir):
+  rng = np.random.default_rng(0)
+  wave = (0.1 * rng.standard_normal(8000)).astype(np.float32), 8000
+  (before,) = recog_jax.load(workdir).predict([wave])
+  scaling = {
+    'word': {'weights': [0, 0, 0], 'bias': 0.0},
+    'utterance': {'weights': [0, 0, 0], 'bias': -2.0},
+  }
+  result = {'metrics': {'calibration': scaling}, 'split': 'val', 'step': 1}
+  interface.keep_calibration(workdir, {**result, 'examples': 8})
+  try:
+    model = recog_jax.load(workdir)
+    (after,) = model.predict([wave])
+    (sure,) = model.predict([wave], threshold=0.1)
+    (unsure,) = model.predict([wave], threshold=0.2)
+  finally:
+    (workdir / interface.CALIBRATION).unlink()
+  assert after.text == before.text
+  assert {word.confidence for word in after.words} <= {0.5}
+  assert after.confidence == pytest.approx(1 / (1 + np.exp(2)))
+  assert after.hand_over is None
+  assert not sure.hand_over and unsure.hand_over
