@@ -17,6 +17,15 @@ def frames_of(t=24, seed=0):
   return np.random.default_rng(seed).normal(size=(1, t, 20)).astype('f4')
 
 
+@pytest.mark.parametrize('window', [1, 2, 6, 13])
+def test_the_mean_is_of_the_last_frames(window):
+  x = np.random.default_rng(0).normal(size=(2, 9, 3)).astype('f4')
+  wide = np.concatenate([np.zeros((2, window, 3)), x], 1)
+  wanted = [wide[:, t + 1 : t + 1 + window].mean(1) for t in range(x.shape[1])]
+  found = keyword.moving_mean(x, window)
+  np.testing.assert_allclose(found, np.stack(wanted, 1), atol=1e-6)
+
+
 @pytest.mark.parametrize(
   'name',
   ['tc_resnet', *(pytest.param(n, marks=pytest.mark.slow) for n in MODELS)],

@@ -302,6 +302,32 @@ class BcResNet(nn.Module):
     return head(x, frame_len, train=train)[:, :, 0]
 
 
+def moving_mean(x: jax.Array, window: int) -> jax.Array:
+  """The mean of each frame and those before it; there are zeros in front.
+
+  Sums of 1, 2, 4, ... frames are added up: a few additions of what is shifted,
+  which every format of an export has.
+
+  Args:
+    x: `b t d`.
+    window: frames.
+  """
+
+  def later(x: jax.Array, frames: int) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (frames, 0), (0, 0)))[:, : x.shape[1]]
+
+  part, size = x / window, 1
+  total, done = jnp.zeros_like(x), 0
+  while True:
+    if window & size:
+      total += later(part, done)
+      done += size
+    if 2 * size > window:
+      return total
+    part += later(part, size)
+    size *= 2
+
+
 class KeywordModel(nn.Module):
   """A body, the mean of its last frames, and scores of each class.
 
@@ -337,8 +363,7 @@ class KeywordModel(nn.Module):
     """
     hidden = self.body(frames.astype(self.dtype), frame_len, train=train)
     hidden = at_least_float32(hidden)
-    past: Any = ((self.window - 1, 0),)
-    mean = nn.avg_pool(hidden, (self.window,), (1,), padding=past)
+    mean = moving_mean(hidden, self.window)
     mean = Dropout(self.dropout, name='dropout')(mean, train=train)
     logits = nn.Dense(self.num_outputs, name='keyword_head')(mean)
     return logits, self.out_len(frame_len), {'hidden': hidden}
