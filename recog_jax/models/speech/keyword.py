@@ -317,12 +317,14 @@ def moving_mean(x: jax.Array, window: int) -> jax.Array:
     return jnp.pad(x, ((0, 0), (frames, 0), (0, 0)))[:, : x.shape[1]]
 
   part, size = x / window, 1
-  total, done = jnp.zeros_like(x), 0
+  # Not zeros at first: exports of any number of rows know no shape of them.
+  total, done = None, 0
   while True:
     if window & size:
-      total += later(part, done)
+      more = later(part, done)
+      total = more if total is None else total + more
       done += size
-    if 2 * size > window:
+    if total is not None and 2 * size > window:
       return total
     part += later(part, size)
     size *= 2
