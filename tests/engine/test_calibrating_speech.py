@@ -1,11 +1,14 @@
-"""Confidences of a workdir, scaled by what its `calibration.json` says."""
+"""Confidences of a workdir, scaled by what val has taught."""
+
+import contextlib
+import json
 
 import numpy as np
 import pytest
 
 import recog_jax
+from recog_jax.engine import calibrating, evaluating
 from recog_jax.engine import config as config_lib
-from recog_jax.engine import evaluating, interface
 from recog_jax.errors import UserError
 from tests.engine.test_interface import run
 
@@ -46,17 +49,11 @@ def asked(**changes):
 
 
 def test_where_no_word_is_right_nothing_is_learned_and_nothing_lost(workdir):
-  import contextlib
-
-  with pytest.raises(UserError, match='some are right'):
+  with pytest.raises(UserError, match='all right, or all wrong'):
     evaluating.run(workdir, asked(), contextlib.nullcontext)
-  assert (workdir / 'results' / 'val-1-confidence.png').is_file()
-  assert not (workdir / interface.CALIBRATION).exists()
-
-
-def test_the_test_teaches_nothing(workdir):
-  with pytest.raises(UserError, match='--split=val'):
-    evaluating.run(workdir, asked(split='test'), None)
+  assert not (workdir / calibrating.FOLDER).exists()
+  with pytest.raises(UserError, match='add --confidence'):
+    evaluating.run(workdir, asked(task_keys={}), contextlib.nullcontext)
 
 
 def test_answers_are_scaled_and_handed_over(workdir):
@@ -67,15 +64,16 @@ def test_answers_are_scaled_and_handed_over(workdir):
     'word': {'weights': [0, 0, 0], 'bias': 0.0},
     'utterance': {'weights': [0, 0, 0], 'bias': -2.0},
   }
-  result = {'metrics': {'calibration': scaling}, 'split': 'val', 'step': 1}
-  interface.keep_calibration(workdir, {**result, 'examples': 8})
+  file = calibrating.file_of(workdir, 1)
+  file.parent.mkdir()
+  file.write_text(json.dumps({**scaling, 'examples': 8, 'step': 1}))
   try:
     model = recog_jax.load(workdir)
     (after,) = model.predict([wave])
     (sure,) = model.predict([wave], threshold=0.1)
     (unsure,) = model.predict([wave], threshold=0.2)
   finally:
-    (workdir / interface.CALIBRATION).unlink()
+    file.unlink()
   assert after.text == before.text
   assert {word.confidence for word in after.words} <= {0.5}
   assert after.confidence == pytest.approx(1 / (1 + np.exp(2)))
