@@ -20,7 +20,8 @@ def get_config(arg: str = '') -> ConfigDict:
   config.task.false_alarms_per_hour = 0.0
   if arg == 'tiny':
     return config
-  digits = inherit(__file__, 'lstm_ctc_spoken_digits.py').data.source
+  digits = inherit(__file__, 'lstm_ctc_spoken_digits.py')
+  digits = digits.data.source.to_dict()
   sentences = {
     'name': 'tfds_speech',
     'dataset': 'librispeech',

@@ -33,6 +33,7 @@ from pathlib import Path  # noqa: E402
 import pytest  # noqa: E402
 
 from recog_jax import backend  # noqa: E402
+from tests import thinned  # noqa: E402
 
 backend.configure()
 
@@ -46,6 +47,12 @@ def pytest_configure(config):
   """`-m smoke` replaces the `-m 'not slow'` of pyproject.toml: both hold."""
   if config.option.markexpr == 'smoke':
     config.option.markexpr = _SMOKE_ONLY
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+  """Before `-m` looks at the marks."""
+  thinned.thin(items)
 
 
 def pytest_unconfigure():

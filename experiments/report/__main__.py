@@ -74,13 +74,18 @@ def _write(args: argparse.Namespace) -> None:
   output.parent.mkdir(parents=True, exist_ok=True)
   output.write_bytes(text.encode(errors='replace'))
   for run in found:
+    try:
+      with runs.readable(run.workdir):
+        made = {
+          'model.md': cards.hub_model_card(run),
+          'data.md': cards.hub_data_card(run),
+        }
+    except UserError:
+      if len(found) == 1:
+        raise
+      continue  # The page has left it out, and said so.
     folder = output.parent / 'cards' / run.name
     folder.mkdir(parents=True, exist_ok=True)
-    with runs.readable(run.workdir):
-      made = {
-        'model.md': cards.hub_model_card(run),
-        'data.md': cards.hub_data_card(run),
-      }
     for name, card in made.items():
       (folder / name).write_bytes(card.encode(errors='replace'))
   count = text.count('<section id=')

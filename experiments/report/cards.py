@@ -327,7 +327,7 @@ def _results(run: Run) -> list[hub_card.Result]:
 
 
 def _group_table(run: Run) -> str:
-  """Groups that `evaluate --groups` compared, with intervals; '' without."""
+  """Groups that an evaluation compared, with intervals; '' without."""
   fair = next(
     (
       result['metrics']['fairness']

@@ -36,6 +36,11 @@ WAVE_DEMOS: dict[str, Spec] = {
     'high_snr_db': 10.0,
   },
   f'reverberation, RT60 {_RT60} s': {'name': 'reverberation', 'files': _ROOM},
+  'telephone, G.711, 5 % of packets lost': {
+    'name': 'telephone',
+    'low_loss': 0.05,
+    'high_loss': 0.05,
+  },
 }
 # Of so many draws of an op alone the one that changes most is shown: a mask's
 # width and a warp's distance are uniform from 0 on.

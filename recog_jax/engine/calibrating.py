@@ -41,7 +41,8 @@ def _with(task: Any, found: Mapping[str, Any]) -> Any:
   inner = vars(task).get('task')
   if inner is not None:  # A task around another one.
     return dataclasses.replace(task, task=_with(inner, found))
-  return task.calibrated(found)
+  own: Any = task
+  return own.calibrated(found)
 
 
 def check(task: Task) -> None:
@@ -68,14 +69,14 @@ def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
   """
   step, records = trained.records(SPLIT, checkpoint)
   found: dict[str, Any] = {'step': step, 'split': SPLIT}
-  task = trained.ex.task
-  found |= task.calibrate(records, trained.ex.data.lookup(SPLIT))
+  own: Any = trained.ex.task
+  found |= own.calibrate(records, trained.ex.data.lookup(SPLIT))
   path = file_of(trained.workdir, step)
   path.parent.mkdir(parents=True, exist_ok=True)
   write_json(path, found)
   say(
     f'{SPLIT}: {found["examples"]} examples at step {step}: '
-    f'{task.calibrated(found).calibration()}'
+    f'{own.calibrated(found).calibration()}'
   )
   for note in found['notes']:
     warn(note)

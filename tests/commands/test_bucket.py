@@ -168,6 +168,7 @@ def test_a_sweep(tmp_path, server, bucket):
   assert 'sweep.json' in found and len(found) == 3
 
 
+@pytest.mark.slow
 def test_no_profile_on_a_bucket(tmp_path, server):
   run = Run(
     tmp_path / 'log',

@@ -54,6 +54,7 @@ def test_sparsity_rises_along_the_cubic_curve():
     assert float(pruning.sparsity_at(plan, step)) == pytest.approx(wanted)
 
 
+@pytest.mark.slow
 def test_the_smallest_of_all_are_removed_or_those_of_each_layer():
   _, _, _, zeros = _run('global')
   # b is ten times larger: nearly all is taken from a.

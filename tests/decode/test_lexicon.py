@@ -32,6 +32,7 @@ def said(logits, **keys):
   return ''.join(VOCAB[i] for i in ids)
 
 
+@pytest.mark.slow
 def test_what_is_no_word_is_not_said():
   assert said(logits_of([2, 3, 1, 3, 2])) == 'ab|ba'
   # "ac" is none; "ab" is the nearest that is.

@@ -171,6 +171,7 @@ def test_the_decoder_is_never_below_greedy():
   assert (found['start'][there] < np.repeat(lens, found['num'])).all()
 
 
+@pytest.mark.slow
 def test_chunks_give_what_the_whole_gives():
   x = encoded(_B, _T)
   whole_state, whole = _greedy(x, _LENS)
@@ -224,6 +225,7 @@ def test_rows_and_padding_do_not_matter():
   np.testing.assert_allclose(found.score[order], other_found.score, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_language_model_is_in_the_score():
   vocab = ['w0', '<blank>', 'w1', 'w2', 'w3']
   scorer = fusion.make_token_scorer(

@@ -74,6 +74,7 @@ def test_what_begins_is_the_teacher_without_its_channels(places, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_other_classes_begin_with_a_head_of_their_own(places, tmp_path):
   _, teacher = places
   config = resnet(path=teacher, macs=0.5)

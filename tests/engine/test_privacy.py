@@ -110,6 +110,7 @@ def _batches(ex, steps):
     yield from batches
 
 
+@pytest.mark.slow
 def test_one_device_is_eight_and_pjit_is_pmap(root):
   one, a = toys.run_steps(make(root, devices=jax.devices()[:1]), 2)
   for changes in ({}, {'parallelism': 'pmap'}):

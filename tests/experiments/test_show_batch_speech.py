@@ -258,5 +258,5 @@ def test_the_command_draws_the_sheet_of_the_configs_data(root, tmp_path):
     text=True,
     check=True,
   )
-  assert found.stdout == f'21 rows of 2 utterances in {output}\n'
+  assert found.stdout == f'22 rows of 2 utterances in {output}\n'
   assert output.stat().st_size > 50_000

@@ -191,7 +191,10 @@ def test_configs_name_a_tokenizer():
 @pytest.mark.parametrize(
   ('keys', 'message'),
   [
-    ({'name': 'words'}, "'words': known: characters, phones, sentencepiece"),
+    (
+      {'name': 'words'},
+      "'words': known: characters, keywords, lexicon, phones",
+    ),
     ({}, "tokenizer 'None'"),
     ({'name': 'characters'}, "lacks the key 'alphabet'"),
     ({'name': 'characters', 'alphabet': ''}, 'empty'),

@@ -43,7 +43,7 @@ from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.poisson import SpeechPoissonOrder, speech_units
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
-from recog_jax.data.speech.split import Split
+from recog_jax.data.speech.split import Split, joined_by
 from recog_jax.data.speech.texts import (
   texts_as,
   told_of_scripts,
@@ -218,11 +218,7 @@ class SpeechData:
     found = self._texts_of(utterances)
     texts = found.texts
     encoded = Encoded.of(texts, self._tokenizer)
-    groups = utterances.fields.get(self._join.field) if self._join else None
-    if self._join and groups is None:
-      raise unknown_name(
-        'field of config.data.join', self._join.field, utterances.fields
-      )
+    groups = joined_by(self._join, utterances.fields)
     corpus = Corpus(
       num_samples=utterances.num_samples,
       tokens=encoded.lengths,

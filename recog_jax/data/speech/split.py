@@ -1,6 +1,7 @@
 """A split of speech as a config cuts it, opened."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,22 @@ import numpy as np
 from recog_jax.data.speech.batch import Encoded
 from recog_jax.data.speech.items import Corpus
 from recog_jax.data.speech.texts import Transcripts
+from recog_jax.errors import unknown_name
+
+
+def joined_by(
+  join: Any, fields: Mapping[str, Sequence[str]]
+) -> Sequence[str] | None:
+  """The field whose utterances are joined; None: none are.
+
+  Raises:
+    UserError: the data have no such field.
+  """
+  if not join:
+    return None
+  if join.field not in fields:
+    raise unknown_name('field of config.data.join', join.field, fields)
+  return fields[join.field]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,15 +11,28 @@ import numpy as np
 from recog_jax.engine.export import onnx_int8
 from recog_jax.engine.export.extras import quiet, refused, taken
 from recog_jax.engine.export.program import Program
+from recog_jax.errors import UserError
 
 SUFFIX = '.onnx'
 PACKAGES = ('jax2onnx', 'onnx', 'onnxruntime')
 # onnxruntime has routines for products of 8 bits.
 INT8_ACTIVATIONS = True
 _EXTRA = 'onnx'
+# jax2onnx 0.13 to 0.17 reads parts of jax that this version has no more.
+_UNKNOWN_JAX = (0, 12)
 # Read by every onnxruntime from 1.18 on.
 _OPSET = 21
 _PROVIDERS = ('CUDAExecutionProvider', 'CPUExecutionProvider')
+
+
+def check() -> None:
+  """Raises a UserError where jax is newer than jax2onnx knows it."""
+  if jax.__version_info__ >= _UNKNOWN_JAX:
+    raise UserError(
+      f'jax2onnx, which writes ONNX, does not know jax {jax.__version__}: '
+      "export where jax is older (pip install 'jax<0.12'), or take "
+      '--format=stablehlo'
+    )
 
 
 def save(program: Program, batch: int | None) -> bytes:
@@ -32,6 +45,7 @@ def save(program: Program, batch: int | None) -> bytes:
   Raises:
     UserError: the extra is not installed, or ONNX has no word for a part.
   """
+  check()
   jax2onnx = taken('jax2onnx', _EXTRA)
   onnx = taken('onnx', _EXTRA)
   rows: Any = batch

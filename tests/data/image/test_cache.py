@@ -101,6 +101,7 @@ def _read_in_a_process(data_dir, queue):
   queue.put(int(take_all(records)['image'].sum()))
 
 
+@pytest.mark.slow
 def test_processes_make_the_cache_at_the_same_time(toy):
   data_dir, _, image, _ = toy
   context = multiprocessing.get_context('spawn')

@@ -9,7 +9,7 @@ import pytest
 
 import recog_jax
 from recog_jax.engine import exported, trained
-from recog_jax.engine.export import extras, make
+from recog_jax.engine.export import extras, make, onnx
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.export.runtime import Runtime
 from recog_jax.errors import UserError
@@ -27,6 +27,11 @@ def need(kind):
   for name in EXTRA.get(kind, ()):
     if importlib.util.find_spec(name) is None:
       pytest.skip(f"{name} is not installed: pip install 'recog_jax[{kind}]'")
+  if kind == 'onnx':
+    try:
+      onnx.check()
+    except UserError as error:
+      pytest.skip(str(error))
 
 
 @pytest.fixture(scope='module')

@@ -11,10 +11,10 @@ from recog_jax.engine.export import card, make, streaming
 from recog_jax.engine.export.reader import reader_of
 from recog_jax.engine.export.stream_program import StreamProgram
 from recog_jax.errors import UserError
+from tests.engine.export.test_export import need
 from tests.engine.test_stream import talkative
 from tests.variants import some
 
-_PACKAGES = {'stablehlo': 'flatbuffers', 'onnx': 'jax2onnx'}
 NAMES = ('lstm', 'conformer')
 
 
@@ -23,9 +23,9 @@ def model(root, request):
   return talkative(root, f'{request.param}_streaming_spoken_digits')[0]
 
 
-@pytest.mark.parametrize('kind', _PACKAGES)
+@pytest.mark.parametrize('kind', ['stablehlo', 'onnx'])
 def test_tokens_are_those_of_the_whole(model, kind, tmp_path, monkeypatch):
-  pytest.importorskip(_PACKAGES[kind])
+  need(kind)
   monkeypatch.setattr(streaming, 'EXAMPLES', 4)
   facts = {'format': kind, 'streaming': streaming.facts_of(model)}
   runtime = make.write_programs(model, facts, tmp_path)
