@@ -11,6 +11,9 @@ from recog_jax.explain import cam, gradients, layers, perturb
 from recog_jax.explain import rollout as rollout_lib
 from recog_jax.explain.gradients import Score
 
+# Layers whose gradients are computed at a time.
+_TOGETHER = 12
+
 
 @dataclasses.dataclass(frozen=True)
 class Options:
@@ -169,18 +172,23 @@ def last_that_matters(
     x: `b h w c`.
     paths: of `places`.
     tokens: see `Options`.
+
+  Returns:
+    Its path; the last of all where the score has no gradient anywhere.
   """
   h, w = x.shape[1:3]
+  for stop in range(len(paths), 0, -_TOGETHER):
+    part = paths[max(0, stop - _TOGETHER) : stop]
 
-  @jax.jit
-  def gradients_at(x):
-    return layers.with_gradients(score, x, paths)[1]
+    @jax.jit
+    def gradients_at(x, part=part):
+      return layers.with_gradients(score, x, part)[1]
 
-  slopes = gradients_at(x)
-  for path in reversed(paths):
-    slope = slopes[path]
-    if slope.ndim == 3 and tokens == 'patches':
-      slope = cam.folded(slope, h, w)
-    if bool(jnp.abs(slope).max() > 0):
-      return path
+    slopes = gradients_at(x)
+    for path in reversed(part):
+      slope = slopes[path]
+      if slope.ndim == 3 and tokens == 'patches':
+        slope = cam.folded(slope, h, w)
+      if bool(jnp.abs(slope).max() > 0):
+        return path
   return paths[-1]

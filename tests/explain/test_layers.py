@@ -76,7 +76,7 @@ class Tokens(nn.Module):
 
 
 @pytest.mark.slow
-def test_the_last_layer_whose_patches_matter():
+def test_the_last_layer_whose_patches_matter(monkeypatch):
   x = jax.random.normal(jax.random.key(0), (1, 8, 8, 1))
   net = Tokens()
   variables = net.init(jax.random.key(1), x[..., 0])
@@ -86,4 +86,6 @@ def test_the_last_layer_whose_patches_matter():
 
   places = methods.places(layers.shapes(of, x), 8, 8, 'patches')
   assert places == ['embedding', 'block1', 'block2', 'norm']
-  assert methods.last_that_matters(of, x, places, 'patches') == 'block2'
+  for together in (1, 12):  # Blocks have many layers.
+    monkeypatch.setattr(methods, '_TOGETHER', together)
+    assert methods.last_that_matters(of, x, places, 'patches') == 'block2'

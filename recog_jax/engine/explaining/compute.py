@@ -17,8 +17,6 @@ from recog_jax.explain.methods import METHODS, Method, Options
 
 _HEADS = ('head', 'ctc_head')
 _PROJECTIONS = 'attention/qkv'
-# Layers among which that of Grad-CAM is looked for.
-_LAST = 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +116,7 @@ class Explainer:
     """The layer of Grad-CAM where none was named."""
     key = subject.score_of, subject.x.shape
     if key not in self._layers:
-      places = self.has(subject)['layer'][-_LAST:]
+      places = self.has(subject)['layer']
       x = jnp.asarray(subject.x)
       self._layers[key] = methods.last_that_matters(
         self._score(subject), x, places, subject.tokens
