@@ -39,16 +39,16 @@ class Request:
   """
 
   split: str
-  checkpoint: str | None
-  average: int
-  watch: bool
-  tag: str
-  data_dir: str | None
-  task_keys: Mapping[str, Any]
-  keys: Mapping[str, str]
-  stream: bool
-  chunk: int | None
-  aligner: str | None
+  checkpoint: str | None = None
+  average: int = 1
+  watch: bool = False
+  tag: str = ''
+  data_dir: str | None = None
+  task_keys: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+  keys: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  stream: bool = False
+  chunk: int | None = None
+  aligner: str | None = None
   groups: Groups | None = None
   calibrate: bool = False
 

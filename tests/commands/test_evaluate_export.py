@@ -97,19 +97,7 @@ def test_the_command_takes_an_export_of_speech(kind, recordings):
   assert found['loss'] == pytest.approx(wanted['loss'], abs=1e-3)
 
 
-ASKED = evaluating.Request(
-  split='test',
-  checkpoint=None,
-  average=1,
-  watch=False,
-  tag='',
-  data_dir=None,
-  task_keys={},
-  keys={},
-  stream=False,
-  chunk=None,
-  aligner=None,
-)
+ASKED = evaluating.Request(split='test')
 
 
 @pytest.mark.parametrize(

@@ -15,20 +15,7 @@ from recog_jax.engine.export import make
 from recog_jax.errors import UserError
 from tests.engine.test_interface import config_of, folder, run
 
-ASKED = evaluating.Request(
-  split='test',
-  checkpoint=None,
-  average=1,
-  watch=False,
-  tag='',
-  data_dir=None,
-  task_keys={},
-  keys={},
-  stream=False,
-  chunk=None,
-  aligner=None,
-  calibrate=True,
-)
+ASKED = evaluating.Request(split='test', calibrate=True)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import pytest
 import recog_jax
 from recog_jax.engine import calibrating, evaluating
 from recog_jax.engine import config as config_lib
+from recog_jax.engine.export import make
 from recog_jax.errors import UserError
 from tests.engine.test_interface import run
 
@@ -30,33 +31,19 @@ def workdir(root, tmp_path_factory):
   return place
 
 
-def asked(**changes):
-  keys = {
-    'split': 'val',
-    'checkpoint': None,
-    'average': 1,
-    'watch': False,
-    'tag': '',
-    'data_dir': None,
-    'task_keys': {'confidence': True},
-    'keys': {},
-    'stream': False,
-    'chunk': None,
-    'aligner': None,
-    'calibrate': True,
-  }
-  return evaluating.Request(**{**keys, **changes})
+def asked(**task_keys):
+  return evaluating.Request(split='val', task_keys=task_keys, calibrate=True)
 
 
 def test_where_no_word_is_right_nothing_is_learned_and_nothing_lost(workdir):
   with pytest.raises(UserError, match='all right, or all wrong'):
-    evaluating.run(workdir, asked(), contextlib.nullcontext)
+    evaluating.run(workdir, asked(confidence=True), contextlib.nullcontext)
   assert not (workdir / calibrating.FOLDER).exists()
   with pytest.raises(UserError, match='add --confidence'):
-    evaluating.run(workdir, asked(task_keys={}), contextlib.nullcontext)
+    evaluating.run(workdir, asked(), contextlib.nullcontext)
 
 
-def test_answers_are_scaled_and_handed_over(workdir):
+def test_answers_are_scaled_and_handed_over(workdir, tmp_path):
   rng = np.random.default_rng(0)
   wave = (0.1 * rng.standard_normal(8000)).astype(np.float32), 8000
   (before,) = recog_jax.load(workdir).predict([wave])
@@ -66,12 +53,18 @@ def test_answers_are_scaled_and_handed_over(workdir):
   }
   file = calibrating.file_of(workdir, 1)
   file.parent.mkdir()
-  file.write_text(json.dumps({**scaling, 'examples': 8, 'step': 1}))
+  file.write_text(
+    json.dumps({**scaling, 'examples': 8, 'step': 1, 'split': 'val'})
+  )
   try:
     model = recog_jax.load(workdir)
     (after,) = model.predict([wave])
     (sure,) = model.predict([wave], threshold=0.1)
     (unsure,) = model.predict([wave], threshold=0.2)
+    place = tmp_path / 'export'
+    assert make.export(
+      str(workdir), 'stablehlo', output=str(place), seconds=(1.0,)
+    )
   finally:
     file.unlink()
   assert after.text == before.text
@@ -79,3 +72,4 @@ def test_answers_are_scaled_and_handed_over(workdir):
   assert after.confidence == pytest.approx(1 / (1 + np.exp(2)))
   assert after.hand_over is None
   assert not sure.hand_over and unsure.hand_over
+  assert 'Confidences are scaled' in (place / 'card.md').read_text()

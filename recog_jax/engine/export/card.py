@@ -143,9 +143,11 @@ def _quantized(quantize: Mapping[str, Any] | None) -> list[str]:
 
 
 def _calibrated(found: Mapping[str, Any] | None) -> list[str]:
-  """The temperature and the thresholds that belong to `score`."""
+  """What makes probabilities: of classes a temperature and thresholds."""
   if found is None:
     return []
+  if 'temperature' not in found:
+    return ['', f'Confidences are scaled as {found["split"]} taught.']
   lines = [
     '',
     '`score` is calibrated: before they become probabilities, `logits` are '
