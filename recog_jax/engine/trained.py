@@ -24,7 +24,7 @@ from recog_jax.engine.checkpoint import Checkpoints
 from recog_jax.engine.programs import Evaluator
 from recog_jax.engine.programs import evaluator as make_evaluator
 from recog_jax.errors import UserError, say, warn
-from recog_jax.report import decisions, table
+from recog_jax.report import table
 from recog_jax.storage import AnyPath, make_workdir, read_json, refresh
 
 _POLL_SECONDS = 5.0
@@ -221,6 +221,8 @@ def report(
   elif by_field := result['metrics'].get('groups'):
     say('', *table.group_tables(by_field).split('\n'))
   if points := result['metrics'].get('operating_points'):
+    from recog_jax.report import decisions  # Draws, which imports much.
+
     say('', *decisions.points_table(points).split('\n'))
     say('', *decisions.prevalence_table(points).split('\n'))
   say(f'written to {workdir}/results/{name}.json')

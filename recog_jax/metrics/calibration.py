@@ -16,7 +16,6 @@ changes by it.
 import dataclasses
 
 import numpy as np
-import scipy.optimize
 
 from recog_jax.metrics import bootstrap
 
@@ -89,6 +88,19 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
     right: bool `n`.
   """
   return in_bins(confidence, right).error()
+
+
+def gaps(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+  """float64 `n k`: confidence less right, each in the column of its bin.
+
+  The sum of the absolute sums of the columns, over the examples, is the
+  expected calibration error: so resamples need no bins of their own.
+  """
+  confidence = np.asarray(confidence, np.float64)
+  number = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
+  found = np.zeros((len(number), BINS))
+  found[np.arange(len(number)), number] = confidence - right
+  return found
 
 
 def brier(probabilities: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -177,7 +189,10 @@ def fit_temperature(
     raise ValueError('there is no example to fit a temperature on')
   if not np.isfinite(logits).all():
     raise ValueError('a temperature cannot be fitted: the model gives NaN')
-  found = scipy.optimize.minimize_scalar(
+  # Metrics of every task import this module, and few fit a temperature.
+  from scipy import optimize
+
+  found = optimize.minimize_scalar(
     lambda t: log_loss(logits, target, float(np.exp(t)), sigmoid=sigmoid),
     bounds=(np.log(LOWEST), np.log(HIGHEST)),
     method='bounded',
@@ -226,15 +241,13 @@ class Calibration:
       clusters: int `n`, whose members are drawn together; None: each alone.
       seed: of the resampling.
     """
-    number = np.clip((self.confidence * BINS).astype(int), 0, BINS - 1)
-    gaps = np.zeros((len(number), BINS + 2))
-    gaps[np.arange(len(number)), number] = self.confidence - self.right
-    gaps[:, BINS], gaps[:, BINS + 1] = self.squares, 1
+    each = gaps(self.confidence, self.right)
+    rows = np.column_stack([each, self.squares, np.ones(len(each))])
     return bootstrap.of_rows(
       lambda sums: {
         'ece': np.abs(sums[:, :BINS]).sum(1) / sums[:, -1],
         'brier': sums[:, BINS] / sums[:, -1],
       },
-      bootstrap.by_cluster(gaps, clusters),
+      bootstrap.by_cluster(rows, clusters),
       seed=seed,
     )

@@ -21,10 +21,10 @@ Bayes' rule. Whether a test is worth having at all is asked by its net benefit
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Sequence
 
 import numpy as np
-import scipy.stats
 
 from recog_jax.metrics import bootstrap
 from recog_jax.metrics.roc import Ranking
@@ -211,7 +211,7 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
   """Wilson's 95 % interval of a share; NaN of none."""
   if not whole:
     return math.nan, math.nan
-  z = float(scipy.stats.norm.ppf((1 + _LEVEL) / 2))
+  z = statistics.NormalDist().inv_cdf((1 + _LEVEL) / 2)
   p, n = part / whole, whole
   middle = p + z * z / (2 * n)
   width = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))

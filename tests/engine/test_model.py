@@ -171,3 +171,16 @@ def test_importing_starts_no_jax():
   )
   seconds, started = done.stdout.split()
   assert float(seconds) < 0.2 and started == 'False'
+
+
+def test_what_few_need_is_not_imported_by_every_command():
+  """They took half of the time in which a command starts."""
+  few = ('scipy.stats', 'scipy.optimize', 'sklearn')
+  code = (
+    'import sys, recog_jax.engine.train, recog_jax.engine.trained; '
+    f'print([name for name in {few} if name in sys.modules])'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert done.stdout.strip() == '[]'
