@@ -71,10 +71,10 @@ def line(what: str, said: Sequence[str], labels: Sequence[str]) -> str:
   """A row of the table, in Markdown."""
   from recog_jax.metrics import bootstrap
 
-  right = np.array([a == b for a, b in zip(said, labels, strict=True)], float)
-  low, high = bootstrap.of_mean('a', right, seed=0)['a']
+  right = np.array([a == b for a, b in zip(said, labels, strict=True)])
+  share, (low, high) = bootstrap.share(right)
   known = np.mean([bool(s) for s in said])
-  accuracy = f'{right.mean():.2%} ({low:.1%} to {high:.1%})'
+  accuracy = f'{share:.2%} ({low:.1%} to {high:.1%})'
   return f'| {what} | {accuracy} | {known:.1%} |'
 
 

@@ -174,11 +174,8 @@ def page(found: Sequence[Measured], split: str) -> str:
 
   parts = [_section(one, split) for one in found]
   title = f'{" and ".join(one.name for one in found)} on {split}'
-  return _PAGE.format(
-    title=html.escape(title),
-    style=explanations.STYLE + _STYLE,
-    body='\n'.join([*_compared(found), *parts]),
-  )
+  body = '\n'.join([*_compared(found), *parts])
+  return explanations.document(title, body, _STYLE)
 
 
 def _section(one: Measured, split: str) -> str:
@@ -259,17 +256,6 @@ def _text(text: str) -> str:
 _STYLE = """\
 pre { overflow-x: auto; font-size: 12px; line-height: 1.35 }
 .figure { width: 100%; max-width: 80rem; image-rendering: auto }
-"""
-
-_PAGE = """<!doctype html>
-<html lang=en><meta charset=utf-8>
-<meta name=viewport content="width=device-width">
-<title>{title}</title>
-<style>
-{style}</style>
-<h1>{title}</h1>
-{body}
-</html>
 """
 
 

@@ -105,8 +105,9 @@ def trials(
 ) -> Any:
   """The utterances with a phrase and those without, see `detection.Trials`."""
   from recog_jax.metrics import detection
+  from recog_jax.text.keywords import spoken
 
-  said = re.compile(rf'(?<!\S){re.escape(phrase)}(?!\S)')
+  said = spoken(phrase)
   best, alarms, hours = [], [], []
   for (score, frame_s), text in zip(scores, texts, strict=True):
     if said.search(text):

@@ -137,7 +137,7 @@ class Federation:
     import jax.numpy as jnp
 
     from experiments.federated import rounds
-    from recog_jax.engine import rng
+    from recog_jax.engine import private_step, rng
 
     root = rng.root(_SEED)
     add = functools.partial(jax.tree.map, jnp.add)
@@ -160,7 +160,8 @@ class Federation:
       total = jax.tree.map(lambda x: x.sum(0), parts)
     if plan is not None:
       scale = plan.clip * plan.noise
-      total = rounds.noised(total, scale, rng.stream(root, 'noise', number))
+      noise = rng.stream(root, 'noise', number)
+      total = private_step.with_noise(total, scale, noise)
     return add(params, jax.tree.map(lambda x: x / divisor, total))
 
 

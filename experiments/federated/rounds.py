@@ -11,7 +11,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
+
+from recog_jax.engine import private_step
 
 # (params, batch) -> loss, of one client's batch.
 Loss = Callable[[Any, Any], jax.Array]
@@ -63,10 +64,7 @@ def clipped(changes: Any, taking_part: jax.Array, clip: float) -> Any:
   """Each client's change with a norm of at most `clip`; 0 of the others."""
 
   def one(change, here):
-    norm = optax.global_norm(change)
-    kept = here & jnp.isfinite(norm)
-    factor = clip / jnp.maximum(norm, clip)
-    return jax.tree.map(lambda x: jnp.where(kept, factor * x, 0), change)
+    return private_step.clipped(change, clip, here)[0]
 
   return jax.vmap(one)(changes, taking_part)
 
@@ -117,17 +115,4 @@ def unmasked_sum(sent: Any) -> Any:
       / _STEPS
     ),
     sent,
-  )
-
-
-def noised(total: Any, scale: float, key: jax.Array) -> Any:
-  """A sum with Gaussian noise of that standard deviation."""
-  leaves, tree = jax.tree.flatten(total)
-  keys = jax.random.split(key, len(leaves))
-  return jax.tree.unflatten(
-    tree,
-    [
-      x + scale * jax.random.normal(k, x.shape, x.dtype)
-      for x, k in zip(leaves, keys, strict=True)
-    ],
   )

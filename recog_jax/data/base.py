@@ -33,7 +33,14 @@ the host and are found by `index`, see `Data.lookup`.
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import (
+  Callable,
+  Hashable,
+  Iterable,
+  Iterator,
+  Mapping,
+  Sequence,
+)
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,6 +55,14 @@ PERSONS = (
   *('speaker', 'speaker_id', 'client_id', 'patient', 'patient_id', 'subject'),
   *('subject_id', 'person', 'identity'),
 )
+
+
+def person_field(names: Iterable[str]) -> str | None:
+  """Which of some fields names the person; None: none does."""
+  known = set(names)
+  return next((name for name in PERSONS if name in known), None)
+
+
 # What names a model's outputs, in their order, in `Data.interface()`.
 OUTPUTS = ('classes', 'numbers', 'tokens')
 # Global rows of a batch -> those that this process loads, int `k`.

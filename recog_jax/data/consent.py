@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.base import PERSONS, Source, fields_of, names_of
+from recog_jax.data.base import Source, fields_of, names_of, person_field
 from recog_jax.data.splits import Subset
 from recog_jax.errors import UserError, listed
 
@@ -154,10 +154,10 @@ class Known:
 
   def of_subject(self, field: str, value: str) -> np.ndarray:
     """bool `n`: the records of somebody."""
-    names = [field] if field else [n for n in PERSONS if n in self.fields][:1]
-    if not names or names[0] not in self.fields:
+    name = field or person_field(self.fields)
+    if name not in self.fields:
       return np.zeros(len(self.names), bool)
-    return self.fields[names[0]].astype(str) == value
+    return self.fields[name].astype(str) == value
 
   def kept(self, register: Register) -> np.ndarray:
     """int64 numbers of the records that are not withdrawn."""

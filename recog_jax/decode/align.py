@@ -105,6 +105,12 @@ def _spans(states, inside, target_lens, u: int, score) -> Alignment:
   )
 
 
+def frames_inside(start: jax.Array, end: jax.Array, t: int) -> jax.Array:
+  """bool `b t u`: which frames are those of each token, see `Alignment`."""
+  frames = jnp.arange(t)[None, :, None]
+  return (frames >= start[:, None]) & (frames < end[:, None])
+
+
 def confidence(
   logits: jax.Array, ids: jax.Array, start: jax.Array, end: jax.Array
 ) -> jax.Array:
@@ -120,9 +126,8 @@ def confidence(
     float32 `b u`, 0 where a token has no frame.
   """
   probs = jax.nn.softmax(logits.astype(jnp.float32))
-  frames = jnp.arange(logits.shape[1])[None, :, None]
   of_token = jnp.take_along_axis(probs, ids[:, None, :], 2)
-  inside = (frames >= start[:, None]) & (frames < end[:, None])
+  inside = frames_inside(start, end, logits.shape[1])
   return jnp.where(inside, of_token, 0).max(1)
 
 

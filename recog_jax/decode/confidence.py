@@ -9,7 +9,7 @@ automatic speech recognition", SLT 2022, arXiv:2212.08703).
 import jax
 import jax.numpy as jnp
 
-from recog_jax.decode.align import confidence
+from recog_jax.decode.align import confidence, frames_inside
 
 # What `measures` has in its last axis.
 MEASURES = ('peak', 'posterior', 'entropy')
@@ -54,8 +54,7 @@ def measures(
     alignment's posterior; the mean `certainty` of those frames. All 0 where a
     token has no frame.
   """
-  frames = jnp.arange(logits.shape[1])[None, :, None]
-  inside = (frames >= start[:, None]) & (frames < end[:, None])
+  inside = frames_inside(start, end, logits.shape[1])
   count = jnp.maximum(inside.sum(1), 1)
   log_probs = jax.nn.log_softmax(logits.astype(jnp.float32))
   of_token = jnp.take_along_axis(log_probs, ids[:, None, :], 2)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.base import PERSONS
+from recog_jax.data.base import person_field
 from recog_jax.errors import UserError, say, unknown_name
 from recog_jax.metrics import fairness
 from recog_jax.tasks import fields as fields_lib
@@ -84,7 +84,7 @@ def report(
   _check(asked, known, len(records['index']))
   cluster = asked.clusters
   if cluster is None:
-    cluster = next((name for name in PERSONS if name in known), 'example')
+    cluster = person_field(known) or 'example'
   units = None if cluster == 'example' else known[cluster]
   scores = task.by_example(records, lookup)
   found = fairness.by_group(

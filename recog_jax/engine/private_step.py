@@ -34,6 +34,43 @@ class Private(NamedTuple):
   parts: int
 
 
+def clipped(tree: Any, clip: float, counts: jax.Array) -> tuple[Any, jax.Array]:
+  """What one unit adds to a sum, and the norm that it had.
+
+  Args:
+    tree: its gradient, or its change of the weights.
+    clip: the norm that is left at most.
+    counts: bool, False where nothing is added; nor is what is not finite.
+  """
+  norm = optax.global_norm(tree)
+  kept = counts & jnp.isfinite(norm)
+  factor = clip / jnp.maximum(norm, clip)
+  return jax.tree.map(lambda x: jnp.where(kept, x * factor, 0), tree), norm
+
+
+def with_noise(
+  total: Any, scale: float, key: jax.Array, still: Any = None
+) -> Any:
+  """A sum with Gaussian noise.
+
+  Args:
+    total: a tree.
+    scale: standard deviation of the noise.
+    key: of which each leaf has its own.
+    still: a tree of bools, True where a leaf gets none; None: all do.
+  """
+  leaves, tree = jax.tree.flatten(total)
+  held = [False] * len(leaves) if still is None else jax.tree.leaves(still)
+  keys = jax.random.split(key, len(leaves))
+  return jax.tree.unflatten(
+    tree,
+    [
+      x if left else x + scale * jax.random.normal(k, x.shape, x.dtype)
+      for x, k, left in zip(leaves, keys, held, strict=True)
+    ],
+  )
+
+
 def clipped_sums(
   objective: Objective,
   private: Private,
@@ -61,10 +98,7 @@ def clipped_sums(
     (loss, terms), grads = jax.value_and_grad(objective, has_aux=True)(
       params, alone, rngs
     )
-    norm = optax.global_norm(grads)
-    kept = row['valid'] & jnp.isfinite(norm)
-    factor = private.clip / jnp.maximum(norm, private.clip)
-    grads = jax.tree.map(lambda g: jnp.where(kept, g * factor, 0), grads)
+    grads, norm = clipped(grads, private.clip, row['valid'])
     valid = row['valid'].astype(jnp.float32)
     above = valid * (norm > private.clip)
     terms = {**terms, 'clipped': (above, valid)}
@@ -96,16 +130,5 @@ def noised(private: Private, sums: Any, key: jax.Array, frozen: Any) -> Any:
     key: of this step's noise, the same on all devices.
     frozen: a tree of bools, True where nothing is trained; None: all is.
   """
-  leaves, tree = jax.tree.flatten(sums)
-  still = [False] * len(leaves) if frozen is None else jax.tree.leaves(frozen)
-  scale = private.clip * private.noise
-  found = [
-    g / private.batch_size
-    if held
-    else (g + scale * jax.random.normal(k, g.shape, g.dtype))
-    / private.batch_size
-    for g, k, held in zip(
-      leaves, jax.random.split(key, len(leaves)), still, strict=True
-    )
-  ]
-  return jax.tree.unflatten(tree, found)
+  total = with_noise(sums, private.clip * private.noise, key, frozen)
+  return jax.tree.map(lambda g: g / private.batch_size, total)

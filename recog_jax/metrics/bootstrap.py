@@ -127,13 +127,9 @@ def of_cases(
   )
 
 
-def codes(values: Sequence[str] | None) -> np.ndarray | None:
-  """int64 `n`, a number of 0..c-1 for each of n names; None of None."""
-  if values is None:
-    return None
-  return np.unique(np.asarray(values, object).astype(str), return_inverse=True)[
-    1
-  ].ravel()
+def codes(values: Sequence[str] | np.ndarray) -> np.ndarray:
+  """int64 `n`, a number of 0..c-1 for each of n names, or of n numbers."""
+  return np.unique(np.asarray(values), return_inverse=True)[1].ravel()
 
 
 def by_cluster(rows: np.ndarray, clusters: np.ndarray | None) -> np.ndarray:
@@ -170,6 +166,13 @@ def of_cells(
   sums = np.zeros((int(clusters.max()) + 1, int(cell.max()) + 1))
   np.add.at(sums, (clusters, cell), 1)
   return of_rows(statistic, sums, seed=seed)
+
+
+def share(values: np.ndarray, seed: int = 0) -> tuple[float, list[float]]:
+  """The mean of bool `n`, and its 95 % interval [low, high]."""
+  values = np.asarray(values, np.float64)
+  interval = of_mean('share', values, seed=seed)['share']
+  return float(values.mean()), list(interval)
 
 
 def of_mean(

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.metrics import bootstrap, wer
-from recog_jax.metrics.fairness import calibration_error
+from recog_jax.metrics import bootstrap, calibration, wer
 from recog_jax.metrics.roc import Ranking
 
 _SURE = 1e-4  # No probability counts as nearer to 0 or 1.
@@ -108,38 +107,33 @@ def summary(
   """
   if not len(right):
     return {}
-  unit = np.arange(len(right)) if unit is None else unit
-  codes = np.unique(unit, return_inverse=True)[1]
+  clusters = None if unit is None else bootstrap.codes(unit)
+  gaps = calibration.gaps(confidence, right)
   ranking = Ranking(confidence, right)
   p = np.clip(confidence, _SURE, 1 - _SURE)
   told = -np.log2(np.where(right, p, 1 - p))
 
-  def values(times: np.ndarray) -> dict[str, np.ndarray]:
-    of_case = times[:, codes]
+  def values(of_case: np.ndarray) -> dict[str, np.ndarray]:
     share = np.clip((of_case @ right) / of_case.sum(1), 1e-12, 1 - 1e-12)
     prior = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
     nce = 1 - (of_case @ told) / of_case.sum(1) / prior
     both = (share > 1e-9) & (share < 1 - 1e-9)
     return {
       'auroc': ranking.auc(of_case),
-      'ece': np.array([_ece(confidence, right, row) for row in of_case]),
+      'ece': np.abs(of_case @ gaps).sum(1) / of_case.sum(1),
       'nce': np.where(both, nce, np.nan),
     }
 
   found: dict[str, Any] = {}
-  units = int(codes.max()) + 1
-  once = values(np.ones((1, units), np.int64))
-  drawn = bootstrap.of_cases(values, units, seed=seed, n=500)
+  once = values(np.ones((1, len(right)), np.int64))
+  drawn = bootstrap.of_cases(
+    values, len(right), seed=seed, n=500, clusters=clusters
+  )
   for name, value in once.items():
     if not np.isnan(value[0]):
       found[name] = float(value[0])
       found[f'{name}_ci95'] = list(drawn[name])
   return found
-
-
-def _ece(confidence: np.ndarray, right: np.ndarray, times: np.ndarray) -> float:
-  cases = np.repeat(np.arange(len(times)), times)
-  return calibration_error(confidence[cases], right[cases])
 
 
 def hand_over(

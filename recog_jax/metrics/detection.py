@@ -12,8 +12,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recog_jax.metrics import bootstrap
-
 FALSE_ALARMS_PER_HOUR = (0.1, 0.5, 1.0, 5.0, 10.0)
 
 
@@ -128,9 +126,3 @@ class Trials:
         found[f'{name}_ci95'] = list(self.interval(rate))
       found[f'threshold_at_{rate:g}'] = min(self.threshold(rate), 1.0)
     return found
-
-
-def right_share(values: np.ndarray, seed: int = 0) -> tuple[float, list[float]]:
-  """The mean of bool `n` with its 95 % interval."""
-  found = bootstrap.of_mean('mean', values.astype(float), seed=seed)['mean']
-  return float(np.mean(values)), list(found)

@@ -115,9 +115,18 @@ def _grey(frames: np.ndarray) -> np.ndarray:
 
 def page(sheets: Sequence[Sheet], title: str) -> str:
   """HTML that needs nothing else, neither files nor a network."""
-  return _PAGE.format(
-    title=html.escape(title), style=STYLE, body=articles(sheets)
-  )
+  return document(title, articles(sheets))
+
+
+def document(title: str, body: str, style: str = '') -> str:
+  """HTML of its own, with a heading.
+
+  Args:
+    title: plain text.
+    body: HTML.
+    style: CSS beside `STYLE`.
+  """
+  return _PAGE.format(title=html.escape(title), style=STYLE + style, body=body)
 
 
 def articles(sheets: Sequence[Sheet]) -> str:

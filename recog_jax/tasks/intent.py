@@ -183,9 +183,7 @@ class SpokenIntent(Speech):
         'counts': counts.tolist(),
       }
     for name, values in rows.items():
-      found[name] = float(values.mean())
-      low, high = bootstrap.of_mean(name, values.astype(float), seed=0)[name]
-      found[f'{name}_ci95'] = [low, high]
+      found[name], found[f'{name}_ci95'] = bootstrap.share(values)
     return found
 
   def by_example(self, records: Records, lookup: Lookup) -> Scores:

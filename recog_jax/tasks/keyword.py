@@ -11,7 +11,7 @@ import numpy as np
 
 from recog_jax.answers import Asked, Keywords, Span, Word
 from recog_jax.errors import UserError
-from recog_jax.metrics import detection
+from recog_jax.metrics import bootstrap, detection
 from recog_jax.metrics.fairness import Scores
 from recog_jax.ranges import NotNegative, Positive, Share
 from recog_jax.report import detection as drawing
@@ -176,7 +176,7 @@ class Keyword(base.BaseTask):
     highest score of each keyword in each recording.
     """
     trials = self.trials(records)
-    accuracy, interval = detection.right_share(self._right(records))
+    accuracy, interval = bootstrap.share(self._right(records))
     result: dict[str, Any] = {'accuracy': accuracy, 'accuracy_ci95': interval}
     result |= trials.summary()
     if len(trials.best):

@@ -9,6 +9,11 @@ from recog_jax.text.ids import BLANK, digest, labels
 OTHER = '<other>'
 
 
+def spoken(phrase: str) -> re.Pattern[str]:
+  """What finds whole words in a normalised text."""
+  return re.compile(rf'(?<!\S){re.escape(phrase)}(?!\S)')
+
+
 @dataclasses.dataclass(frozen=True, init=False)
 class Keywords:
   """One token for each keyword, and one for all other texts, silence too.
@@ -44,7 +49,7 @@ class Keywords:
     found = [
       (match.start(), -len(word), i)
       for i, word in enumerate(self.tokens[2:], 2)
-      if (match := re.search(rf'(?<!\S){re.escape(word)}(?!\S)', text))
+      if (match := spoken(word).search(text))
     ]
     return [min(found)[2] if found else 1]
 

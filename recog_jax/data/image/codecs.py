@@ -13,7 +13,7 @@ import simplejpeg
 from recog_jax.data.image import medical
 
 _PNG_START = b'\x89PNG\r\n\x1a\n'
-_PNG_BITS_AT = 24  # Where a PNG says how many bits its samples have.
+_PNG_BITS_AT = 24  # Bits of a sample, and 0 where it is grey without alpha.
 _TWELVE_BITS = 4095
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'
 # A picture is decoded as its bytes are stored, as TFDS and the published
@@ -135,19 +135,28 @@ def _decode_jpeg(
     return None
 
 
-def _decode_other(data: bytes, channels: int, reduction: int) -> np.ndarray:
-  flags = _FLAGS[channels] | REDUCTIONS[reduction]
+def _by_opencv(data: bytes, flags: int) -> np.ndarray | None:
+  """None of what it cannot decode."""
   try:
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
   except cv2.error:
-    image = None
-  if image is None:
-    raise ValueError('the image is truncated, damaged or no JPEG or PNG')
-  if data.startswith(_PNG_START) and data[_PNG_BITS_AT] > 8 and channels < 4:
-    whole = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if whole.ndim == 2 and whole.max() <= _TWELVE_BITS:
+    return None
+
+
+def _is_deep_grey(png: bytes) -> bool:
+  """Whether a PNG has one channel, of 16 bits."""
+  return png[_PNG_BITS_AT : _PNG_BITS_AT + 2] == b'\x10\x00'
+
+
+def _decode_other(data: bytes, channels: int, reduction: int) -> np.ndarray:
+  if channels < 4 and data.startswith(_PNG_START) and _is_deep_grey(data):
+    whole = _by_opencv(data, cv2.IMREAD_UNCHANGED)
+    if whole is not None and whole.max() <= _TWELVE_BITS:
       grey = np.rint(whole * (255 / _TWELVE_BITS)).astype(np.uint8)
       return np.repeat(grey[..., None], channels, 2)
+  image = _by_opencv(data, _FLAGS[channels] | REDUCTIONS[reduction])
+  if image is None:
+    raise ValueError('the image is truncated, damaged or no JPEG or PNG')
   if channels == 1:
     return image[..., None]
   if image.dtype != np.uint8 or image.shape[2:] != (channels,):

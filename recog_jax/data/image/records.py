@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from recog_jax.data import base
-from recog_jax.data.base import PERSONS as PERSONS  # Said to tasks, too.
+from recog_jax.data.base import person_field as person_field  # For tasks.
 from recog_jax.data.cache import Mapped
 
 

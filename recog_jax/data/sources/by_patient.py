@@ -160,13 +160,8 @@ def _divided(
   shares = shares_lib.check_shares(shares or shares_lib.SHARES)
   keys = [one.patient.encode() for one in found]
   names = [*shares, '']
-  numbers = shares_lib.by_hash(keys, shares, seed).tolist()
-  empty = [name for k, name in enumerate(shares) if k not in numbers]
+  numbers, empty, help_, _ = shares_lib.divided(keys, shares, seed)
   if empty:
-    better = shares_lib.seed_without_gaps(keys, shares)
-    help_ = 'set other source.shares'
-    if better is not None:
-      help_ = f'source.split_seed={better} gives each some'
     raise UserError(
       f'{place}: none of {len(set(keys))} patients is in {listed(empty)}: '
       f'{help_}'

@@ -80,6 +80,26 @@ def seed_without_gaps(
   return None
 
 
+def divided(
+  keys: Sequence[bytes], shares: Mapping[str, float], seed: int
+) -> tuple[list[int], list[str], str, int | None]:
+  """`by_hash`, and what to do where a split is empty.
+
+  Returns:
+    The numbers; names of the splits that are empty; a clause on what gives each
+    some, '' where none is empty; and the seed that it names, if one does.
+  """
+  numbers = by_hash(keys, shares, seed).tolist()
+  empty = [name for k, name in enumerate(shares) if k not in numbers]
+  if not empty:
+    return numbers, [], '', None
+  better = seed_without_gaps(keys, shares)
+  if better is None:
+    return numbers, empty, 'set other source.shares', None
+  help_ = f'source.split_seed={better} gives each some'
+  return numbers, empty, help_, better
+
+
 def by_stratum(
   keys: Sequence[bytes],
   strata: Sequence[int],

@@ -244,13 +244,8 @@ def divide(
   """
   names = list(shares)
   keys = [key[i].encode(errors='surrogateescape') for i in rows]
-  numbers = shares_lib.by_hash(keys, shares, seed).tolist()
-  empty = [name for k, name in enumerate(names) if k not in numbers]
+  numbers, empty, help_, better = shares_lib.divided(keys, shares, seed)
   if empty:
-    better = shares_lib.seed_without_gaps(keys, shares)
-    help_ = 'set other source.shares'
-    if better is not None:
-      help_ = f'source.split_seed={better} gives each some'
     text = (
       f'{table.file}: by source.shares and split_seed={seed} no row is in '
       f'{listed(empty)}, since there are only {len(set(keys))} files or groups '

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from recog_jax.errors import UserError
-from recog_jax.metrics import calibration, operating_point
+from recog_jax.metrics import bootstrap, calibration, operating_point
 from recog_jax.metrics.calibration import Bins, Calibration
 from recog_jax.metrics.operating_point import Point
 from recog_jax.tasks.classification.spec import Spec
@@ -201,7 +201,7 @@ def measure(
   own = None if spec.multi_label else clusters
   if spec.multi_label and clusters is not None:
     rows, _ = np.nonzero(~np.isnan(records['target']))
-    own = np.unique(clusters[rows], return_inverse=True)[1].ravel()
+    own = bootstrap.codes(clusters[rows])
   found: dict[str, Any] = {'temperature': temperature(chosen)}
   bins = {'as it is': calibration.in_bins(now.confidence, now.right)}
   if chosen is not None:
@@ -245,7 +245,7 @@ def _points(
       continue
     own = None
     if clusters is not None:
-      own = np.unique(clusters[case.rows], return_inverse=True)[1].ravel()
+      own = bootstrap.codes(clusters[case.rows])
     for text, kept in chosen['operating_points'].get(case.label, {}).items():
       point = Point(case.positive, case.score >= kept['threshold'], own)
       intervals = point.intervals()

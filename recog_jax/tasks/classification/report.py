@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.image.records import PERSONS
+from recog_jax.data.image.records import person_field
 from recog_jax.metrics import bootstrap
 from recog_jax.metrics.classification import (
   MultiClass,
@@ -17,6 +17,7 @@ from recog_jax.metrics.classification import (
 )
 from recog_jax.metrics.roc import OneVersusRest
 from recog_jax.report import decisions, figures, predictions
+from recog_jax.tasks import fields as fields_lib
 from recog_jax.tasks.classification import clinical
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
@@ -121,11 +122,10 @@ def _persons(
   lookup: Callable[[np.ndarray], Mapping[str, Any]], records: Records
 ) -> tuple[str | None, np.ndarray | None]:
   """The field that names patients, and the number of each; None: none does."""
-  own: Any = lookup
-  if not hasattr(own, 'fields'):  # Nothing is known without reading pictures.
+  if not hasattr(lookup, 'fields'):  # No picture is read for it.
     return None, None
-  known = own.fields(np.asarray(records['index']))
-  name = next((n for n in PERSONS if n in known), None)
+  known = fields_lib.fields(lookup, records)
+  name = person_field(known)
   return name, bootstrap.codes(known[name]) if name else None
 
 
