@@ -34,6 +34,7 @@ def printed(source, names):
   return out.getvalue()
 
 
+@pytest.mark.slow
 def test_the_readme(runs):
   text = (ROOT / 'recog_jax' / 'README.md').read_text()
   blocks = SHOWN.findall(text)

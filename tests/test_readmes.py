@@ -149,6 +149,7 @@ def test_how_far_the_speech_encoder_looks_ahead(own):
   assert jnp.abs(others[:, 0] - logits[:, 0]).max() > 0
 
 
+@pytest.mark.slow
 def test_the_source_and_the_augmentation(own, medmnist, tmp_path):
   (command,) = commands('data')
   ex = build(command, medmnist)

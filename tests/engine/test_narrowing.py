@@ -93,6 +93,7 @@ def fresh_of(ex):
     return transfer._flat(shapes_of(ex, next(batches)))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_made_smaller_is_told(places):
   _, teacher = places
   mlp = registry.build('model', {'name': 'mlp'}, num_outputs=3)

@@ -21,7 +21,8 @@ def losses(model, layout):
 @pytest.mark.parametrize(
   ('model', 'layouts'),
   [
-    ('ResNet-8', ['8 data, pmap', '4 data x 2 fsdp, pjit']),
+    ('ResNet-8', ['4 data x 2 fsdp, pjit']),
+    pytest.param('ResNet-8', ['8 data, pmap'], marks=pytest.mark.slow),
     pytest.param('ViT', [THREE, '8 data, pmap'], marks=pytest.mark.slow),
     pytest.param(
       'Conformer-CTC', [THREE, '8 data, pmap'], marks=pytest.mark.slow

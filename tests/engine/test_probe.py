@@ -58,6 +58,7 @@ def test_it_is_evaluated_like_any_checkpoint(probed):
   assert report['metrics']['accuracy'] == summary['accuracy']['test']
 
 
+@pytest.mark.slow
 def test_features_are_taken_again_only_for_the_same_weights(
   probed, root, monkeypatch, capfd
 ):

@@ -242,6 +242,7 @@ def test_utterances_that_are_not_trained_on_are_not_shown():
     chosen_from([0, 40.0], max_seconds=2.5)
 
 
+@pytest.mark.slow
 def test_the_command_draws_the_sheet_of_the_configs_data(root, tmp_path):
   output = tmp_path / 'sheets' / 'sheet.png'
   found = subprocess.run(

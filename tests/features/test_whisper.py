@@ -43,7 +43,7 @@ def test_no_energy_is_far_below_the_loudest():
   found = features()(wave(3000)[None], np.array([3000]))[0][0]
   assert found.max() - found.min() <= 2.0 + 1e-6
   silent = features()(np.zeros((1, 100), np.float32), np.array([100]))[0]
-  np.testing.assert_allclose(silent, (-10 + 4) / 4)
+  np.testing.assert_allclose(silent, (-10 + 4) / 4, rtol=1e-6)
 
 
 def test_deltas_and_normalisation_follow_the_scaling():
