@@ -10,7 +10,9 @@ takes others), the rest trains. `:28` trains on all but the six of test; nothing
 is chosen then, the last step counts.
 
 A ResNet of CIFAR's kind on small pictures, and ArcFace (Deng et al., CVPR
-2019) with a small margin and scale, since there are few people.
+2019) with a small margin and scale, since there are few people. Reached with
+`:28` on five folds of six people: AUC 0.974, EER 7.9 %, rank-1 100 %
+(experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
