@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -180,6 +180,7 @@ def take_turns(
   rounds: int,
   steps: int,
   say: Callable[[str], None] = lambda line: None,
+  plain: Collection[str] = (),
 ) -> dict[str, Times]:
   """Seconds of a step of each program; they take turns.
 
@@ -188,6 +189,8 @@ def take_turns(
     rounds: number of turns of each.
     steps: steps in a turn.
     say: is told what happens, line by line.
+    plain: names of programs whose C library gives memory back, as it does of
+      itself.
 
   Raises:
     UserError: a program does not start, or ends early, or the programs differ
@@ -200,7 +203,8 @@ def take_turns(
   firsts: dict[str, list[float]] = {name: [] for name in commands}
   try:
     for name, command in commands.items():
-      programs.append(Program(name, command))
+      env = dict.fromkeys(MEMORY, '') if name in plain else MEMORY
+      programs.append(Program(name, command, env=env))
     for p in programs:
       p.wait_until_ready()
       say(f'{p.name}: {p.parameters} parameters')
@@ -208,13 +212,13 @@ def take_turns(
       raise UserError(
         'the programs have models of other sizes: their speeds say nothing'
       )
-    say('round' + ''.join(f'{name:>12}' for name in seconds) + '  ms a step')
+    say('round' + ''.join(f'{name:>13}' for name in seconds) + '  ms a step')
     for i in range(rounds):
       for p in programs:
         firsts[p.name].append(p.seconds(1))
         p.seconds(_WARM_STEPS)
         seconds[p.name].append(p.seconds(steps) / steps)
-      row = ''.join(f'{1e3 * s[-1]:12.1f}' for s in seconds.values())
+      row = ''.join(f'{1e3 * s[-1]:13.1f}' for s in seconds.values())
       say(f'{i:5d}{row}')
   finally:
     for p in programs:
@@ -232,8 +236,9 @@ def compare(
   per_step: int,
   rounds: int,
   steps: int,
+  plain: Collection[str] = (),
 ) -> np.ndarray | None:
-  """Lets programs take turns; prints a row a round and the ratio of speeds.
+  """Lets programs take turns; prints a row a round and the ratios of speeds.
 
   Args:
     commands: {name: command line}, ours first.
@@ -241,6 +246,7 @@ def compare(
     per_step: how many of them.
     rounds: number of turns of each.
     steps: steps in a turn.
+    plain: see `take_turns`.
 
   Returns:
     Our speed by the second program's in each round; None with one program.
@@ -253,6 +259,7 @@ def compare(
     rounds=rounds,
     steps=steps,
     say=functools.partial(print, flush=True),
+    plain=plain,
   )
   for name, times in seconds.items():
     ms = 1e3 * np.median(times.first)
@@ -264,16 +271,17 @@ def compare(
 def _report(rates: Mapping[str, np.ndarray], unit: str) -> np.ndarray | None:
   for name, r in rates.items():
     print(
-      f'{name:<10}{np.median(r):8.1f} {unit}/s ({min(r):.1f} to {max(r):.1f})'
+      f'{name:<12}{np.median(r):8.1f} {unit}/s ({min(r):.1f} to {max(r):.1f})'
     )
   if len(rates) == 1:
     print('no --peer_python given: nothing to compare with')
     return None
-  ours, theirs = list(rates)[:2]
-  ratios = np.divide(rates[ours], rates[theirs])
-  print(
-    f'{ours}/{theirs}: median {np.median(ratios):.2f} '
-    f'({ratios.min():.2f} to {ratios.max():.2f} over {len(ratios)} rounds)',
-    flush=True,
-  )
-  return ratios
+  ours, *others = rates
+  ratios = [rates[ours] / rates[name] for name in others]
+  for name, ratio in zip(others, ratios, strict=True):
+    print(
+      f'{ours}/{name}: median {np.median(ratio):.2f} '
+      f'({ratio.min():.2f} to {ratio.max():.2f} over {len(ratio)} rounds)',
+      flush=True,
+    )
+  return ratios[0]

@@ -21,7 +21,9 @@ bfloat16 is our models' `dtype`, and autocast in torch. Both programs run on the
 same two cores, with two threads and with memory that the C library keeps, as a
 training has it, in processes of their own that take turns. Training is a
 steady state: a turn begins with steps that are not counted; each round is a
-ratio. What the first step of a turn took is told as well.
+ratio. What the first step of a turn took is told as well. With `--plain` ours
+runs a second time, with a C library that gives memory back after every step,
+as it does where nothing is set.
 """
 
 import argparse
@@ -64,6 +66,7 @@ CIFAR_RESNET = 'resnet50_cifar10'
 BENCHMARKS = (CIFAR_RESNET, *SPEECH_MODELS)
 # The peer's; see peers/torch_step.py.
 _AUXILIARY_WEIGHT = 0.4
+_PLAIN = 'given back'
 
 
 def image_config(
@@ -233,6 +236,9 @@ def main(argv: Sequence[str]) -> None:
   )
   parser.add_argument('--rounds', type=int, default=7)
   parser.add_argument('--steps', type=int, default=3, help='in a turn')
+  parser.add_argument(
+    '--plain', action='store_true', help='ours with memory given back, too'
+  )
   args = parser.parse_args(argv[1:])
   known = {*BENCHMARKS, *ROWS}
   if args.model != 'all' and args.model not in known:
@@ -241,19 +247,23 @@ def main(argv: Sequence[str]) -> None:
     unit = 'utterances' if model in SPEECH_MODELS else 'images'
     what = 'inference' if args.inference else 'train step'
     print(f'{model}, {what}, batch {args.batch_size}, {args.dtype}')
+    told = commands(
+      model,
+      batch_size=args.batch_size,
+      peer_python=args.peer_python,
+      size=args.size,
+      dtype=args.dtype,
+      inference=args.inference,
+    )
+    if args.plain:
+      told[_PLAIN] = told['recog_jax']
     programs.compare(
-      commands(
-        model,
-        batch_size=args.batch_size,
-        peer_python=args.peer_python,
-        size=args.size,
-        dtype=args.dtype,
-        inference=args.inference,
-      ),
+      told,
       unit=unit,
       per_step=args.batch_size,
       rounds=args.rounds,
       steps=args.steps,
+      plain=[_PLAIN],
     )
 
 
