@@ -7,6 +7,8 @@ r"""Phones of English, Urdu, Punjabi; then Sindhi, which it has never heard.
   python -m recog_jax.evaluate --workdir=W --data_dir=. --tag=sd \
       --decoder=lexicon --config.data.tokenizer.model=sd.tsv \
       --config.data.source.language=sd
+  python -m experiments.zero_shot W --lexicon=sd.tsv --data_dir=. \
+      --set data.source.language=sd
 
 Data and network of `lstm_ctc_synth`. The targets are phones of the IPA that all
 languages share, by a lexicon that eSpeak has written. Sindhi is read with its

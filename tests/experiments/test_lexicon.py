@@ -23,8 +23,22 @@ def test_frequent_words_come_first():
 
 def test_languages_without_a_voice_are_told(tmp_path, capsys):
   keys = ['--texts=none', f'--output={tmp_path / "a.tsv"}']
-  assert lexicon.main(['--language=bal', *keys]) == 1
+  assert lexicon.main(['--language=sw', *keys]) == 1
   assert 'known: ar' in capsys.readouterr().err
+
+
+def test_tables_say_what_espeak_cannot(tmp_path):
+  from recog_jax.text.lexicon import LexiconTokenizer
+
+  texts, output = tmp_path / 'ps.txt', tmp_path / 'ps.tsv'
+  texts.write_text('زه پښتو وایم\nزه کور ته ځم\n', encoding='utf-8')
+  keys = [f'--texts={texts}', f'--output={output}']
+  assert lexicon.main(['--language=ps', *keys]) == 0
+  tokenizer = LexiconTokenizer(output.read_bytes())
+  said = [phones for word, phones in tokenizer.entries if word == 'کور']
+  assert said == [('k', 'o', 'r'), ('k', 'u', 'r')]
+  text = 'زه پښتو وایم'
+  assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 def test_espeak_says_urdu(tmp_path):
