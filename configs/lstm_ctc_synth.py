@@ -4,8 +4,9 @@
   python -m recog_jax.main --config=configs/lstm_ctc_synth.py
 
 eSpeak NG speaks one to four of 34 everyday words in English, Urdu, Punjabi or
-Sindhi (`:ur` takes one language only), in ten voices, at many speeds and
-pitches; the test is spoken by three other voices. It is a demonstration: the
+Sindhi (`:ur` takes one language only, `:ur+hi+fa` several, also Hindi and
+Persian), in ten voices, at many speeds and pitches; the test is spoken by three
+other voices. It is a demonstration: the
 speech is a formant synthesiser's, and the words of the test are those of
 training.
 """
@@ -20,10 +21,11 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment.
 
   Args:
-    arg: one of en, ur, pa, sd for one language instead of all four; `tiny` for
-      a few steps on generated tones.
+    arg: languages instead of en+ur+pa+sd, of these and hi and fa; `tiny` for a
+      few steps on generated tones.
   """
-  languages = (arg,) if arg in WORDS else tuple(WORDS)
+  chosen = tuple(arg.split('+'))
+  languages = chosen if {*chosen} <= {*WORDS} else ('en', 'ur', 'pa', 'sd')
   config = base_config(total_steps=900)
 
   config.data = ConfigDict()

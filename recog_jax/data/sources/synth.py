@@ -1,9 +1,9 @@
 """Synthetic speech: short lists of words, spoken by eSpeak NG.
 
-An embedded data set for a recogniser: English, Urdu, Punjabi and Sindhi, many
-voices and speeds, made in seconds. eSpeak is a formant synthesiser, so that a
-recogniser of its speech says little about people's. It comes with the wheel
-`espeakng-loader`, which is under GPL-3 and hence optional.
+An embedded data set for a recogniser: English, Urdu, Punjabi, Sindhi, Hindi and
+Persian, many voices and speeds, made in seconds. eSpeak is a formant
+synthesiser, so that a recogniser of its speech says little about people's. It
+comes with the wheel `espeakng-loader`, which is under GPL-3 and hence optional.
 """
 
 import concurrent.futures
@@ -182,7 +182,7 @@ def synth(
   version of eSpeak give the same bytes.
 
   Args:
-    language: one or several of en, ur, pa, sd; see `synth_words`.
+    language: one or several of en, ur, pa, sd, hi, fa; see `synth_words`.
     sizes: records of each split, for example {'train': 2000, 'test': 300}.
     num_words: (fewest, most) words of an utterance.
     sample_rate: in Hz, of the audio handed out; made at 22,050 Hz.

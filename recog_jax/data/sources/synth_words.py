@@ -1,4 +1,4 @@
-"""Short lists of everyday words for synthetic speech, in four languages.
+"""Short lists of everyday words for synthetic speech, in six languages.
 
 Numbers from zero to ten, things, colours, directions, yes and no; the lists
 are in the same order. All are in Unicode's NFC.
@@ -24,6 +24,16 @@ WORDS = {
     'ٻڙي هڪ ٻه ٽي چار پنج ڇهه ست اٺ نو ڏهه '
     'پاڻي گهر ڪتاب دروازو وڻ ڳاڙهو سائو نيرو ڪارو اڇو '
     'سج چنڊ تارو مڇي پکي کير ماني هٿ دل ها نه کاٻي ساڄي'
+  ),
+  'hi': (
+    'शून्य एक दो तीन चार पाँच छह सात आठ नौ दस '
+    'पानी घर किताब दरवाज़ा पेड़ लाल हरा नीला काला सफ़ेद '
+    'सूरज चाँद तारा मछली चिड़िया दूध रोटी हाथ दिल हाँ नहीं बाएँ दाएँ'
+  ),
+  'fa': (
+    'صفر یک دو سه چهار پنج شش هفت هشت نه ده '
+    'آب خانه کتاب در درخت قرمز سبز آبی سیاه سفید '
+    'خورشید ماه ستاره ماهی پرنده شیر نان دست دل بله خیر چپ راست'
   ),
 }
 WORDS = {language: tuple(text.split()) for language, text in WORDS.items()}

@@ -39,8 +39,9 @@ def take_all(records):
 
 
 def test_words_are_distinct_and_normalised():
-  assert set(WORDS) == {'en', 'ur', 'pa', 'sd'}
   scripts = {'en': 'LATIN', 'ur': 'ARABIC', 'pa': 'GURMUKHI', 'sd': 'ARABIC'}
+  scripts |= {'hi': 'DEVANAGARI', 'fa': 'ARABIC'}
+  assert set(WORDS) == set(scripts)
   for language, words in WORDS.items():
     assert len(set(words)) == len(words) == len(WORDS['en'])
     for word in words:
