@@ -185,8 +185,9 @@ class Line:
     end: of its last word.
     words: in order.
     heard: how much of the stream was known by then.
-    reason: why it has ended: `silence`, `longest` (cut behind a word) or `end`
-      (of the stream); None where it has not.
+    reason: why it has ended: `silence`, `longest` (cut behind a word), `end`
+      (of the stream) or `keyword` (it is one, and all of the line); None where
+      it has not.
   """
 
   final: bool

@@ -21,6 +21,10 @@ Speech while one speaks, from 16-bit samples on standard input or a file:
       --workdir=runs/my_stream --stream=- --rate=16000
   python -m recog_jax.predict --workdir=runs/my_stream --stream=a.wav
 
+Keywords while one speaks, a line each, with times:
+  arecord -f S16_LE -r 8000 | python -m recog_jax.predict \\
+      --workdir=runs/keyword_seven --stream=- --rate=8000 --format=jsonl
+
 Files, folders (with the folders in them), patterns, or - for a list of files on
 standard input. Neither the training data nor its config are needed. Of pictures
 answers are a table, jsonl, csv or html; of speech text, jsonl, csv, srt, vtt,
@@ -102,8 +106,14 @@ def main() -> int:
     keys = {'task': cli.decoder_keys(), 'chunk': flags.FLAGS.chunk}
     opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value, **keys)
   if _STREAM.value is not None:
-    how = {'rate': _RATE.value, 'real_time': _REAL_TIME.value}
-    return listening.run(opened, _STREAM.value, kind=_FORMAT.value, **how)
+    return listening.run(
+      opened,
+      _STREAM.value,
+      rate=_RATE.value,
+      real_time=_REAL_TIME.value,
+      kind=_FORMAT.value,
+      threshold=_THRESHOLD.value,
+    )
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(
     opened,

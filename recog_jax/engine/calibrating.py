@@ -1,9 +1,9 @@
 """What makes probabilities of a checkpoint's scores, kept beside it.
 
 `calibration/<step>.json` in the workdir is what `Task.calibrate` chose on the
-val split: a temperature and thresholds of classes, or how confidences of speech
-are scaled. From then on answers, reports and exports of that step use it;
-training does not.
+val split: a temperature and thresholds of classes, how confidences of speech
+are scaled, or the threshold of keywords. From then on answers, reports and
+exports of that step use it; training does not.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ def check(task: Task) -> None:
   if not hasattr(task, 'calibrate'):
     raise UserError(
       '--calibrate is for answers that are probabilities, of classification '
-      'and of speech: leave it out'
+      'and of speech, and for alarms of keywords: leave it out'
     )
 
 

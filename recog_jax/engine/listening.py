@@ -80,6 +80,7 @@ def run(
   rate: int | None = None,
   real_time: bool = False,
   kind: str | None = None,
+  threshold: float | None = None,
   source: IO[bytes] | None = None,
   output: IO[str] | None = None,
 ) -> int:
@@ -91,6 +92,7 @@ def run(
     rate: of raw samples in Hz; None: the model's.
     real_time: a recording is heard no faster than it was made.
     kind: of `FORMATS`; None: text.
+    threshold: of keywords, the least score; None: what was chosen, or 0.5.
     source: in the place of standard input.
     output: in the place of standard output.
 
@@ -121,7 +123,7 @@ def run(
     if real_time:
       chunks = in_real_time(chunks, wanted)
   out = output or sys.stdout
-  for line in lines(model, chunks, rate or wanted):
+  for line in lines(model, chunks, rate or wanted, threshold=threshold):
     out.write(FORMATS[kind](line) + '\n')
     out.flush()
   return 0

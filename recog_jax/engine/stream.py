@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recog_jax.answers import Asked, Line, Span
-from recog_jax.data.speech import codecs
 from recog_jax.decode import endpoint
 from recog_jax.decode.endpoint import Rules
 from recog_jax.engine import stream_steps
+from recog_jax.engine.stream_keywords import KeywordListener, hears_keywords
+from recog_jax.engine.stream_samples import Samples
 from recog_jax.engine.stream_steps import Model, Step
-from recog_jax.errors import warn
+from recog_jax.errors import UserError
 
 
 class Token(NamedTuple):
@@ -66,16 +67,12 @@ class Listener:
     self._steps = stream_steps.steps_of(model, frames)
     self.step_frames = self._steps.step_frames
     self.frame_s = self._steps.frame_s
-    wanted = model.reader.sample_rate
-    if rate not in (None, wanted):
-      warn(f'the stream has {rate:,} Hz and is resampled to {wanted:,} Hz')
-    self._resampled = codecs.resampler(rate or wanted, wanted)
+    self._samples = Samples(model.reader.sample_rate, rate)
     self._watch = watch
     self._utterance = endpoint.State()
     self._tokens: list[Token] = []
     self._done = 0  # Frames of the encoder.
     self._shown = ''
-    self._warned = False
 
   @property
   def heard(self) -> float:
@@ -94,32 +91,14 @@ class Listener:
     Raises:
       UserError: samples in another unit.
     """
-    wave = self._resampled(self._checked(wave), False)
+    wave = self._samples.take(wave, self.heard)
     return [x for step in self._steps.hear(wave) for x in self._step(step)]
 
   def end(self) -> list[Line]:
     """The last lines; nothing may follow."""
-    wave = self._resampled(np.zeros(0, np.float32), True)
-    steps = self._steps.hear(wave, last=True)
+    steps = self._steps.hear(self._samples.end(), last=True)
     lines = [line for step in steps for line in self._step(step)]
     return lines + self._final(len(self._tokens), 'end')
-
-  def _checked(self, wave: np.ndarray) -> np.ndarray:
-    wave = codecs.floats(
-      wave,
-      (1,),
-      'a stream comes in arrays of floats in -1..1 or of int16, of shape (n,)',
-    )
-    bad = ~np.isfinite(wave)
-    if bad.any():
-      if not self._warned:
-        warn(
-          f'the stream holds NaN or inf, first after {self.heard:.2f} s: heard '
-          'as silence'
-        )
-      self._warned = True
-      wave = np.where(bad, np.float32(0), wave)
-    return codecs.checked(wave, 'the stream') if wave.size else wave
 
   def _step(self, step: Step) -> list[Line]:
     added, out = step.added, step.frames
@@ -207,8 +186,11 @@ def lines(
   *,
   rules: Rules | None = None,
   frames: int | None = None,
+  threshold: float | None = None,
 ) -> Iterator[Line]:
   """The text of a stream, line after line, as early as it is known.
+
+  Of a model of keywords each line is one that was said; it is final.
 
   Args:
     model: a trained one that can stream.
@@ -216,11 +198,20 @@ def lines(
     rate: in Hz; another than the model's is resampled.
     rules: where an utterance ends.
     frames: input frames of a step; None: see `check`.
+    threshold: of keywords, the least score; None: what was chosen, or 0.5.
 
   Raises:
     UserError: it cannot stream, or the chunks are no waveform.
   """
-  listener = Listener(model, rate, rules=rules, frames=frames)
+  if hears_keywords(model):
+    listener = KeywordListener(model, rate, frames=frames, threshold=threshold)
+  elif threshold is not None:
+    raise UserError(
+      '--threshold of a stream is of keywords, and this model gives text: '
+      'leave it out'
+    )
+  else:
+    listener = Listener(model, rate, rules=rules, frames=frames)
   for wave in chunks:
     yield from listener.hear(wave)
   yield from listener.end()

@@ -17,7 +17,7 @@ from recog_jax.errors import UserError
 from recog_jax.features.stream import FeatureStream
 
 # Of a step, where the model does not say it.
-_STEP_S = 0.08
+STEP_S = 0.08
 
 
 class Model(Protocol):
@@ -40,6 +40,8 @@ class Model(Protocol):
 
   @property
   def stream_program(self) -> Any: ...
+
+  def rows(self, batch: Any) -> Any: ...
 
 
 class Step(NamedTuple):
@@ -111,11 +113,11 @@ def check(model: Model, frames: int | None = None) -> int:
       'this model cannot stream: streams are heard by recognisers of speech '
       'from a workdir, RNN, LSTM and GRU with bidirectional=False, Transformer '
       'and Conformer with config.model.chunk, and by what --streaming exported '
-      'of them'
+      'of them; keywords by `predict` alone'
     )
   factor = encoder.check_stream()
   if frames is None and encoder.step_frames is None:
-    frames = -(-_STEP_S // (model.reader.info.hop_s * factor)) * factor
+    frames = -(-STEP_S // (model.reader.info.hop_s * factor)) * factor
   return encoder.check_stream(frames and int(frames))
 
 
@@ -134,6 +136,21 @@ def steps_of(model: Model, frames: int | None = None) -> Steps:
   return _Frames(model, frames)
 
 
+def features_of(info: Any) -> FeatureStream:
+  """The features of a new stream.
+
+  Args:
+    info: of the reader, with `features`.
+
+  Raises:
+    UserError: they look at frames to come.
+  """
+  try:
+    return FeatureStream(info.features)
+  except ValueError as error:
+    raise UserError(f'this model cannot stream: {error}') from error
+
+
 class _Frames:
   """Of a workdir's model."""
 
@@ -141,10 +158,7 @@ class _Frames:
     self._model = model
     self.step_frames = check(model, frames)
     info = model.reader.info
-    try:
-      self._features = FeatureStream(info.features)
-    except ValueError as error:
-      raise UserError(f'this model cannot stream: {error}') from error
+    self._features = features_of(info)
     self.frame_s = info.hop_s * model.module.encoder.subsample.factor
     decoder = model.task.stream_decoder(model.module)
     carried = decoder.start(model.variables, 1)

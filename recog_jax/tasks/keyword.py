@@ -39,6 +39,7 @@ class Keyword(base.BaseTask):
     rate: false alarms an hour at which `frr` is told.
     frames_share: of the loss, what all frames of other speech say; the rest is
       its worst frame.
+    chosen: the least score of an alarm, which `calibrate` chose; None: 0.5.
   """
 
   words: tuple[str, ...]
@@ -46,6 +47,7 @@ class Keyword(base.BaseTask):
   refractory_s: float
   rate: float
   frames_share: float
+  chosen: float | None = None
 
   headline = 'frr'
 
@@ -201,6 +203,57 @@ class Keyword(base.BaseTask):
     predictions.write_rows(directory / f'{prefix}-predictions.jsonl', rows)
     return result
 
+  def calibrate(self, records: Records, lookup: Lookup) -> dict[str, Any]:
+    """The threshold of `rate` false alarms an hour on a split, JSON.
+
+    Raises:
+      UserError: the split has no keyword, or no other speech.
+    """
+    del lookup
+    trials = self.trials(records)
+    if not len(trials.best) or not len(trials.alarms):
+      raise UserError(
+        '--calibrate: a threshold is chosen with keywords and other speech, '
+        'and the split has one of them alone'
+      )
+    notes = []
+    if 0 < self.rate * trials.negative_hours < 1:
+      notes.append(
+        f'{trials.negative_hours:.2g} hours of other speech are too few to '
+        f'count {self.rate:g} false alarms an hour: the threshold allows none'
+      )
+    least = min(trials.threshold(self.rate), 1.0)
+    return {
+      'words': list(self.words),
+      'threshold': least,
+      'false_alarms_per_hour': self.rate,
+      'frr': trials.frr(self.rate),
+      'examples': len(records['target']),
+      'notes': notes,
+    }
+
+  def calibrated(self, chosen: Mapping[str, Any]) -> 'Keyword':
+    """The task whose alarms have the threshold that was chosen.
+
+    Raises:
+      UserError: it was chosen for other words.
+    """
+    if tuple(chosen['words']) != self.words:
+      raise UserError(
+        f'the threshold was chosen for {", ".join(chosen["words"])}, and the '
+        f'keywords are {", ".join(self.words)}: run evaluate --calibrate again'
+      )
+    return dataclasses.replace(self, chosen=float(chosen['threshold']))
+
+  def calibration(self) -> str:
+    """What was chosen, in words."""
+    return f'alarms from a score of {self.least(None):.3f} on'
+
+  def least(self, threshold: float | None) -> float:
+    """The least score of an alarm: what is asked for, was chosen, or 0.5."""
+    chosen = _THRESHOLD if self.chosen is None else self.chosen
+    return chosen if threshold is None else threshold
+
   def answer(
     self,
     rows: Sequence[Mapping[str, np.ndarray]],
@@ -209,7 +262,7 @@ class Keyword(base.BaseTask):
     asked: Asked,
   ) -> Keywords:
     """When which keyword is said, in all parts of a recording."""
-    least = _THRESHOLD if asked.threshold is None else asked.threshold
+    least = self.least(asked.threshold)
     events: list[Word] = []
     for row, span in zip(rows, spans, strict=True):
       step = float(row['frame_s'])

@@ -1,10 +1,6 @@
 """Streams for people: files, pipes, lines."""
 
 import io
-import json
-import os
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -12,21 +8,10 @@ import soundfile
 
 from recog_jax.engine import listening
 from recog_jax.errors import UserError
+from tests.engine.pipes import heard_slowly
 from tests.engine.test_stream import RATE, opened, text_of
 
 __all__ = ['opened']  # A fixture.
-
-
-class Lines(io.StringIO):
-  """What was written, and whether the pipe was open then."""
-
-  def __init__(self, closed):
-    super().__init__()
-    self.closed_pipe, self.early = closed, []
-
-  def write(self, text):
-    self.early.append(not self.closed_pipe.is_set())
-    return super().write(text)
 
 
 @pytest.mark.smoke
@@ -34,34 +19,8 @@ def test_text_appears_while_the_pipe_is_open(opened):
   model, waves = opened
   wave = np.concatenate(waves)
   pcm = (wave * 2.0**15).astype('<i2')
-  out, into = os.pipe()
-  closed, seen = threading.Event(), threading.Event()
-  lines = Lines(closed)
-
-  def write():
-    # In odd pieces: a sample is torn between two of them.
-    data = pcm.tobytes()
-    with os.fdopen(into, 'wb', buffering=0) as file:
-      for start in range(0, len(data), 1601):
-        file.write(data[start : start + 1601])
-        time.sleep(0.002)
-      for _ in range(500):
-        if lines.early:
-          seen.set()
-          break
-        time.sleep(0.02)
-      closed.set()
-
-  thread = threading.Thread(target=write)
-  thread.start()
-  with os.fdopen(out, 'rb') as source:
-    code = listening.run(
-      model, '-', rate=RATE, kind='jsonl', source=source, output=lines
-    )
-  thread.join()
-  assert code == 0
-  assert seen.is_set() and lines.early[0] and not lines.early[-1]
-  rows = [json.loads(line) for line in lines.getvalue().splitlines()]
+  rows, early = heard_slowly(model, pcm, RATE)
+  assert early[0] and not early[-1]
   wanted = list(model.stream([pcm], RATE))
   said = ' '.join(row['text'] for row in rows if row['final'])
   assert said == text_of(wanted)
@@ -126,3 +85,6 @@ def test_flags_that_do_not_fit(opened):
     listening.run(model, 'a.wav', rate=8000)
   with pytest.raises(UserError, match='--real_time is of files'):
     listening.run(model, '-', real_time=True)
+  empty = io.BufferedReader(io.BytesIO())
+  with pytest.raises(UserError, match='--threshold of a stream is of keywords'):
+    listening.run(model, '-', threshold=0.5, source=empty)

@@ -99,6 +99,33 @@ def test_an_answer_says_when():
   assert answer.as_json()['seconds'] == 2.0
 
 
+def test_the_threshold_of_val_is_used():
+  found = task(false_alarms_per_hour=0.0).calibrate(records(), None)
+  assert found['words'] == ['yes', 'no'] and found['frr'] == 1
+  assert found['threshold'] == 1 and not found['notes']
+  many = task(false_alarms_per_hour=1e6)
+  found = many.calibrate(records(), None)
+  # As low as the lowest score: nothing is missed.
+  assert found['frr'] == 0 and 0 < found['threshold'] < 0.5
+  chosen = many.calibrated({**found, 'threshold': 0.99})
+  rows = {k: v[2] for k, v in records().items()}
+  spans = [Span(0.0, 0.2, total=0.2)]
+  assert not chosen.answer([rows], spans, 'a.wav', Asked()).events
+  assert chosen.answer([rows], spans, 'a.wav', Asked(threshold=0.5)).events
+  assert '0.990' in chosen.calibration()
+  few = task(false_alarms_per_hour=1.0).calibrate(records(), None)
+  assert 'too few to count 1 false alarms' in few['notes'][0]
+
+
+def test_thresholds_of_other_words_or_of_one_kind_are_told():
+  with pytest.raises(UserError, match='run evaluate --calibrate again'):
+    task().calibrated({'words': ['seven'], 'threshold': 0.5})
+  only = {k: v[:1] for k, v in records().items()}
+  only['target'] = np.zeros(1, int)
+  with pytest.raises(UserError, match='one of them alone'):
+    task().calibrate(only, None)
+
+
 def test_other_tokenizers_are_told():
   info = types.SimpleNamespace(
     tokenizer=make_tokenizer({'name': 'characters', 'alphabet': 'ab'}),
