@@ -3,10 +3,11 @@
   python -m experiments.intents WORKDIR --fields=action,object,location
       [--data_dir=DATA] [--split=test] [--most=N]
 
-A logistic regression on bags of one to three words (scikit-learn) learns the
-intent, all fields together, from the transcripts of training. It is tried on
-what was said and on what the recogniser of the workdir has heard, so that the
-difference is what recognition errors cost. Where the workdir is of the task
+A logistic regression on bags of one to three words (scikit-learn) and a small
+Transformer on characters (intent_transformer.py) learn the intent, all fields
+together, from the transcripts of training. They are tried on what was said and
+on what the recogniser of the workdir has heard, so that the difference is what
+recognition errors cost. Where the workdir is of the task
 `intent`, which hears speech directly, its accuracy stands beside it. Intents
 whose probability is below --threshold are unknown, and count as wrong.
 """
@@ -80,7 +81,7 @@ def line(what: str, said: Sequence[str], labels: Sequence[str]) -> str:
 
 def _make(args: argparse.Namespace) -> int:
   import recog_jax
-  from experiments import long_audio
+  from experiments import intent_transformer, long_audio
   from recog_jax.engine import config as config_lib
   from recog_jax.engine import experiment
   from recog_jax.storage import path_of
@@ -92,20 +93,25 @@ def _make(args: argparse.Namespace) -> int:
   ex = experiment.build(config, args.data_dir, train_batch=False)
   data: Any = ex.data
   train = data.lookup('train')(np.arange(data.size('train')))
-  bag = Bag(train['text'], joined(train['fields'], names))
+  known = train['text'], joined(train['fields'], names)
+  readers = {
+    'words': Bag(*known),
+    'characters': intent_transformer.TextIntents(*known),
+  }
   found = long_audio.utterances(args.workdir, args.data_dir, args.split)
   count = len(found.texts)
   most = min(args.most or count, count)
-  known = data.lookup(args.split)(np.arange(most))
-  labels = joined(known['fields'], names)
+  tried = data.lookup(args.split)(np.arange(most))
+  labels = joined(tried['fields'], names)
   model = recog_jax.load(args.workdir)
   waves = [(wave, found.rate) for wave in found.waves[:most]]
   answers: Any = model.predict(waves)
   print('| intent from | accuracy (95 %) | answered |\n|---|---|---|')
   said = {'what was said': found.texts[:most]}
   said['what was heard'] = [answer.text for answer in answers]
-  for what, texts in said.items():
-    print(line(f'words: {what}', bag(texts, args.threshold), labels))
+  for kind, reader in readers.items():
+    for what, texts in said.items():
+      print(line(f'{kind}: {what}', reader(texts, args.threshold), labels))
   if hasattr(answers[0], 'slots'):
     own = [
       ' | '.join(answer.slots.get(n, '') for n in names) if answer.label else ''
