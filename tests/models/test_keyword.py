@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from recog_jax.models.speech import keyword
+from recog_jax.models.speech import causal, keyword
 
 MODELS = {
   'ds_cnn': {'channels': 8, 'blocks': 1},
@@ -15,6 +15,18 @@ MODELS = {
 
 def frames_of(t=24, seed=0):
   return np.random.default_rng(seed).normal(size=(1, t, 20)).astype('f4')
+
+
+@pytest.mark.parametrize('stride', [1, 2, 3, 8])
+def test_frames_are_counted_alike_and_without_a_remainder(stride):
+  counts = np.arange(40, dtype=np.int32)
+  wanted = [len(range(0, n, stride)) for n in counts]
+  assert [causal.strided(int(n), stride) for n in counts] == wanted
+  found = causal.strided(jax.numpy.asarray(counts), stride)
+  assert found.dtype == np.int32 and found.tolist() == wanted
+  # ONNX has none of shapes that are not known.
+  said = str(jax.make_jaxpr(lambda n: causal.strided(n, stride))(counts))
+  assert 'div' in said and 'rem' not in said
 
 
 @pytest.mark.parametrize('window', [1, 2, 6, 13])
