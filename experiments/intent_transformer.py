@@ -44,7 +44,7 @@ class Reader(nn.Module):
   def __call__(self, ids: jax.Array, *, train: bool) -> jax.Array:
     """int32 `b t`, 0 behind the end, to float32 `b v`."""
     mask = ids != _PADDING
-    x = nn.Embed(self.vocab, _DIM, name='letters')(ids)
+    x: Any = nn.Embed(self.vocab, _DIM, name='letters')(ids)
     for i in range(1, _LAYERS + 1):
       block = TransformerBlock(
         _HEADS, 4 * _DIM, 'rotary', 'gelu', self.dropout, 0.0, jnp.float32,
@@ -89,7 +89,7 @@ class TextIntents:
     # With room for what a recogniser adds.
     longest = max(map(len, texts))
     self._size = min(_LONGEST, longest + longest // 4 + 4)
-    self._module = Reader(len(letters) + 2, len(self._names))
+    self._module: Any = Reader(len(letters) + 2, len(self._names))
     numbers = {name: i for i, name in enumerate(self._names)}
     targets = np.array([numbers[label] for label in labels])
     self._params = self._learned(self._encoded(texts), targets, steps, seed)
