@@ -31,7 +31,11 @@ def get_config(arg: str = '') -> ConfigDict:
   size = {'layers': 12, 'dim': 768, 'heads': 12}
   config.model.decoder.update(size)
   config.model.update({**size, 'dtype': 'bfloat16', 'remat': 'full'})
-  config.task = {'name': 'speech', 'losses': {'attention': 1.0}}
+  config.task = {
+    'name': 'speech',
+    'losses': {'attention': 1.0},
+    'decoder': {'name': 'whisper'},
+  }
   config.data.source = {'name': 'common_voice', 'sample_rate': 16000}
   config.data.splits = {'train': 'train', 'val': 'dev', 'test': 'test'}
   config.data.lang = 'ur'

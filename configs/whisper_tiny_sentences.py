@@ -51,6 +51,7 @@ def get_config(arg: str = '') -> ConfigDict:
     config.model.decoder.update(size)
     return config
   config.task.fold = 'english'
+  config.task.decoder = {'name': 'whisper'}
   config.data.tokenizer = {'name': 'whisper', 'model': 'tokenizer.json'}
   config.data.buckets = {'count': 1, 'batch_size': 4}
   config.init_from = {'path': config_dict.placeholder(str)}

@@ -17,10 +17,13 @@ class Asked:
       a transcript with a lower confidence is handed over;
       of several labels, those that have it are given. None: the highest class,
       or all labels above 0.5.
+    language: of recordings, for Whisper: a code such as `ur`, or `auto`, which
+      finds it in the first 30 s; None: that of the model's config.
   """
 
   top: int = 5
   threshold: float | None = None
+  language: str | None = None
 
 
 class Span(NamedTuple):
@@ -125,6 +128,7 @@ class Transcript(Answer):
     parts: (begin, end, text) of the parts that it was cut into at silences.
     hand_over: whether its confidence is below the threshold, so that a person
       should listen; None where no threshold was asked for.
+    language: its code, of Whisper; None of models that know none.
   """
 
   text: str
@@ -133,11 +137,13 @@ class Transcript(Answer):
   seconds: float
   parts: tuple[tuple[float, float, str], ...]
   hand_over: bool | None = None
+  language: str | None = None
 
   def as_json(self) -> dict[str, Any]:
     found = super().as_json()
-    if self.hand_over is None:
-      del found['hand_over']
+    for name in ('hand_over', 'language'):
+      if found[name] is None:
+        del found[name]
     return found
 
 

@@ -208,7 +208,8 @@ def define_decoder() -> None:
   flags.DEFINE_string(
     'decoder',
     None,
-    "greedy, beam (CTC), attention, joint, rescore (default: the config's).",
+    'greedy, beam (CTC), attention, joint, rescore, whisper (default: the '
+    "config's).",
   )
   flags.DEFINE_integer('beam_width', None, 'Hypotheses kept.')
   flags.DEFINE_integer('n_best', None, 'Hypotheses in the results.')
@@ -219,6 +220,15 @@ def define_decoder() -> None:
   )
   flags.DEFINE_float('alpha', None, "Weight of the model's log score.")
   flags.DEFINE_float('beta', None, 'Bonus of each word or token.')
+
+
+def define_language() -> None:
+  """The flag that says what is spoken in recordings."""
+  flags.DEFINE_string(
+    'language',
+    None,
+    "That is spoken, for Whisper: a code, or auto (default: the config's).",
+  )
 
 
 def decoder_keys() -> dict[str, Any]:

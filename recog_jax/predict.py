@@ -39,9 +39,7 @@ from recog_jax import cli
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of a training.')
 _CHECKPOINT = flags.DEFINE_string(
-  'checkpoint',
-  'best',
-  'best (the latest if none was evaluated), latest, or a step.',
+  'checkpoint', 'best', 'best, latest (also if none was evaluated), or a step.'
 )
 _FORMAT = flags.DEFINE_string(
   'format', None, 'Of the answers (default: table, of speech text).'
@@ -69,6 +67,7 @@ _REAL_TIME = flags.DEFINE_bool(
 cli.define_config()
 cli.define_data_dir()
 cli.define_decoder()
+cli.define_language()
 cli.define_chunk()
 cli.define_compilation_cache()
 cli.take_words('PATH')
@@ -118,7 +117,7 @@ def main() -> int:
   return answering.run(
     opened,
     paths,
-    Asked(_TOP.value, _THRESHOLD.value),
+    Asked(_TOP.value, _THRESHOLD.value, flags.FLAGS.language),
     kind=_FORMAT.value or next(iter(answering.formats(opened))),
     output=Path(_OUTPUT.value) if _OUTPUT.value else None,
     resume=_RESUME.value,

@@ -11,9 +11,11 @@ Examples:
   python -m experiments.bench features --peer_python=PYTHON
   python -m experiments.bench transducer --peer_python=PYTHON
   python -m experiments.bench privacy --microbatch=16,64
+  python -m experiments.bench whisper --workdir=W --recording=talk.wav \\
+      --peer_python=PYTHON --weights=FOLDER
 
 PYTHON is the interpreter of an environment that has torch, torchvision and
-torchaudio.
+torchaudio; of `whisper` faster-whisper.
 Machines are noisy: the ratio of neighbouring runs counts, not the numbers.
 """
 
@@ -32,6 +34,7 @@ _PARTS = {
   'features': 'experiments.bench.features',
   'transducer': 'experiments.bench.transducer',
   'privacy': 'experiments.bench.privacy',
+  'whisper': 'experiments.bench.whisper',
 }
 
 

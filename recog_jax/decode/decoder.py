@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from recog_jax.decode import attention, fusion, rescore
+from recog_jax.decode import attention, fusion, long_form, rescore
 from recog_jax.decode.arpa import read_arpa
 from recog_jax.decode.beam import beam_search, check_beam, given
 from recog_jax.decode.greedy import greedy
@@ -144,6 +144,7 @@ KINDS = {
   'lexicon': LexiconKeys,
   'attention': attention.Keys,
   'joint': attention.JointKeys,
+  'whisper': long_form.Keys,
   'rescore': rescore.Keys,
   'transducer_greedy': TransducerKeys,
   'transducer_beam': TransducerKeys,

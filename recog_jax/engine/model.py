@@ -40,6 +40,7 @@ from recog_jax.engine.programs import shapes_of
 from recog_jax.errors import UserError, warn
 from recog_jax.storage import AnyPath, check_access, path_of, step_folders
 from recog_jax.tasks.base import Outputs, Task
+from recog_jax.tasks.follower import Follower
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -93,6 +94,7 @@ class Model:
     *,
     top: int = 5,
     threshold: float | None = None,
+    language: str | None = None,
     strict: bool = True,
   ) -> list[Answer]:
     """Answers for files or arrays.
@@ -102,6 +104,7 @@ class Model:
         (float `n` in -1..1, its rate in Hz).
       top: classes that are listed.
       threshold: below it a class is no answer.
+      language: that is spoken, see `Asked`; of Whisper.
       strict: what cannot be read is an error; else its answer is `Failed`.
 
     Returns:
@@ -113,7 +116,7 @@ class Model:
     if isinstance(things, str | bytes | np.ndarray):
       raise UserError('give a list of files or arrays, also for one of them')
     found = []
-    for answer in self.answers(things, Asked(top, threshold)):
+    for answer in self.answers(things, Asked(top, threshold, language)):
       if strict and isinstance(answer, Failed):
         raise UserError(answer.reason)
       found.append(answer)
@@ -133,6 +136,18 @@ class Model:
   def stream_step(self) -> Callable[..., tuple[Any, Any]]:
     """See `stream_steps.make_step`; compiled once for all streams."""
     return stream_steps.make_step(self.module, self.task)
+
+  def follower(self, language: str | None) -> Follower | None:
+    """See `Task.follower`; programs are compiled once for each language."""
+    if language not in self._followers:
+      self._followers[language] = self.task.follower(
+        self.module, self.variables, language
+      )
+    return self._followers[language]
+
+  @functools.cached_property
+  def _followers(self) -> dict[str | None, Follower | None]:
+    return {}
 
   def rows(self, batch: Mapping[str, np.ndarray]) -> Mapping[str, jax.Array]:
     """`Task.answer_rows` of a batch, on the device."""

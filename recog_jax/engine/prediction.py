@@ -19,6 +19,7 @@ from recog_jax.answers import Answer, Asked, Failed, Span
 from recog_jax.data.base import Piece, Reader
 from recog_jax.errors import told
 from recog_jax.tasks.base import Task
+from recog_jax.tasks.follower import Follower
 
 # Pieces of one thing that are read before it is its turn.
 _AHEAD = 8
@@ -36,6 +37,8 @@ class Model(Protocol):
 
   @property
   def task(self) -> Task: ...
+
+  def follower(self, language: str | None) -> Follower | None: ...
 
   def rows(
     self, batch: Mapping[str, np.ndarray]
@@ -75,6 +78,9 @@ def run(model: Model, things: Iterable[Any], asked: Asked) -> Iterator[Answer]:
     things: see `Reader.read`.
     asked: what is wanted.
   """
+  if (follower := model.follower(asked.language)) is not None:
+    yield from _followed(model, follower, things, asked)
+    return
   queue: collections.deque[_Thing] = collections.deque()
   batches = _Batches(model)
   for thing, piece in _pieces(model.reader, things):
@@ -86,6 +92,35 @@ def run(model: Model, things: Iterable[Any], asked: Asked) -> Iterator[Answer]:
       yield _answer(model.task, queue.popleft(), asked)
   batches.flush()
   for thing in queue:
+    yield _answer(model.task, thing, asked)
+
+
+def _followed(
+  model: Model, follower: Follower, things: Iterable[Any], asked: Asked
+) -> Iterator[Answer]:
+  """Each thing by itself, its parts in their order."""
+  own: Any = model.reader  # Of speech.
+  reader = own.uncut()
+
+  def batch_of(wave: np.ndarray) -> Mapping[str, np.ndarray]:
+    piece = Piece(wave)
+    return reader.batch([piece], reader.group(piece))
+
+  coming = itertools.groupby(_pieces(reader, things), lambda pair: id(pair[0]))
+  for _, pairs in coming:
+    seconds = 0.0
+    thing, first = next(pairs)
+
+    def waves(first=first, pairs=pairs) -> Iterator[np.ndarray]:
+      nonlocal seconds
+      for _, piece in itertools.chain([(None, first)], pairs):
+        if piece is not None:
+          seconds = piece.span.total
+          yield piece.data
+
+    rows, spans = follower(waves(), batch_of, reader.sample_rate)
+    thing.rows.extend(rows)
+    thing.spans.extend(span._replace(total=seconds) for span in spans)
     yield _answer(model.task, thing, asked)
 
 

@@ -149,6 +149,8 @@ def _cells(answer: Answer) -> dict[str, str]:
     }
     if answer.hand_over is not None:
       found['hand_over'] = 'yes' if answer.hand_over else 'no'
+    if answer.language is not None:
+      found['language'] = answer.language
     return found
   return {}
 

@@ -7,6 +7,7 @@ its loss, its metrics. The engine calls it in this order, and knows no more:
   preprocess -> forward -> metrics, records            a batch of evaluation
   compute, and at the end report                       a split of evaluation
   preprocess -> forward -> answer_rows, then answer    a picture or recording
+  follower, then answer                      a recording whose parts have order
 
 The batch is that of `recog_jax.data.base`. All but `compute`, `report` and
 `answer` are pure functions that are traced by jax, see the global batch, and
@@ -29,6 +30,7 @@ from recog_jax.answers import Answer, Asked, Span
 from recog_jax.errors import UserError
 from recog_jax.metrics import bootstrap
 from recog_jax.metrics.fairness import Scores
+from recog_jax.tasks.follower import Follower, no_language
 
 Batch = Mapping[str, jax.Array]
 # What the model gave, by name: `logits`, `taps`, of sequences `out_len`.
@@ -200,6 +202,18 @@ class Task(Protocol):
     """
     ...
 
+  def follower(
+    self, module: nn.Module, variables: Any, language: str | None
+  ) -> Follower | None:
+    """What hears parts of recordings in their order, instead of `answer_rows`.
+
+    None where each part is heard on its own.
+
+    Raises:
+      UserError: the model does not know the language, see `Asked`.
+    """
+    ...
+
   def answer(
     self,
     rows: Sequence[Mapping[str, np.ndarray]],
@@ -210,7 +224,7 @@ class Task(Protocol):
     """What the model says of one thing.
 
     Args:
-      rows: of `answer_rows`, for each piece of it.
+      rows: of `answer_rows` or a `Follower`, for each piece of it.
       spans: where each of them begins and ends.
       source: its file.
       asked: what is wanted.
@@ -365,6 +379,12 @@ class BaseTask:
   def answer_rows(self, outputs: Outputs, batch: Batch) -> dict[str, jax.Array]:
     del batch
     return {'outputs': outputs['logits']}
+
+  def follower(
+    self, module: nn.Module, variables: Any, language: str | None
+  ) -> Follower | None:
+    del module, variables
+    return no_language(language)
 
   def answer(
     self,

@@ -45,7 +45,8 @@ class SpeechReader:
     deliver: `features` or `waveform`.
     multiple: of frames, to which batches are padded.
     most_rows: of a batch.
-    cutting: how long recordings are cut.
+    cutting: how long recordings are cut; None: pieces are blocks as they are
+      decoded, one after another.
   """
 
   info: SpeechTaskInfo
@@ -54,14 +55,19 @@ class SpeechReader:
   deliver: str
   multiple: int
   most_rows: int
-  cutting: pauses.Cutting
+  cutting: pauses.Cutting | None
 
   modality: ClassVar[str] = 'speech'
   suffixes: ClassVar[tuple[str, ...]] = codecs.SUFFIXES
 
   def no_longer_than(self, seconds: float) -> 'SpeechReader':
     """The same with pieces of at most so many seconds."""
+    assert self.cutting is not None
     return dataclasses.replace(self, cutting=self.cutting.shortened(seconds))
+
+  def uncut(self) -> 'SpeechReader':
+    """The same with all of a recording, in pieces of any length."""
+    return dataclasses.replace(self, cutting=None)
 
   def read(self, thing: Any) -> Iterator[Piece]:
     """The pieces of a path, bytes, an open file, or (float `n [c]`, rate)."""
@@ -78,14 +84,14 @@ class SpeechReader:
       return
     seconds = codecs.read_info(thing).seconds
     blocks = codecs.blocks(thing, self.sample_rate)
-    if seconds <= self.cutting.longest_s:
+    if self.cutting is not None and seconds <= self.cutting.longest_s:
       blocks = iter([codecs.decode(thing, self.sample_rate)])
     yield from self._pieces(seconds, blocks)
 
   def _pieces(
     self, seconds: float, blocks: Iterator[np.ndarray]
   ) -> Iterator[Piece]:
-    if seconds <= self.cutting.longest_s:
+    if self.cutting is None or seconds <= self.cutting.longest_s:
       whole = Span(0.0, seconds, total=seconds)
       yield from (Piece(wave, whole) for wave in blocks)
       return

@@ -1,5 +1,7 @@
 """Whisper's decoder, the attention head of its family."""
 
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,10 @@ from recog_jax.models.speech.attention_transformer import (
   START,
   TransformerDecoder,
 )
-from recog_jax.models.speech.whisper_vocabulary import vocabulary_of
+from recog_jax.models.speech.whisper_vocabulary import (
+  Vocabulary,
+  vocabulary_of,
+)
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import Rate, Size
 
@@ -67,9 +72,7 @@ class WhisperDecoder(TransformerDecoder):
     if self.times is not None:
       state, said = state
     logits, state = super().step(memory, state, tokens, place)
-    never = self._among(self.never)
-    never |= self._among(self.not_first) & (place == 0)
-    logits = jnp.where(never, _NEVER, logits)
+    logits = self._without(logits, self.never, self.not_first, place)
     if said is None:
       return logits, state
     end, first = self.times
@@ -77,6 +80,71 @@ class WhisperDecoder(TransformerDecoder):
       logits, said, tokens, place, end=end, first=first
     )
     return logits, (state, said)
+
+  # -- windows of a recording, see `tasks.speech.long_form` -------------------
+
+  @property
+  def words(self) -> Vocabulary | None:
+    """What the symbols mean; None: they are not Whisper's."""
+    return vocabulary_of(self.num_outputs)
+
+  def init_window(
+    self, memory: dict[str, Any], prompt: jax.Array, place: jax.Array
+  ) -> tuple[Any, jax.Array]:
+    """The state of an empty hypothesis behind a prompt that is data.
+
+    Args:
+      memory: see `prepare`.
+      prompt: int32 `b p`; what stands behind its end is not heard.
+      place: int32, of one of its symbols.
+
+    Returns:
+      The state, leaves `b 1 ...`, with room for `places` symbols; and float32
+      logits `b v` of what comes behind the symbol at that place.
+    """
+    keys, _ = memory['layers'][0]
+    b, _, n, h = keys.shape
+    empty = jnp.zeros((b, 1, 2, self.places, n, h), keys.dtype)
+    x, caches = self._advance(memory, (empty,) * self.layers, prompt, 0)
+    here = jax.lax.dynamic_slice_in_dim(x, place, 1, 1)
+    said = whisper_times.nothing(b, 1, self.words.first_time)
+    return (caches, said), self._logits(here)[:, 0]
+
+  def step_window(
+    self,
+    memory: dict[str, Any],
+    state: Any,
+    tokens: jax.Array,
+    place: jax.Array,
+    prompt: jax.Array,
+    count: jax.Array,
+  ) -> tuple[jax.Array, Any]:
+    """As `step`, behind `count` symbols of a prompt, with time stamps."""
+    b, w = tokens.shape
+    caches, said = state
+    last = jax.lax.dynamic_slice_in_dim(prompt, count - 1, 1, 1)
+    heard = jnp.where(place == 0, last, tokens)
+    x, caches = self._advance(
+      memory, caches, heard.reshape(b * w, 1), count - 1 + place
+    )
+    logits = self._logits(x).reshape(b, w, -1)
+    words = self.words
+    logits = self._without(logits, words.never(True), words.not_first, place)
+    logits, said = whisper_times.ruled(
+      logits, said, tokens, place, end=words.end, first=words.first_time
+    )
+    return logits, (caches, said)
+
+  def _without(
+    self,
+    logits: jax.Array,
+    never: tuple[int, ...],
+    not_first: tuple[int, ...],
+    place: jax.Array,
+  ) -> jax.Array:
+    """Logits `... v` without what is not said, or not said first."""
+    left_out = self._among(never) | (self._among(not_first) & (place == 0))
+    return jnp.where(left_out, _NEVER, logits)
 
   def _among(self, symbols: tuple[int, ...]) -> jax.Array:
     """bool `v`."""
@@ -137,6 +205,12 @@ def whisper_decoder(
       'the heads divide.'
     )
   words = vocabulary_of(num_outputs)
+  if timestamps and words is None:
+    raise UserError(
+      f'config.model.decoder.timestamps: none of the {num_outputs:,} symbols '
+      "is a time stamp: take Whisper's tokenizer "
+      '(config.data.tokenizer.name=whisper), or leave it out'
+    )
   return WhisperDecoder(
     num_outputs=num_outputs,
     layers=layers,

@@ -8,7 +8,7 @@ change places, all others keep theirs.
 
 import dataclasses
 
-from recog_jax.errors import UserError
+from recog_jax.errors import UserError, unknown_name
 
 _LANGUAGES = (
   'en zh de es ru ko fr ja pt tr pl ca nl ar sv it id hi fi vi he uk el ms '
@@ -65,6 +65,21 @@ class Vocabulary:
     return self.end + 1
 
   @property
+  def of_languages(self) -> range:
+    """Of each of `languages`, in their order."""
+    return range(self.start + 1, self.start + 1 + len(self.languages))
+
+  @property
+  def previous(self) -> int:
+    """Stands before what was said earlier, in a prompt."""
+    return self.no_times - 2
+
+  @property
+  def no_speech(self) -> int:
+    """As probable behind the start as nobody speaks."""
+    return self.no_times - 1
+
+  @property
   def no_times(self) -> int:
     """Says in a prompt that no time stamps are wanted."""
     # After translate, transcribe, startoflm, startofprev and nospeech.
@@ -93,11 +108,9 @@ class Vocabulary:
         )
       return (self.start, self.no_times)[: 1 if times else 2]
     if language not in self.languages:
-      raise UserError(
-        f"this Whisper's vocabulary lacks the language '{language}' of "
-        f'config.model.decoder.language: known: {", ".join(self.languages)}'
-      )
-    place = self.start + 1 + self.languages.index(language)
+      kind = "language of this Whisper's vocabulary"
+      raise unknown_name(kind, language, self.languages)
+    place = self.of_languages[self.languages.index(language)]
     tasks = self.start + len(self.languages) + 1
     prompt = self.start, place, tasks + (task == 'transcribe'), self.no_times
     return prompt[: 3 if times else 4]

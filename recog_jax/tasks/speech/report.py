@@ -110,24 +110,34 @@ _ALIGNED = ('ids', 'num', 'start', 'end', 'frame_s')
 def _words(
   spec: Spec,
   row: Mapping[str, np.ndarray],
+  seconds: float = 0.0,
   scaling: confidence.Scaling = confidence.UNSCALED,
-) -> list[tuple]:
+) -> list[confidence.Word]:
   """(word, begin, end, confidence) of one row, in seconds.
 
-  Of one that is not aligned all words are where the row is, from 0 to the end.
+  Of one that is not aligned the words follow each other from 0 to its end, and
+  are as long as their letters are many.
+
+  Args:
+    spec: of the task.
+    row: of a part of a recording.
+    seconds: its length.
+    scaling: of the confidences.
   """
-  if 'start' not in row:
-    num = int(row['num'])
-    text = spec.text(row['ids'], num)
-    # By symbol, of which the end is one.
-    sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
-    return [(word, 0.0, None, sure) for word in text.split()]
-  return confidence.words_of(spec, row, scaling)
+  if 'start' in row:
+    return confidence.words_of(spec, row, scaling)
+  num = int(row['num'])
+  words = spec.text(row['ids'], num).split()
+  # By symbol, of which the end is one.
+  sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
+  places = np.cumsum([0, *(len(word) + 1 for word in words)])
+  times = (seconds * places / max(places[-1], 1)).tolist()
+  return [(word, *times[i : i + 2], sure) for i, word in enumerate(words)]
 
 
 def transcript(
   spec: Spec,
-  rows: Sequence[Mapping[str, np.ndarray]],
+  rows: Sequence[Mapping[str, Any]],
   spans: Sequence[Span],
   source: str | None,
   scaling: confidence.Scaling,
@@ -145,9 +155,9 @@ def transcript(
   """
   words, parts, unfinished = [], [], 0
   for row, span in zip(rows, spans, strict=True):
-    for word, begin, end, sure in _words(spec, row, scaling):
-      end = span.end if end is None else span.begin + end
-      words.append(Word(word, span.begin + begin, end, sure))
+    seconds = span.end - span.begin
+    for word, begin, end, sure in _words(spec, row, seconds, scaling):
+      words.append(Word(word, span.begin + begin, span.begin + end, sure))
     unfinished += bool(row.get('unfinished', False))
     ids = [int(i) for i in row['ids'][: int(row['num'])]]
     text = spec.tokenizer.decode(ids).strip()
@@ -165,4 +175,5 @@ def transcript(
     max((span.total for span in spans), default=0.0),
     tuple(parts),
     None if threshold is None else sure < threshold,
+    rows[0].get('language') if rows else None,
   )

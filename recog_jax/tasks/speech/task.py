@@ -22,8 +22,9 @@ from recog_jax.errors import UserError
 from recog_jax.metrics.fairness import Scores
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
+from recog_jax.tasks.follower import Follower, no_language
 from recog_jax.tasks.speech import confidence as confidence_lib
-from recog_jax.tasks.speech import report, scores, stream, windows
+from recog_jax.tasks.speech import long_form, report, scores, stream, windows
 from recog_jax.tasks.speech import terms as terms_lib
 from recog_jax.tasks.speech.ctc_loss import both_views, each_view
 from recog_jax.tasks.speech.heads import head_of
@@ -378,6 +379,15 @@ class Speech(confidence_lib.Confident, base.BaseTask):
     pieces = [self.spec.tokenizer.tokens[i] for i in ids]
     starts = [i for i, p in enumerate(pieces) if p[0] in ' \u2581' and i]
     return starts[-1] if starts and self.spec.unit != 'phone' else len(ids)
+
+  def follower(
+    self, module: nn.Module, variables: Any, language: str | None
+  ) -> Follower | None:
+    """Of the decoder `whisper`; see `long_form.follower`."""
+    if not isinstance(self.decoder, long_form.Decoder):
+      return no_language(language)
+    plain = dataclasses.replace(self, decoder=None)
+    return long_form.follower(plain, self.decoder, module, variables, language)
 
   def answer(
     self,

@@ -230,7 +230,9 @@ def test_vocabularies_are_those_of_the_published_models():
   [
     (51864, {'language': 'ur'}, 'English alone'),
     (51864, {'task': 'translate'}, 'English alone'),
-    (51865, {'language': 'yue'}, "lacks the language 'yue'"),
+    (51865, {'language': 'yue'}, "language of this Whisper's vocabulary 'yue'"),
+    (51865, {'language': 'urdu'}, 'did you mean ur or ru'),
+    (20, {'timestamps': True}, 'none of the 20 symbols is a time stamp'),
     (51865, {'task': 'sing'}, 'known: transcribe, translate'),
     (20, {'dim': 15}, 'divide'),
   ],
