@@ -55,11 +55,6 @@ def _commands(args: argparse.Namespace, folder: Path) -> dict[str, list[str]]:
   ours = [sys.executable, '-m', module, f'--workdir={args.workdir}', *given]
   commands = {'recog_jax': ours}
   if args.peer_python:
-    if not args.weights:
-      raise UserError(
-        "--weights is the folder of the peer's weights, CTranslate2's "
-        'model.bin and its tokenizer.json: name it'
-      )
     more = [f'--weights={args.weights}', f'--threads={CORES}']
     peer = [args.peer_python, str(_PEER), *given, *more]
     commands['faster-whisper'] = peer
@@ -80,6 +75,11 @@ def main(argv: Sequence[str]) -> None:
   parser.add_argument('--weights', help="the peer's")
   parser.add_argument('--rounds', type=int, default=3)
   args = parser.parse_args(argv[1:])
+  if args.peer_python and not args.weights:
+    raise UserError(
+      "--weights is the folder of the peer's weights, CTranslate2's model.bin "
+      'and its tokenizer.json: name it'
+    )
   from recog_jax.data.speech import codecs
 
   seconds = codecs.read_info(args.recording).seconds
