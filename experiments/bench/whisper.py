@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -123,8 +124,8 @@ def _work(workdir: str, recording: str, text: str) -> None:
   model = recog_jax.load(workdir)
 
   def run() -> None:
-    (answer,) = model.predict([recording])
-    Path(text).write_text(json.dumps(answer.parts), encoding='utf-8')
+    found: list[Any] = [*model.predict([recording])]
+    Path(text).write_text(json.dumps(found[0].parts), encoding='utf-8')
 
   serve(run)
 

@@ -188,7 +188,7 @@ class Ours:
     with np.load(path) as arrays:
       state = dict(arrays)
     x, wanted = state.pop('<x>'), state.pop('<logits>')
-    tokens = state.pop('<tokens>', None)
+    tokens = state.pop('<tokens>', np.zeros((1, 0), np.int32))
     found = translate(self.module, self.fresh, state)
     spec = transfer.InitFrom(path=str(path))
     values, report = transfer.match(

@@ -151,11 +151,12 @@ def best(
     no_speech: see `silent`.
     keys: the settings.
   """
-  for temperature in keys.temperatures:
+  *others, last = keys.temperatures
+  for temperature in others:
     found = attempts(temperature)
     if not fails(found, no_speech, keys):
-      break
-  return found
+      return found
+  return attempts(last)
 
 
 def context(before: Sequence[int], attempt: Attempt, keys: Keys) -> list[int]:

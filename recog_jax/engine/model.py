@@ -140,8 +140,9 @@ class Model:
   def follower(self, language: str | None) -> Follower | None:
     """See `Task.follower`; programs are compiled once for each language."""
     if language not in self._followers:
+      module: Any = self.module  # None: of an export, which has CTC alone.
       self._followers[language] = self.task.follower(
-        self.module, self.variables, language
+        module, self.variables, language
       )
     return self._followers[language]
 

@@ -6,7 +6,6 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -224,7 +223,7 @@ def _row(
 def follower(
   task: Any,
   decoder: Decoder,
-  module: nn.Module,
+  module: Any,
   variables: Any,
   language: str | None,
 ) -> Following:
@@ -240,7 +239,7 @@ def follower(
   Raises:
     UserError: another model; a language that it does not know.
   """
-  head: Any = module.attention_head
+  head = module.attention_head
   words = getattr(head, 'words', None)
   if words is None or task.features.longest_s is None:
     raise UserError(
@@ -292,7 +291,7 @@ def symbols_of(
 
 
 def programs(
-  task: Any, decoder: Decoder, module: nn.Module, variables: Any
+  task: Any, decoder: Decoder, module: Any, variables: Any
 ) -> Programs:
   """See `Programs`."""
   keys, most = decoder.keys, module.attention_head.most

@@ -132,7 +132,10 @@ def _words(
   sure = float(np.exp(min(float(row['score']), 0.0) / (num + 1)))
   places = np.cumsum([0, *(len(word) + 1 for word in words)])
   times = (seconds * places / max(places[-1], 1)).tolist()
-  return [(word, *times[i : i + 2], sure) for i, word in enumerate(words)]
+  return [
+    (word, begin, end, sure)
+    for word, begin, end in zip(words, times[:-1], times[1:], strict=True)
+  ]
 
 
 def transcript(
