@@ -3,7 +3,6 @@
 import dataclasses
 import types
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,7 +17,7 @@ from recog_jax.models.speech.whisper_vocabulary import vocabulary_of
 from recog_jax.tasks import base
 from recog_jax.tasks.speech import long_form
 from recog_jax.tasks.speech.heads import head_of
-from tests.models.speech.whisper_models import build, shapes_of
+from tests.models.speech.whisper_models import build
 
 RATE, WINDOW_S = 100, 3.0
 FIRST, START, PREVIOUS, QUIET = 100, 90, 95, 96
@@ -252,14 +251,14 @@ class Plain:
 def small():
   module = build(vocab=51865)
   frames = np.random.default_rng(0).normal(size=(1, 20, 8)).astype(np.float32)
-  rng = np.random.default_rng(1)
-  variables = flax.traverse_util.unflatten_dict(
-    {
-      name: rng.normal(size=leaf.shape).astype(np.float32)
-      for name, leaf in shapes_of(module).items()
-    },
-    sep='/',
-  )
+  lens, one = jnp.array([20]), jnp.ones((1, 1), jnp.int32)
+  variables = jax.jit(
+    lambda: module.init(
+      jax.random.key(0), frames, lens, one, one[0], train=False
+    )
+  )()
+  # So that texts are no single symbol again and again.
+  variables = jax.tree.map(lambda x: 6 * x, variables)
   decoder = decoder_of(51865, vocabulary_of(51865).first_time)
   return module, variables, decoder, frames
 
