@@ -6,6 +6,8 @@ A leaf: tasks make them, commands and Python programs read them.
 import dataclasses
 from typing import Any, NamedTuple
 
+from recog_jax.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
@@ -19,11 +21,20 @@ class Asked:
       or all labels above 0.5.
     language: of recordings, for Whisper: a code such as `ur`, or `auto`, which
       finds it in the first 30 s; None: that of the model's config.
+
+  Raises:
+    UserError: no class is to be listed, or the threshold is no probability.
   """
 
   top: int = 5
   threshold: float | None = None
   language: str | None = None
+
+  def __post_init__(self):
+    if self.top < 1:
+      raise UserError(f'top={self.top}: take 1 or more')
+    if self.threshold is not None and not 0 <= self.threshold <= 1:
+      raise UserError(f'threshold={self.threshold} is not in 0..1')
 
 
 class Span(NamedTuple):

@@ -21,9 +21,7 @@ Speech while one speaks, from 16-bit samples on standard input or a file:
       --workdir=runs/my_stream --stream=- --rate=16000
   python -m recog_jax.predict --workdir=runs/my_stream --stream=a.wav
 
-Keywords while one speaks, a line each, with times:
-  arecord -f S16_LE -r 8000 | python -m recog_jax.predict \\
-      --workdir=runs/keyword_seven --stream=- --rate=8000 --format=jsonl
+Keywords are heard in the same way, a line each, with their times.
 
 Files, folders (with the folders in them), patterns, or - for a list of files on
 standard input. Neither the training data nor its config are needed. Of pictures
@@ -91,10 +89,7 @@ def main() -> int:
       'say which training, --workdir=runs/digits_resnet8, or give a --config '
       'with its config.init_from.path'
     )
-  if _TOP.value < 1:
-    raise UserError(f'--top={_TOP.value}: take 1 or more')
-  if _THRESHOLD.value is not None and not 0 <= _THRESHOLD.value <= 1:
-    raise UserError(f'--threshold={_THRESHOLD.value} is not in 0..1')
+  asked = Asked(_TOP.value, _THRESHOLD.value, flags.FLAGS.language)
   compilation_cache.enable(flags.FLAGS.compilation_cache)
   if config is not None:
     config, notes = stand_in.stand_in(config, flags.FLAGS.data_dir)
@@ -105,19 +100,14 @@ def main() -> int:
     keys = {'task': cli.decoder_keys(), 'chunk': flags.FLAGS.chunk}
     opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value, **keys)
   if _STREAM.value is not None:
-    return listening.run(
-      opened,
-      _STREAM.value,
-      rate=_RATE.value,
-      real_time=_REAL_TIME.value,
-      kind=_FORMAT.value,
-      threshold=_THRESHOLD.value,
-    )
+    how = {'rate': _RATE.value, 'real_time': _REAL_TIME.value}
+    how |= {'kind': _FORMAT.value, 'threshold': asked.threshold}
+    return listening.run(opened, _STREAM.value, **how)
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(
     opened,
     paths,
-    Asked(_TOP.value, _THRESHOLD.value, flags.FLAGS.language),
+    asked,
     kind=_FORMAT.value or next(iter(answering.formats(opened))),
     output=Path(_OUTPUT.value) if _OUTPUT.value else None,
     resume=_RESUME.value,

@@ -288,7 +288,7 @@ def test_the_command(workdir, pictures, tmp_path):
   ('words', 'match'),
   [
     (['a.png'], 'say which training'),
-    (['--workdir=W', '--top=0', 'a.png'], '--top=0: take 1 or more'),
+    (['--workdir=W', '--top=0', 'a.png'], 'top=0: take 1 or more'),
     (['--workdir=W', '--threshold=2', 'a.png'], 'not in 0..1'),
   ],
 )
