@@ -56,8 +56,9 @@ def test_what_comes_later_changes_nothing(name):
   assert n == model.out_len(17) and logits.shape[1] == model.out_len(24)
   other = np.where(np.arange(24)[:, None] < 17, frames, 9.0).astype('f4')
   again = run(other, lens)[0]
-  np.testing.assert_allclose(logits[:, :n], again[:, :n], atol=1e-5)
-  assert np.abs(logits[:, n:] - again[:, n:]).max() > 1e-3
+  unit = float(np.abs(logits).max())  # Small, of weights as they begin.
+  np.testing.assert_allclose(logits[:, :n], again[:, :n], atol=1e-4 * unit)
+  assert np.abs(logits[:, n:] - again[:, n:]).max() > 1e-2 * unit
 
 
 @pytest.mark.parametrize(
