@@ -105,6 +105,7 @@ TABLES: dict[str, dict[str, str]] = {
     'dicom_folder': f'{_SOURCES}.medical_folder:dicom_folder',
     'nifti_folder': f'{_SOURCES}.medical_folder:nifti_folder',
     'named_folder': f'{_SOURCES}.named_folder:named_folder',
+    'slide_folder': f'{_SOURCES}.slide_folder:slide_folder',
     'medmnist': f'{_SOURCES}.medmnist:medmnist',
     'by_identity': f'{_SOURCES}.by_identity:by_identity',
     'digits': 'recog_jax.data.sources.digits:digits',

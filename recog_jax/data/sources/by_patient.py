@@ -7,16 +7,18 @@ patient is in two of them, or shares of the patients.
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from recog_jax.data import cache, files
 from recog_jax.data.image import records
 from recog_jax.data.sources import pictures
 from recog_jax.data.sources import shares as shares_lib
 from recog_jax.data.sources.image_folder import picture_shape
-from recog_jax.errors import UserError, listed
+from recog_jax.errors import UserError, listed, warn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +42,8 @@ class File:
     split: its folder; '' where classes lie at the top.
     label: its class.
     size: bytes.
-    frames: that are taken; None of a file that has none.
+    frames: that are taken: numbers, or values of several `parts` of
+      `make_source` with commas between; None of a file that has none.
     patient: who it is of, a name or a hash.
     fields: what else is known.
     burnt_in: 'yes', 'no', or 'unknown', whether text is in the picture.
@@ -50,10 +53,88 @@ class File:
   split: str
   label: str
   size: int
-  frames: Sequence[int] | None
+  frames: Sequence[int] | Sequence[str] | None
   patient: str
   fields: Mapping[str, str]
   burnt_in: str = 'no'
+
+
+def folder(root: Any, data_dir: Any) -> Path:
+  """Where files lie.
+
+  Raises:
+    UserError: it is not named, or no folder.
+  """
+  place = root or data_dir
+  if not place:
+    raise UserError('the folder is not named: set source.root or --data_dir')
+  place = Path(place).expanduser().absolute()
+  if not place.is_dir():
+    raise UserError(f'{place} is no folder: set source.root or --data_dir')
+  return place
+
+
+def in_class_folders(
+  place: Path, fits: Callable[[Path], bool]
+) -> list[tuple[str, str, str, int]]:
+  """Name, split, class and bytes of all files that fit.
+
+  Raises:
+    UserError: there are none, or they do not lie in class folders.
+  """
+  paths = [p for p in files.below(place, ('',)) if fits(p)]
+  parts = [p.relative_to(place).parts for p in paths]
+  splits = any(part[0] == 'train' for part in parts)
+  depth = 2 if splits else 1
+  rows = [
+    ('/'.join(part), part[0] if splits else '', part[depth - 1], size)
+    for path, part in zip(paths, parts, strict=True)
+    if len(part) > depth and (size := path.stat().st_size) >= 0
+  ]
+  if not rows:
+    raise UserError(
+      f'{place} holds no files of this kind as class/file or split/class/file, '
+      'for example train/tuberculosis/1.dcm'
+    )
+  if len(rows) < len(paths):
+    warn(
+      f'{place}: {len(paths) - len(rows)} files lie in no class folder and are '
+      'left out'
+    )
+  return sorted(rows)
+
+
+def read_all(
+  place: Path,
+  names: Sequence[tuple[str, str, str, int]],
+  read: Callable[[str], dict[str, Any]],
+  max_bad_share: float,
+  what: str,
+) -> list[File]:
+  """Reads all headers, in threads.
+
+  Raises:
+    UserError: more cannot be read than may be.
+  """
+  found: list[File | None] = [None] * len(names)
+  bad: dict[int, str] = {}
+
+  def one(number: int) -> None:
+    name, split, label, size = names[number]
+    try:
+      found[number] = File(name, split, label, size, **read(name))
+    except (OSError, ValueError) as error:
+      bad[number] = f'{place / name}: {error}'
+
+  cache.in_threads(len(names), one)
+  if len(bad) > max_bad_share * len(names):
+    raise UserError(
+      f'{len(bad)} of {len(names)} {what} cannot be read, for example '
+      f'{listed([bad[min(bad)]])}: remove them, or set source.max_bad_share'
+    )
+  if bad:
+    warn(f'{place}: {len(bad)} of {len(names)} {what} are left out')
+  return [one for one in found if one is not None]
 
 
 def make_source(
@@ -64,7 +145,12 @@ def make_source(
   shares: Mapping[str, float] | None,
   seed: int,
   max_bad_share: float,
-) -> pictures.PictureSource:
+  *,
+  parts: Sequence[str] = ('frame',),
+  kind: Callable[..., Frames] = Frames,
+  stamp: str = '',
+  source: type[pictures.PictureSource] = pictures.PictureSource,
+) -> Any:
   """The source of some files.
 
   Args:
@@ -76,6 +162,13 @@ def make_source(
       usual ones.
     seed: of that division.
     max_bad_share: see `image_folder`.
+    parts: names of the fields that say which frame it is.
+    kind: makes a listing of frames.
+    stamp: see `pictures.Listing`.
+    source: the class of the source.
+
+  Returns:
+    A `source`.
 
   Raises:
     UserError: a patient is in two splits, or a split has none.
@@ -104,6 +197,9 @@ def make_source(
       for frame in (one.frames or (None,))
     ]
     framed = any(frame is not None for _, frame in rows)
+    which_frame = zip(
+      *(str(frame).split(',') for _, frame in rows), strict=True
+    )
     keys = sorted({key for one, _ in rows for key in one.fields})
     listings[which] = pictures.make_listing(
       place,
@@ -115,17 +211,16 @@ def make_source(
       [one.size for one, _ in rows],
       fields={
         'patient': [one.patient for one, _ in rows],
-        **({'frame': [str(f) for _, f in rows]} if framed else {}),
+        **(dict(zip(parts, which_frame, strict=True)) if framed else {}),
         **{k: [one.fields.get(k, '') for one, _ in rows] for k in keys},
       },
-      kind=Frames if framed else None,
+      stamp=stamp,
+      kind=kind if framed else None,
     )
   info = records.Info(
     place.name, picture_shape(channels, shape), names, grouped=True
   )
-  return pictures.PictureSource(
-    info, listings, where=str(place), max_bad_share=max_bad_share
-  )
+  return source(info, listings, where=str(place), max_bad_share=max_bad_share)
 
 
 def check_patients(

@@ -14,14 +14,14 @@ import collections
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from recog_jax.data import cache, files
+from recog_jax.data import files
 from recog_jax.data.image import medical
 from recog_jax.data.sources import by_patient, pictures
-from recog_jax.errors import UserError, listed, warn
+from recog_jax.errors import UserError, warn
 from recog_jax.ranges import NotNegative, Seed, Share, Size
 
 # Fields and the tags that they are of; none names or dates a person.
@@ -75,7 +75,7 @@ def dicom_folder(
   Raises:
     UserError: no such folder or file, or a patient in two splits.
   """
-  place = _place(root, data_dir)
+  place = by_patient.folder(root, data_dir)
   if frames not in _FRAMES:
     raise UserError(f"source.frames is '{frames}': take {', '.join(_FRAMES)}")
   _installed(medical.pydicom)
@@ -83,8 +83,12 @@ def dicom_folder(
   def read(name: str) -> dict[str, Any]:
     return _of_dicom(place / name, frames, patient_key)
 
-  found = _read_all(
-    place, _names(place, _is_dicom), read, max_bad_share, 'DICOM files'
+  found = by_patient.read_all(
+    place,
+    by_patient.in_class_folders(place, _is_dicom),
+    read,
+    max_bad_share,
+    'DICOM files',
   )
   found = _burnt_in(place, found, leave_out_burnt_in)
   return by_patient.make_source(
@@ -124,7 +128,7 @@ def nifti_folder(
   Raises:
     UserError: as `dicom_folder`.
   """
-  place = _place(root, data_dir)
+  place = by_patient.folder(root, data_dir)
   low, high = axis_share
   if not 0 <= low < high <= 1:
     raise UserError(
@@ -140,29 +144,21 @@ def nifti_folder(
     taken = range(min(first, last - 1), last, every)
     return {'frames': taken, 'patient': patient, 'fields': {}}
 
-  names = _names(
+  names = by_patient.in_class_folders(
     place,
     lambda path: (
       path.name.lower().endswith('.gz') or path.suffix.lower() == '.nii'
     ),
   )
-  found = _read_all(place, names, read, max_bad_share, 'NIfTI volumes')
+  found = by_patient.read_all(
+    place, names, read, max_bad_share, 'NIfTI volumes'
+  )
   return by_patient.make_source(
     place, found, channels, shape, shares, split_seed, max_bad_share
   )
 
 
 # -- files --------------------------------------------------------------------
-
-
-def _place(root: Any, data_dir: Any) -> Path:
-  place = root or data_dir
-  if not place:
-    raise UserError('the folder is not named: set source.root or --data_dir')
-  place = Path(place).expanduser().absolute()
-  if not place.is_dir():
-    raise UserError(f'{place} is no folder: set source.root or --data_dir')
-  return place
 
 
 def _installed(take: Callable[[], Any]) -> None:
@@ -184,69 +180,6 @@ def _is_dicom(path: Path) -> bool:
     return False
   with path.open('rb') as file:
     return medical.is_dicom(file.read(132))
-
-
-def _names(
-  place: Path, fits: Callable[[Path], bool]
-) -> list[tuple[str, str, str, int]]:
-  """Name, split, class and bytes of all files that fit.
-
-  Raises:
-    UserError: there are none, or they do not lie in class folders.
-  """
-  paths = [p for p in files.below(place, ('',)) if fits(p)]
-  parts = [p.relative_to(place).parts for p in paths]
-  splits = any(part[0] == 'train' for part in parts)
-  depth = 2 if splits else 1
-  rows = [
-    ('/'.join(part), part[0] if splits else '', part[depth - 1], size)
-    for path, part in zip(paths, parts, strict=True)
-    if len(part) > depth and (size := path.stat().st_size) >= 0
-  ]
-  if not rows:
-    raise UserError(
-      f'{place} holds no files of this kind as class/file or split/class/file, '
-      'for example train/tuberculosis/1.dcm'
-    )
-  if len(rows) < len(paths):
-    warn(
-      f'{place}: {len(paths) - len(rows)} files lie in no class folder and are '
-      'left out'
-    )
-  return sorted(rows)
-
-
-def _read_all(
-  place: Path,
-  names: Sequence[tuple[str, str, str, int]],
-  read: Callable[[str], dict[str, Any]],
-  max_bad_share: float,
-  what: str,
-) -> list[by_patient.File]:
-  """Reads all headers, in threads.
-
-  Raises:
-    UserError: more cannot be read than may be.
-  """
-  found: list[by_patient.File | None] = [None] * len(names)
-  bad: dict[int, str] = {}
-
-  def one(number: int) -> None:
-    name, split, label, size = names[number]
-    try:
-      found[number] = by_patient.File(name, split, label, size, **read(name))
-    except (OSError, ValueError) as error:
-      bad[number] = f'{place / name}: {error}'
-
-  cache.in_threads(len(names), one)
-  if len(bad) > max_bad_share * len(names):
-    raise UserError(
-      f'{len(bad)} of {len(names)} {what} cannot be read, for example '
-      f'{listed([bad[min(bad)]])}: remove them, or set source.max_bad_share'
-    )
-  if bad:
-    warn(f'{place}: {len(bad)} of {len(names)} {what} are left out')
-  return [one for one in found if one is not None]
 
 
 def _of_dicom(path: Path, frames: str, key: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,7 +94,7 @@ def make_listing(
   sizes: Sequence[int],
   stamp: str = '',
   fields: Mapping[str, Sequence[str]] = {},
-  kind: type[Listing] | None = None,
+  kind: Callable[..., Listing] | None = None,
 ) -> Listing:
   """A listing of some files, given in any order; see `Listing`."""
   keys = [hashlib.blake2b(file, digest_size=8).digest() for file in files]
@@ -157,7 +157,7 @@ class PictureSource:
     if split not in self._splits:
       raise unknown_name(f'split of {self._where}', split, self._splits)
     listing = self._good(split)
-    records = PictureRecords(listing, self.info.shape)
+    records = self._records(listing)
     if not records.uniform:
       return records
     if len(listing) * math.prod(self.info.shape) > cache.SIZE_LIMIT:
@@ -171,6 +171,9 @@ class PictureSource:
     text = '\n'.join([*names, *parts])
     return hashlib.sha256(text.encode(errors='surrogateescape')).hexdigest()
 
+  def _records(self, listing: Listing) -> 'PictureRecords':
+    return PictureRecords(listing, self.info.shape)
+
   def _key(self, listing: Listing) -> str:
     """Changes whenever what is decoded may."""
     times = [listing.path(i).stat().st_mtime_ns for i in range(len(listing))]
@@ -182,7 +185,7 @@ class PictureSource:
     if not self._max_bad_share:
       return listing
     name, key = self.info.name, f'{self._key(listing)}|{codecs.VERSION}'
-    records = PictureRecords(listing, self.info.shape)
+    records = self._records(listing)
     bad = _find_bad(records, name=name, split=split, key=key)
     bad_records.leave_out(
       list(bad.values()),
