@@ -32,12 +32,13 @@ class Fake:
     num_classes: _Classes,
     sizes: dict[str, int],
     seed: int,
+    groups: Mapping[str, int] = {},
   ):
     self.info = records.Info(
       'fake', shape, tuple(f'class_{i}' for i in range(num_classes))
     )
     self._sizes = sizes
-    self._seed = seed
+    self._seed, self._groups = seed, dict(groups)
 
   def sizes(self) -> dict[str, int]:
     return dict(self._sizes)
@@ -46,11 +47,14 @@ class Fake:
     if split not in self._sizes:
       raise unknown_name('split', split, self._sizes)
     shape, classes = self.info.shape, len(self.info.label_names)
-    return FakeRecords(shape, classes, self._sizes[split], self._seed, split)
+    return FakeRecords(
+      shape, classes, self._sizes[split], self._seed, split, self._groups
+    )
 
   def fingerprint(self) -> str:
     classes = len(self.info.label_names)
-    return f'fake-1-{self.info.shape}-{classes}-{self._sizes}-{self._seed}'
+    text = f'fake-1-{self.info.shape}-{classes}-{self._sizes}-{self._seed}'
+    return f'{text}-{self._groups}' if self._groups else text
 
 
 class FakeRecords:
@@ -59,8 +63,16 @@ class FakeRecords:
   in_memory: ClassVar[bool] = True
   uniform: ClassVar[bool] = True
 
-  def __init__(self, shape, num_classes: int, size: int, seed: int, split: str):
-    self._seed, self._split = seed, split
+  def __init__(
+    self,
+    shape,
+    num_classes: int,
+    size: int,
+    seed: int,
+    split: str,
+    groups: Mapping[str, int] = {},
+  ):
+    self._seed, self._split, self._groups = seed, split, groups
     rng = np.random.default_rng([seed, 0])
     self._pattern = _patterns(rng, shape, num_classes)
     self._bank = rng.integers(-24, 25, (_BANK, *shape), dtype=np.int16)
@@ -68,6 +80,7 @@ class FakeRecords:
     number = np.arange(size)
     order = np.argsort(self._draws(number).bits('label'), kind='stable')
     self._label = (order % num_classes).astype(np.int32)
+    self._number = order // num_classes  # Within its class.
 
   def __len__(self) -> int:
     return len(self._label)
@@ -84,6 +97,13 @@ class FakeRecords:
   def labels(self) -> np.ndarray:
     return self._label
 
+  def fields(self, ids: np.ndarray) -> dict[str, list[str]]:
+    pairs = list(zip(self._label[ids], self._number[ids], strict=True))
+    return {
+      name: [f'{self._split}-{label}-{k // size}' for label, k in pairs]
+      for name, size in self._groups.items()
+    }
+
   def _draws(self, ids: np.ndarray) -> Draws:
     split = np.full(ids.shape, zlib.crc32(self._split.encode()))
     return Draws(seed=self._seed, epoch=split, record=ids)
@@ -95,6 +115,7 @@ def fake(
   num_classes: _Classes,
   sizes: Mapping[str, Count],
   seed: Seed,
+  groups: Mapping[str, Size] = {},
   data_dir: Any = None,
 ) -> Fake:
   """Generated images; the same seed gives the same images everywhere.
@@ -104,6 +125,8 @@ def fake(
     num_classes: number of classes, in equal shares.
     sizes: records of each split, for example {'train': 512, 'test': 128}.
     seed: of patterns, labels and noise.
+    groups: {'slide': 4}, for example: fields, and how many records of a class
+      share a value.
     data_dir: unused; every source takes it.
 
   Raises:
@@ -118,7 +141,7 @@ def fake(
       'source.num_classes and every one of source.sizes must be at least 1; '
       f'they are {num_classes} and {sizes}'
     )
-  return Fake(shape, num_classes, sizes, seed)
+  return Fake(shape, num_classes, sizes, seed, groups)
 
 
 def _patterns(rng: np.random.Generator, shape, num_classes: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.metrics import operating_point
+from recog_jax.tasks.classification.spec import Bag
 
 Weights = Callable[[], np.ndarray]
 
@@ -86,6 +87,21 @@ def check_grades(loss: str, *, ordinal: bool, smoothing: float) -> None:
     raise UserError(
       "config.task.loss='cumulative' does not go with label_smoothing, which "
       'knows no order of grades: leave one of the two out'
+    )
+
+
+def check_bag(bag: Bag | None, loss: str, *, multi_label: bool) -> None:
+  """Bags are of probabilities that are one in sum.
+
+  Raises:
+    UserError: the task has others.
+  """
+  if bag is None:
+    return
+  if multi_label or loss not in ('softmax', 'cumulative'):
+    raise UserError(
+      'config.task.bag needs one label for each image and the loss softmax (or '
+      'cumulative, of grades): leave it out'
     )
 
 

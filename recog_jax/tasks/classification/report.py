@@ -18,7 +18,7 @@ from recog_jax.metrics.classification import (
 from recog_jax.metrics.roc import OneVersusRest
 from recog_jax.report import decisions, figures, predictions
 from recog_jax.tasks import fields as fields_lib
-from recog_jax.tasks.classification import clinical
+from recog_jax.tasks.classification import bags, clinical
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
 
@@ -41,6 +41,7 @@ def report(
   Writes PREFIX-worst_mistakes.png and, for one label of at most 1024 classes,
   PREFIX-confusion_matrix.png; and PREFIX-predictions.jsonl where examples have
   names: of each its file, label, prediction, loss and highest probabilities.
+  With `spec.bag` also PREFIX-bags.jsonl, the same of each bag.
 
   Args:
     spec: says what kind of target it is, and the classes' names.
@@ -59,7 +60,8 @@ def report(
     `positive_class` is the name of the one that sensitivity is of; `notes` are
     sentences on what is not defined. With `spec.calibration` also what
     `clinical.measure` gives, drawn in PREFIX-decisions.png. Where the data name
-    patients, all intervals draw patients.
+    patients, all intervals draw patients. With `spec.bag` metrics of bags, as
+    `bags.Pooled` gives them.
   """
   v = spec.num_outputs
   state = scores_lib.counted(spec, records)
@@ -67,6 +69,8 @@ def report(
   person, clusters = _persons(lookup, records)
   intervals = state.intervals(records, v, clusters=clusters)
   measures = scores_lib.measures(spec, records, clusters)
+  pooled = bags.pooled(spec, records, lookup, chosen)
+  measures += [pooled] if pooled else []
   found = None
   if spec.calibration and not np.isnan(records['logits']).any():
     found = clinical.measure(spec, records, chosen, clusters)
@@ -85,6 +89,17 @@ def report(
   if spec.auc and spec.positive is not None:
     result['positive_class'] = spec.label_names[spec.positive]
     notes.insert(0, f"positive class: '{result['positive_class']}'")
+  if pooled:
+    notes += pooled.notes()
+    predictions.write_rows(
+      directory / f'{prefix}-bags.jsonl',
+      (
+        {'bag': row.pop('file'), 'examples': count, **row}
+        for row, count in zip(
+          _rows(spec, pooled.records, pooled.names), pooled.counts, strict=True
+        )
+      ),
+    )
   if person:
     notes.append(f"intervals draw whole values of '{person}'")
   if notes:

@@ -88,6 +88,8 @@ def headlines(spec: Spec) -> list[str]:
     names += (OneVersusRest if spec.positive is None else TwoClasses).NAMES
   if spec.ordinal:
     names += Grades.NAMES
+  if spec.bag is not None:
+    names = [*names, *(f'bag_{name}' for name in names)]
   return names
 
 

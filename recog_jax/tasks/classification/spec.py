@@ -1,10 +1,34 @@
 """What loss, scores and report need to know of a classification."""
 
 import dataclasses
+from typing import Annotated
+
+from recog_jax.ranges import Names, Size
 
 # Metrics of which less is better.
-_ERRORS = ('loss',)
+_ERRORS = ('loss', 'bag_loss')
 MOST_SCORES = 10  # That are listed of each image.
+
+
+@dataclasses.dataclass(frozen=True)
+class Bag:
+  """Examples that are answered together, see `bags`.
+
+  Attributes:
+    field: of the data; examples with one value of it are a bag: 'slide', or
+      'patient'.
+    pool: what of their probabilities is the bag's: 'mean'; 'max', the most
+      suspicious one; or 'top', the mean of the `top` highest.
+    top: how many, with 'top'.
+  """
+
+  field: str
+  pool: Annotated[str, Names(('mean', 'max', 'top'))] = 'mean'
+  top: Size = 10
+
+  def count(self, n: int) -> int:
+    """How many of n probabilities are averaged."""
+    return {'mean': n, 'max': min(n, 1), 'top': min(n, self.top)}[self.pool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +58,7 @@ class Spec:
     prevalences: for which predictive values are given.
     cumulative: the model gives v - 1 numbers, of which `loss.of_grades` makes
       the logarithms of v probabilities.
+    bag: which examples are answered together; None: each alone.
   """
 
   label_names: tuple[str, ...]
@@ -54,6 +79,7 @@ class Spec:
   operating_points: tuple[str, ...] = ()
   prevalences: tuple[float, ...] = ()
   cumulative: bool = False
+  bag: Bag | None = None
 
   @property
   def num_outputs(self) -> int:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from recog_jax import registry
 from recog_jax.answers import Asked, Label, Labels, Span
 from recog_jax.data.image.records import Info
 from recog_jax.errors import UserError, unknown_name
@@ -17,18 +18,19 @@ from recog_jax.metrics.classification import MultiClass, MultiLabel, in_top_k
 from recog_jax.metrics.fairness import Scores
 from recog_jax.precision import at_least_float32
 from recog_jax.ranges import NotNegative, Positive, Share, Size
-from recog_jax.signatures import FREE
+from recog_jax.signatures import FREE, Part
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
-from recog_jax.tasks.classification import clinical, report
+from recog_jax.tasks.classification import bags, clinical, report
 from recog_jax.tasks.classification import keys as keys_lib
 from recog_jax.tasks.classification import loss as loss_lib
 from recog_jax.tasks.classification import scores as scores_lib
 from recog_jax.tasks.classification.loss import auxiliary_heads, losses
-from recog_jax.tasks.classification.spec import MOST_SCORES, Spec
+from recog_jax.tasks.classification.spec import MOST_SCORES, Bag, Spec
 from recog_jax.tasks.image_inputs import ImageInputs, make_image_inputs
 
 _LOSSES = ('softmax', 'sigmoid', 'mse', 'cumulative')
+_BAG = 'recog_jax.tasks.classification.spec:Bag'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +173,7 @@ class Classification(base.BaseTask):
       probability of the class, or of each label; with mean squared error the
       output itself. For one label `in_top5`, and `top` and `top_score` `b k`,
       the classes of the highest scores. `logits` `b v` where `auc` is on, which
-      ranks the examples, or `calibration`.
+      ranks the examples, `calibration` or `bag`.
     """
     logits = at_least_float32(outputs['logits'])
     targets, spec = batch['targets'], self.spec
@@ -180,7 +182,7 @@ class Classification(base.BaseTask):
       'target': targets,
       'loss': losses(spec, logits, batch),
     }
-    if spec.auc or spec.calibration:
+    if spec.auc or spec.calibration or spec.bag:
       rows['logits'] = logits
     scores = self._scores(logits)
     if spec.multi_label:
@@ -214,9 +216,12 @@ class Classification(base.BaseTask):
   def compute(
     self, state: Any, records: Records, lookup: Lookup
   ) -> dict[str, float]:
-    """What the devices counted, and rankings and grades of the records."""
-    del lookup
-    return {**state.compute(), **scores_lib.compute(self.spec, records)}
+    """What the devices counted; rankings, grades and bags of the records."""
+    return {
+      **state.compute(),
+      **scores_lib.compute(self.spec, records),
+      **bags.compute(self.spec, records, lookup, self.chosen),
+    }
 
   def report(
     self, records: Records, lookup: Lookup, directory: Path, prefix: str
@@ -312,6 +317,7 @@ def make_classification(
     'youden',
   ),
   prevalences: Annotated[Sequence[Share], FREE] = (0.01, 0.05, 0.1, 0.3, 0.5),
+  bag: Annotated[Mapping[str, Any] | None, Part(factory=_BAG), FREE] = None,
 ) -> Classification:
   """The task of a config.
 
@@ -367,6 +373,8 @@ def make_classification(
       is missed costs five false alarms).
     prevalences: shares of ill people among those tested, for which predictive
       values are given.
+    bag: keys of `classification.spec.Bag`: evaluate the examples of one slide
+      (or patient) together as well, by `bag_...` metrics.
 
   Raises:
     UserError: a value that is out of range, or does not fit the data set.
@@ -381,11 +389,13 @@ def make_classification(
   two_classes = len(names) == 2 and not multi_label
   keys.check_measures(auc, headline, ordinal=ordinal, multi_label=multi_label)
   if auc is None:
-    auc = two_classes or ordinal or headline == 'auc'
+    auc = two_classes or ordinal or headline in ('auc', 'bag_auc')
   if calibration is None:
     calibration = auc
   keys.check_grades(loss, ordinal=ordinal, smoothing=label_smoothing)
   keys.check_points(operating_points)
+  own = None if bag is None else registry.call(Bag, bag, 'config.task.bag')
+  keys.check_bag(own, loss, multi_label=multi_label)
   spec = Spec(
     label_names=names,
     objective='softmax' if loss == 'cumulative' else loss,
@@ -407,6 +417,7 @@ def make_classification(
     operating_points=tuple(operating_points),
     prevalences=tuple(float(p) for p in prevalences),
     cumulative=loss == 'cumulative',
+    bag=own,
   )
   known = scores_lib.headlines(spec)
   if spec.headline not in known:
