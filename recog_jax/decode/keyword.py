@@ -26,6 +26,25 @@ class Alarm(NamedTuple):
   score: float
 
 
+class AlarmRules(NamedTuple):
+  """When an alarm is raised.
+
+  Attributes:
+    words: the keywords.
+    threshold: the least score of an alarm.
+    refractory_s: seconds after an alarm without another of the same word.
+  """
+
+  words: tuple[str, ...]
+  threshold: float
+  refractory_s: float
+
+  def alarms(self, frame_s: float) -> 'Alarms':
+    """Of a new stream whose frames are so many seconds apart."""
+    frames = max(1, round(self.refractory_s / frame_s))
+    return Alarms(len(self.words), self.threshold, frames)
+
+
 class Alarms:
   """One stream, of all keywords; each has a refractory time of its own."""
 

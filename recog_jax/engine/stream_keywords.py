@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from recog_jax.answers import Line, Word
-from recog_jax.decode.keyword import Alarm, Alarms
+from recog_jax.decode.keyword import Alarm, AlarmRules
 from recog_jax.engine.stream_samples import Samples
 from recog_jax.engine.stream_steps import STEP_S, Model, features_of
 from recog_jax.errors import UserError
@@ -19,7 +19,11 @@ from recog_jax.errors import UserError
 
 def hears_keywords(model: Model) -> bool:
   """Whether a stream of it gives keywords, and no text."""
-  return hasattr(model.task, 'refractory_s')
+  try:
+    decoder = model.task.stream_decoder(getattr(model, 'module', None))
+  except UserError:  # It hears nothing in streams.
+    return False
+  return isinstance(decoder, AlarmRules)
 
 
 class KeywordListener:
@@ -50,7 +54,10 @@ class KeywordListener:
         'this model cannot stream: keywords are heard by the networks ds_cnn, '
         'tc_resnet and bc_resnet from a workdir, not from an export'
       )
-    self._model, task = model, model.task
+    self._model = model
+    self._rules: AlarmRules = model.task.stream_decoder(model.module)
+    if threshold is not None:
+      self._rules = self._rules._replace(threshold=threshold)
     info, stride = model.reader.info, model.module.stride
     self._features = features_of(info)
     wanted = frames or STEP_S / info.hop_s
@@ -58,8 +65,7 @@ class KeywordListener:
     self._step = max(1, round(wanted / stride)) * stride
     self._past = -(-model.module.past // stride) * stride
     self.frame_s = info.hop_s * stride
-    gap = max(1, round(task.refractory_s / self.frame_s))
-    self._alarms = Alarms(len(task.words), task.least(threshold), gap)
+    self._alarms = self._rules.alarms(self.frame_s)
     self._samples = Samples(model.reader.sample_rate, rate)
     self._frames = np.zeros((0, info.features.dim), np.float32)
     self._old = 0  # Of `_frames`, those whose scores were heard.
@@ -109,10 +115,9 @@ class KeywordListener:
     self._frames, self._old = self._frames[drop:], self._old - drop
 
   def _line(self, alarm: Alarm) -> Line:
-    task = self._model.task
     end = (alarm.frame + 1) * self.frame_s
-    begin = max(0.0, end - task.refractory_s)
-    said = Word(task.words[alarm.keyword], begin, end, alarm.score)
+    begin = max(0.0, end - self._rules.refractory_s)
+    said = Word(self._rules.words[alarm.keyword], begin, end, alarm.score)
     return Line(
       final=True,
       text=said.word,

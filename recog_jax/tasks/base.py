@@ -232,7 +232,8 @@ class Task(Protocol):
     ...
 
   def stream_decoder(self, module: nn.Module) -> Any:
-    """How a stream is decoded: a `tasks.speech.stream.StreamDecoder`.
+    """How a stream is decoded: a `tasks.speech.stream.StreamDecoder`, or of
+    keywords `decode.keyword.AlarmRules`.
 
     Raises:
       UserError: what the task predicts does not come in streams.

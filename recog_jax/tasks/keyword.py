@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from recog_jax.answers import Asked, Keywords, Span, Word
+from recog_jax.decode import keyword as alarms_lib
 from recog_jax.errors import UserError
 from recog_jax.metrics import bootstrap, detection
 from recog_jax.metrics.fairness import Scores
@@ -248,6 +249,12 @@ class Keyword(base.BaseTask):
   def calibration(self) -> str:
     """What was chosen, in words."""
     return f'alarms from a score of {self.least(None):.3f} on'
+
+  def stream_decoder(self, module: Any) -> alarms_lib.AlarmRules:
+    del module
+    return alarms_lib.AlarmRules(
+      self.words, self.least(None), self.refractory_s
+    )
 
   def least(self, threshold: float | None) -> float:
     """The least score of an alarm: what is asked for, was chosen, or 0.5."""
