@@ -232,8 +232,7 @@ class Task(Protocol):
     ...
 
   def stream_decoder(self, module: nn.Module) -> Any:
-    """How a stream is decoded: a `tasks.speech.stream.StreamDecoder`, or of
-    keywords `decode.keyword.AlarmRules`.
+    """A `tasks.speech.stream.StreamDecoder` or `decode.keyword.AlarmRules`.
 
     Raises:
       UserError: what the task predicts does not come in streams.
