@@ -11,6 +11,8 @@ from recog_jax.ranges import Positive, Size
 
 # Energies, in decades: no less is a number, and so far below the loudest.
 _FLOOR, _RANGE = 1e-10, 8.0
+# The encoder has positions for so many seconds.
+_LONGEST_S = 30.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,22 +28,23 @@ class WhisperLogMel(Features):
     num_mels: 80; of large-v3 128.
     num_fft: as in the original, which fills up no further.
     pad_s: seconds of the window. A shorter one costs less, and is another input
-      than the weights were trained with.
+      than the weights were trained with; None leaves each utterance its own
+      length, for an encoder that is trained so, and 30 s remain the bound.
   """
 
   num_mels: Size = 80
   num_fft: Size | None = 400
-  pad_s: Positive = 30.0
+  pad_s: Positive | None = 30.0
 
   def __post_init__(self):
     super().__post_init__()
-    if self._samples < self.window_len:
+    if self.pad_s and self._samples < self.window_len:
       raise ValueError(f'pad_s={self.pad_s} is shorter than a frame')
 
   @property
   def _samples(self) -> int:
-    """Of the window: whole hops."""
-    return round(self.pad_s / self.hop_s) * self.hop_len
+    """Of the window, or the most that there may be: whole hops."""
+    return round((self.pad_s or _LONGEST_S) / self.hop_s) * self.hop_len
 
   @property
   def longest_s(self) -> float | None:
@@ -59,6 +62,8 @@ class WhisperLogMel(Features):
 
   def num_frames(self, num_samples):
     """Those of the window; of more, which no window holds, more."""
+    if self.pad_s is None:
+      return num_samples // self.hop_len
     more = (num_samples - self._samples) * (num_samples > self._samples)
     count = (self._samples + more) // self.hop_len
     return count * (num_samples > 0)
@@ -71,6 +76,8 @@ class WhisperLogMel(Features):
 
   def of_lens(self, waves, lens, frame_lens, xp=np, *, threads: int = 1):
     """See `Features.of_lens`; what a window does not hold is cut off."""
+    if self.pad_s is None:
+      return super().of_lens(waves, lens, frame_lens, xp, threads=threads)
     lens = xp.asarray(lens)
     waves = xp.asarray(waves, np.float32)[:, : self._samples]
     there = cepstra.frame_mask(lens, waves.shape[1], xp)
@@ -83,7 +90,9 @@ class WhisperLogMel(Features):
     return super().of_lens(waves, lens, frame_lens, xp, threads=threads)
 
   def _scaled(self, out, frame_lens, xp):
-    top = xp.max(out, axis=(1, 2), keepdims=True, initial=np.log10(_FLOOR))
-    out = (xp.maximum(out, top - np.float32(_RANGE)) + 4) / np.float32(4)
     mask = cepstra.frame_mask(frame_lens, out.shape[1], xp)[..., None]
+    lowest = np.float32(np.log10(_FLOOR))
+    heard = xp.where(mask, out, lowest)
+    top = xp.max(heard, axis=(1, 2), keepdims=True, initial=lowest)
+    out = (xp.maximum(out, top - np.float32(_RANGE)) + 4) / np.float32(4)
     return xp.where(mask, out, np.float32(0)).astype(np.float32)

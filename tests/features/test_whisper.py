@@ -53,6 +53,20 @@ def test_deltas_and_normalisation_follow_the_scaling():
   np.testing.assert_allclose(found[0, : lens[0]].mean(0), 0, atol=1e-5)
 
 
+@pytest.mark.parametrize('xp', [np, jnp])
+def test_utterances_of_their_own_length_are_what_they_are_alone(xp):
+  made = features(pad_s=None)
+  assert made.longest_s == 30.0
+  np.testing.assert_array_equal(made.num_frames(np.array([0, 3200])), [0, 20])
+  waves, lens = np.stack([wave(4800), wave(4800, 1) / 50]), [4800, 3200]
+  got, got_lens = made(xp.asarray(waves), np.array(lens), xp=xp)
+  np.testing.assert_array_equal(got_lens, [30, 20])
+  assert np.all(np.asarray(got[1, 20:]) == 0)
+  for row, n in enumerate(lens):
+    alone, _ = made(waves[row : row + 1, :n], np.array([n]))
+    np.testing.assert_allclose(got[row, : n // 160], alone[0], atol=2e-5)
+
+
 def test_a_window_shorter_than_a_frame_is_refused():
   with pytest.raises(ValueError, match='shorter than a frame'):
     features(pad_s=0.02)
