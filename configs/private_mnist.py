@@ -27,7 +27,16 @@ def get_config(arg: str = '') -> ConfigDict:
     'clip': 0.5,
     'microbatch': 128,
   }
-  config.model.update({'activation': 'tanh', 'hidden': (64,)})
+  config.model.update(
+    {
+      'activation': 'tanh',
+      'channels': (16, 32),
+      'kernels': (8, 4),
+      'strides': (2, 2),
+      'pool_stride': 1,
+      'hidden': (32,),
+    }
+  )
   config.data.augment = []
   config.optimizer = {'name': 'sgd', 'learning_rate': 4.0, 'momentum': 0.0}
   config.ema_decay = 0.95

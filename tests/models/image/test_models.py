@@ -128,6 +128,15 @@ def test_lenet_has_lenet5s_parameter_count():
   assert _count(lenet(num_outputs=10), (1, 28, 28, 1)) == 61_706
 
 
+def test_lenet_with_strides_is_papernots_network():
+  keys = {'channels': (16, 32), 'kernels': (8, 4), 'strides': (2, 2)}
+  net = lenet(num_outputs=10, hidden=(32,), pool_stride=1, **keys)
+  assert _count(net, (1, 28, 28, 1)) == 26_010
+  assert _count(net, (1, 13, 13, 1)) == 26_010 - 15 * 32 * 32
+  with pytest.raises(UserError, match='13'):
+    _abstract(net, (1, 12, 12, 1))
+
+
 def test_cifar_stem_keeps_the_resolution():
   module = resnet18(num_outputs=10, stem='cifar')
   params = _abstract(module, (1, 32, 32, 3))['params']
