@@ -84,3 +84,14 @@ def test_statistics_of_the_corpus_are_taken():
   wanted = global_cmvn(frames, lens, norm.mean, norm.std)
   found, _ = front_end.features_of(features, norm, waves(), LENS)
   np.testing.assert_allclose(found, wanted, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+  ('k', 'n'), [(200, 256), (400, 400), (7, 7), (251, 251), (9, 45), (3, 50)]
+)
+def test_transforms_of_any_size_are_numpys(k, n):
+  frames = np.random.default_rng(n).normal(size=(2, 3, k)).astype(np.float32)
+  found = front_end._Fourier.rfft(frames, n)
+  wanted = np.fft.rfft(frames, n)
+  np.testing.assert_allclose(found.real, wanted.real, atol=2e-5)
+  np.testing.assert_allclose(found.imag, wanted.imag, atol=2e-5)
