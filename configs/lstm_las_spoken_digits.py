@@ -6,6 +6,8 @@ The data and the encoder of `lstm_ctc_spoken_digits`; an LSTM with
 location-aware attention (Chan et al., 2016, arXiv:1508.01211; Chorowski et al.,
 2015, arXiv:1506.07503) spells what it heard. CTC beside it (Watanabe et al.,
 2017) leads the attention along the recording.
+
+Reached: WER 1.33 % in 19 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
@@ -32,5 +34,5 @@ def get_config(arg: str = '') -> ConfigDict:
     'scheduled_sampling': 0.1,
     'dropout': 0.2,
   }
-  config.total_steps = config.total_steps if tiny else 4000
+  config.total_steps = config.total_steps if tiny else 1800
   return config

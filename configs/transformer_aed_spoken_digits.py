@@ -4,8 +4,13 @@ r"""A Transformer encoder and decoder, with CTC, on strings of recorded digits.
 
 The data and the encoder of `transformer_ctc_spoken_digits`; two blocks of
 decoder (Vaswani et al., 2017), trained beside CTC (Watanabe et al., 2017),
-which brings the attention into order. Decoded by the decoder alone; with both:
+which brings the attention into order. Decoded by the decoder alone; what CTC
+found, scored again by it; or both in one search:
+  python -m recog_jax.evaluate --workdir=W --decoder=rescore --beam_width=8
   python -m recog_jax.evaluate --workdir=W --decoder=joint --beam_width=4
+
+Reached: WER 2.52 % by the second, 5.04 % by the decoder alone, in 21 minutes on
+a busy core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
@@ -32,4 +37,6 @@ def get_config(arg: str = '') -> ConfigDict:
     'ffn_multiplier': 4,
     'dropout': 0.1,
   }
+  if not tiny:
+    config.total_steps = 2700
   return config
