@@ -117,7 +117,7 @@ class Checkpoints:
     *,
     keep_latest: int = 2,
     keep_best: int = 1,
-    higher_is_better: bool = True,
+    higher_is_better: bool | None = None,
     read_only: bool = False,
   ):
     """Opens or makes `workdir/checkpoints`.
@@ -126,14 +126,14 @@ class Checkpoints:
       workdir: the run's folder.
       keep_latest: so many newest checkpoints are kept.
       keep_best: so many of the best by the headline metric are kept as well.
-      higher_is_better: of that metric.
+      higher_is_better: of that metric; None: as the checkpoints say.
       read_only: nothing is written or moved (evaluation beside training).
     """
     self.directory = workdir / 'checkpoints'
     self._read_only = read_only
     self._has_base = False
     self._keep_latest, self._keep_best = max(1, keep_latest), keep_best
-    self._sign = 1 if higher_is_better else -1
+    self._higher = higher_is_better
     # Of whole checkpoints, and of the one that is being written.
     self._scores: dict[int, float] = {}
     self._manager = ocp.CheckpointManager(
@@ -182,16 +182,17 @@ class Checkpoints:
   def _score(self, step: int) -> float | None:
     if step not in self._scores:
       try:
-        metric = self._read_meta(step)['metric']
+        self._set_score(step, self._read_meta(step))
       except ValueError:
         return None
-      self._set_score(step, metric)
     return self._scores.get(step)
 
-  def _set_score(self, step: int, metric: float | None) -> None:
+  def _set_score(self, step: int, meta: Mapping[str, Any]) -> None:
+    metric, higher = meta['metric'], self._higher
+    higher = meta.get('higher_is_better') if higher is None else higher
     # What has none may get one later (see `save`): it is read again.
-    if metric is not None and math.isfinite(metric):
-      self._scores[step] = self._sign * metric
+    if None not in (metric, higher) and math.isfinite(metric):
+      self._scores[step] = metric if higher else -metric
 
   def should_preserve(
     self, checkpoints: Sequence[Any], *, context: Any
@@ -240,11 +241,12 @@ class Checkpoints:
       **meta,
       'step': step,
       'metric': metric,
+      'higher_is_better': self._higher,
       'forms': _forms(state),
       'checksums': checksums(state),
       **({'held': sorted(held)} if held else {}),
     }
-    self._set_score(step, metric)
+    self._set_score(step, meta)
     try:
       if step in self.steps():
         self._amend(step, meta)

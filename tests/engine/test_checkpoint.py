@@ -67,7 +67,7 @@ def _assert_same(a, b):
 
 
 def _save(folder, steps, metrics=None, **keep):
-  points = Checkpoints(folder, **keep)
+  points = Checkpoints(folder, **{'higher_is_better': True, **keep})
   for i, step in enumerate(steps):
     metric = None if metrics is None else metrics[i]
     points.save(step, _state(step), META, metric)
@@ -119,8 +119,10 @@ def test_lower_can_be_better(tmp_path):
   assert points.steps() == [2, 3, 5]
   assert points.best_step() == 2
   points.close()
-  seen = Checkpoints(tmp_path, higher_is_better=False, read_only=True)
-  assert seen.best_step() == 2
+  for sense in False, None:  # Without one, that of the checkpoints.
+    seen = Checkpoints(tmp_path, higher_is_better=sense, read_only=True)
+    assert seen.best_step() == 2
+    seen.close()
 
 
 def test_checkpoints_without_a_metric_are_never_the_best(tmp_path):
@@ -137,7 +139,7 @@ def test_checkpoints_without_a_metric_are_never_the_best(tmp_path):
 
 def test_a_metric_may_come_later(tmp_path):
   """After a stop in an evaluation, and without writing the state again."""
-  points = Checkpoints(tmp_path)
+  points = Checkpoints(tmp_path, higher_is_better=True)
   points.save(1, _state(1), {**META, 'evaluated': False})
   points.wait()
   files = {p: p.stat().st_mtime_ns for p in _files(tmp_path, '1/state')}

@@ -99,6 +99,18 @@ def test_averaged_weights_are_taken_and_a_step_can_be_named(root, trained):
     np.testing.assert_array_equal(value, found[name])
 
 
+def test_the_best_of_a_metric_that_falls_is_the_lowest(root, tmp_path):
+  ex = toys.make(root)
+  _, state = fresh(ex)
+  points = train.Checkpoints(tmp_path, higher_is_better=False)
+  for step, error_rate in ((1, 0.1), (2, 0.3)):
+    points.save(step, state, {'data': {}}, error_rate)
+  points.close()
+  spec = transfer.InitFrom(path=str(tmp_path))
+  _, origin = transfer.read(spec, ex.module, variables(state))
+  assert origin == f'step 1 of {tmp_path}'
+
+
 def test_rename_and_skip(root, trained, tmp_path):
   """A table takes stage2's weights for stage1's names of another naming."""
   ex = toys.make(root)
