@@ -9,7 +9,7 @@ shows what pretraining is worth (Radford et al., 2022, arXiv:2212.04356). FOLDER
 holds tiny.en, as `whisper_tiny_sentences` says; its decoder is not taken.
 Utterances keep their length, and are not filled to 30 s: that is another input
 than the encoder was trained with, and costs a quarter. Ways to train less:
-  --config.freeze="('encoder/.*',)"
+  --config.freeze="('encoder/.*',)" --config.optimizer.groups=()
   --config.adapt.name=lora --config.adapt.rank=8
 """
 
@@ -25,7 +25,11 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.features = {'name': 'whisper', 'num_mels': mels, 'pad_s': None}
   config.task = {'name': 'ctc', 'unit': 'character'}
   config.model = {'name': 'whisper_ctc', 'dtype': 'float32', 'dropout': 0.1}
-  config.optimizer.learning_rate = 3e-4
+  # The head is new, the encoder is not.
+  config.optimizer.learning_rate = 3e-3
+  config.optimizer.groups = (
+    {'pattern': 'encoder/.*', 'learning_rate_scale': 0.03},
+  )
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
     return config
@@ -35,8 +39,8 @@ def get_config(arg: str = '') -> ConfigDict:
     'skip': ('ctc_head/.*',),
   }
   config.ema_decay = 0.99
-  config.total_steps = 500
-  config.schedule.warmup_steps = 50
-  config.evaluation.every_steps = 250
-  config.checkpoint.every_steps = 250
+  config.total_steps = 400
+  config.schedule.warmup_steps = 40
+  config.evaluation.every_steps = 200
+  config.checkpoint.every_steps = 200
   return config
