@@ -6,6 +6,8 @@ r"""A small Conformer transducer on strings of recorded digits.
 The encoder of `conformer_ctc_spoken_digits` (Gulati et al., 2020) with the
 stateless predictor, the joiner and the head of CTC of
 `lstm_transducer_spoken_digits`; data and protocol of `lstm_ctc_spoken_digits`.
+
+Reached: WER 0.98 % in 27 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict
