@@ -33,7 +33,7 @@ def get_config(arg: str = '') -> ConfigDict:
   tiny = arg if arg == 'tiny' else ''
   config = inherit(__file__, 'lstm_ctc_spoken_digits.py', tiny)
   if not tiny:
-    config.total_steps = 3000
+    config.total_steps = 4000
     config.init_from = {'path': config_dict.placeholder(str)}
     config.data.source = {
       'name': 'manifest',
@@ -53,11 +53,12 @@ def get_config(arg: str = '') -> ConfigDict:
     config.data.speeds = (0.9, 1.0, 1.1)
     config.model = pretrained.model
     config.init_from = pretrained.init_from
+    config.freeze = pretrained.freeze
     config.task.intermediate_weight = 0.0
     config.optimizer.update(pretrained.optimizer)
     config.ema_decay = 0.99
-    config.total_steps = 300
-    config.schedule.warmup_steps = 30
-    config.evaluation.every_steps = 150
-    config.checkpoint.every_steps = 150
+    config.total_steps = 400
+    config.schedule.warmup_steps = 40
+    config.evaluation.every_steps = 200
+    config.checkpoint.every_steps = 200
   return config
