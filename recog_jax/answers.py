@@ -139,7 +139,8 @@ class Transcript(Answer):
     parts: (begin, end, text) of the parts that it was cut into at silences.
     hand_over: whether its confidence is below the threshold, so that a person
       should listen; None where no threshold was asked for.
-    language: its code, of Whisper; None of models that know none.
+    language: its code, of Whisper and of models with `language_tokens`; None
+      of models that know none.
   """
 
   text: str
@@ -205,6 +206,8 @@ class Line:
     reason: why it has ended: `silence`, `longest` (cut behind a word), `end`
       (of the stream) or `keyword` (it is one, and all of the line); None where
       it has not.
+    language: its code, where the model has `language_tokens` and has said one
+      in this utterance.
   """
 
   final: bool
@@ -214,10 +217,14 @@ class Line:
   words: tuple[Word, ...]
   heard: float
   reason: str | None = None
+  language: str | None = None
 
   def as_json(self) -> dict[str, Any]:
-    """Plain values by name."""
-    return _plain(self)
+    """Plain values by name; without a language that no one has said."""
+    found = _plain(self)
+    if self.language is None:
+      del found['language']
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

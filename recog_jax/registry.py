@@ -169,7 +169,11 @@ KINDS: dict[str, Kind] = {
   'speech augmentation': Kind(
     'recog_jax.data.speech.augment:OPS', ('sample_rate', 'data_dir')
   ),
-  'tokenizer': Kind('recog_jax.text.tokenizer:KINDS', ('data_dir',)),
+  'tokenizer': Kind(
+    'recog_jax.text.tokenizer:KINDS',
+    ('data_dir', 'plain', 'keys'),
+    ('recog_jax.text.language_tokens:with_languages',),
+  ),
   'features': Kind('recog_jax.features.extract:KINDS', ('sample_rate',)),
   'decoder': Kind('recog_jax.decode.decoder:KINDS', ('blank_id', 'vocab')),
   'subsample': Kind(

@@ -182,7 +182,7 @@ def _metrics(metrics: Mapping[str, Any]) -> str:
     shown = f'{interval[0]:.4g} to {interval[1]:.4g}' if interval else ''
     rows.append([_text(name), f'{value:.4g}', shown])
   text = _table(('metric', 'value', '95 %'), rows)
-  for kind in ('per_class', 'per_language'):
+  for kind in ('per_class', 'per_language', 'language_confusion'):
     if not (classes := metrics.get(kind)):
       continue
     columns = [[_cell(v) for v in values] for values in classes.values()]

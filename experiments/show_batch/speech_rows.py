@@ -338,7 +338,8 @@ def _plain_batch(
   features = info.features
   b, longest = len(chosen.index), max(map(len, chosen.waves))
   frames = features.num_frames(augment.perturbed_len(longest, slowest))
-  encoded = Encoded.of(chosen.texts, info.tokenizer)
+  fields = chosen.records.utterances.fields
+  encoded = Encoded.of(chosen.texts, info.tokenizer, fields)
   tokens = max(len(encoded.joined(row[row >= 0])) for row in chosen.parts)
   return MakeSpeechBatch(
     records=chosen.records,

@@ -70,6 +70,11 @@ class LexiconKeys(Keys):
         'the decoder lexicon takes its words from the tokenizer: set '
         "config.data.tokenizer={'name': 'lexicon', 'model': 'words.tsv'}"
       )
+    if '' in vocab:
+      raise ValueError(
+        'the decoder lexicon says phones of its words and no symbols of '
+        "languages (language_tokens): take 'greedy' or 'beam'"
+      )
     scorer = make_lexicon_scorer(
       lexicon,
       len(vocab),
@@ -165,7 +170,7 @@ def make_decoder(
       kind. A `name` that is a factory is called with the other keys,
       `blank_id` and `vocab`, for an object that is called as a `Decoder` is.
     blank_id: CTC's blank.
-    vocab: the token of each id.
+    vocab: the token of each id; '' for one that is no text.
     lexicon: words and the ids of their phones; None: the tokenizer has none.
 
   Raises:

@@ -128,9 +128,14 @@ def make_token_scorer(
   Tokens that the model lacks count as `<unk>`.
 
   Raises:
-    ValueError: the model has none of the tokens.
+    ValueError: the model has none of the tokens, or some tokens are no text.
   """
   spelled = [lm_token(token) for token in vocab]
+  if '' in spelled:
+    raise ValueError(
+      'a language model of tokens knows no symbols of languages '
+      "(language_tokens): take one of words (lm_unit 'word'), or none"
+    )
   known = {t for i, t in enumerate(spelled) if i != blank_id} - {UNK}
   if not known & {*model.words}:
     raise ValueError(

@@ -176,6 +176,7 @@ class Listener:
       words=words,
       heard=self.heard,
       reason=reason,
+      language=said.language,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from recog_jax.errors import printable
 
 _PER_CLASS = 20  # Classes up to which each has its own line.
+# Metrics that are tables, columns by name.
+TABLES = ('per_class', 'per_target', 'per_language', 'language_confusion')
 _GROUPS = 30  # Values of a field up to which each has its own line.
 
 
@@ -15,8 +17,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
 
   Args:
     metrics: numbers by name; `NAME_ci95` is the interval (low, high) of NAME,
-      `per_class`, `per_target` and `per_language` are mappings of lists with
-      one element a class, target or language, and `notes` a list of
+      `per_class`, `per_target`, `per_language` and `language_confusion` are
+      mappings of lists with one element a class, target or language, and
+      `notes` a list of
       sentences. Anything else that is not a number is left out.
 
   Returns:
@@ -29,7 +32,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
       low_high = metrics.get(f'{name}_ci95')
       rows.append((name, _text(value), _interval(low_high)))
   text = aligned(rows)
-  for name in ('per_class', 'per_target', 'per_language'):
+  for name in TABLES:
     table = metrics.get(name, {})
     if 0 < len(next(iter(table.values()), ())) <= _PER_CLASS:
       columns = [[name, *map(_text, values)] for name, values in table.items()]

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
 from recog_jax.text.keywords import Keywords
+from recog_jax.text.language_tokens import with_languages
 from recog_jax.text.languages import find
 from recog_jax.text.lexicon import LexiconTokenizer
 from recog_jax.text.timit import INVENTORIES
@@ -276,7 +277,8 @@ def make_tokenizer(
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
       `wav2vec2` that of a `vocab.json`, and a `language`; `keywords` takes
       `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`. A
-      `name` that is a factory is called with the other keys.
+      `name` that is a factory is called with the other keys. All take
+      `language_tokens`, see `language_tokens.with_languages`.
     data_dir: the folder to which a relative path of a model belongs.
     model: what is in that file, where it is known.
 
@@ -284,6 +286,9 @@ def make_tokenizer(
     ValueError: an unknown name or key, a missing one, or a wrong value.
   """
   keys = dict(keys)
+  if wanted := keys.pop('language_tokens', False):
+    plain = make_tokenizer(keys, data_dir, model)
+    return with_languages(plain, keys, language_tokens=wanted)
   name = keys.pop('name', None)
   if callable(name):
     return name(**keys)

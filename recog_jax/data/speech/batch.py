@@ -33,8 +33,25 @@ class Encoded:
   repeats: np.ndarray
 
   @staticmethod
-  def of(texts: Sequence[str], tokenizer: Any) -> 'Encoded':
-    rows = [np.array(tokenizer.encode(text), np.int32) for text in texts]
+  def of(
+    texts: Sequence[str],
+    tokenizer: Any,
+    fields: Mapping[str, Sequence[str]] = {},
+  ) -> 'Encoded':
+    """Encodes texts.
+
+    Args:
+      texts: n, normalised.
+      tokenizer: one with `language_tokens` puts a symbol in front of each text.
+      fields: n strings of each name; `lang` says which symbol.
+
+    Raises:
+      UserError: there is no such field, or a language without a symbol.
+    """
+    ids = [tokenizer.encode(text) for text in texts]
+    if hasattr(tokenizer, 'prefix'):
+      ids = _behind_languages(ids, tokenizer, fields)
+    rows = [np.array(row, np.int32) for row in ids]
     starts = np.cumsum([0, *(len(r) for r in rows)])
     return Encoded(
       np.concatenate([np.empty(0, np.int32), *rows]),
@@ -53,6 +70,28 @@ class Encoded:
     for i in parts:
       pieces += [self.separator, self.ids[self.starts[i] : self.starts[i + 1]]]
     return np.concatenate(pieces[1:])
+
+
+def _behind_languages(
+  ids: Sequence[Sequence[int]],
+  tokenizer: Any,
+  fields: Mapping[str, Sequence[str]],
+) -> list[list[int]]:
+  """Texts with the symbol of their language in front, unless they are empty."""
+  if 'lang' not in fields:
+    raise UserError(
+      'config.data.tokenizer.language_tokens takes the language of an '
+      'utterance from the field `lang`, which the data set has not: leave it '
+      'out, or name the language in config.data.lang'
+    )
+  try:
+    codes = {lang: tokenizer.prefix(lang) for lang in {*fields['lang']}}
+  except ValueError as error:
+    raise UserError(str(error)) from error
+  return [
+    [codes[lang], *row] if row else []
+    for row, lang in zip(ids, fields['lang'], strict=True)
+  ]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

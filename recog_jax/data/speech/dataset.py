@@ -217,7 +217,7 @@ class SpeechData:
     utterances = with_language(utterances, self._lang)
     found = self._texts_of(utterances)
     texts = found.texts
-    encoded = Encoded.of(texts, self._tokenizer)
+    encoded = Encoded.of(texts, self._tokenizer, utterances.fields)
     groups = joined_by(self._join, utterances.fields)
     corpus = Corpus(
       num_samples=utterances.num_samples,

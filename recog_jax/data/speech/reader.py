@@ -20,6 +20,7 @@ from recog_jax.data.speech.records import SpeechTaskInfo
 from recog_jax.errors import UserError
 from recog_jax.features import extract
 from recog_jax.features.cepstra import global_cmvn
+from recog_jax.text.language_tokens import text_of
 from recog_jax.text.tokenizer import OF_FILES, make_tokenizer
 
 # The file of a tokenizer among what is kept, where it is made of one.
@@ -191,8 +192,8 @@ def kept(data: Any, tokenizer: Any) -> Kept:
     tokenizer: of the data.
   """
   files = {}
-  if isinstance(tokenizer, OF_FILES):
-    files[MODEL] = tokenizer.model
+  if isinstance(text_of(tokenizer), OF_FILES):
+    files[MODEL] = text_of(tokenizer).model
   rate = data.interface()['sample_rate']
   pause_s, margin_s = pauses.habits(data.training_waves(), rate)
   facts = {

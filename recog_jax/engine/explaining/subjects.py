@@ -318,7 +318,7 @@ def _baselines(frames: np.ndarray) -> dict[str, np.ndarray]:
 
 def _words(spec: Any, rows: Any, count: int) -> list[tuple]:
   """(word, first token, the token after its last, begin, end in seconds)."""
-  tokens = [spec.tokenizer.tokens[i] for i in rows['ids'][:count]]
+  tokens = [spec.pieces[i] for i in rows['ids'][:count]]
   found: list[list] = []
   fresh = True
   for i, token in enumerate(tokens):

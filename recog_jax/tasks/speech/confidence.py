@@ -86,7 +86,7 @@ def words_of(
   spec: Spec, row: Mapping[str, np.ndarray], scaling: Scaling
 ) -> list[Word]:
   """(word, begin, end, confidence) of one aligned row, in seconds."""
-  tokens = spec.tokenizer.tokens
+  tokens = spec.pieces
   if spec.unit == 'phone':  # Each one is a word of its own.
     tokens = [f'\u2581{t}' for t in tokens]
   num = int(row['num'])

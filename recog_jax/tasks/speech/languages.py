@@ -1,11 +1,14 @@
 """What an evaluation says of languages and scripts, where they are known."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from recog_jax.metrics import code_switch, wer
+from recog_jax.metrics import bootstrap, code_switch, wer
+from recog_jax.tasks.speech.spec import Spec
+from recog_jax.text.language_tokens import code_of
 from recog_jax.text.languages import Language, known
 from recog_jax.text.script import by_script, fidelity, mixed_units, word_tags
 
@@ -62,6 +65,62 @@ def language_metrics(
     [mixed_units(text) for text in hypotheses],
   )
   return result | code_switch.switch_metrics(words, mixed)
+
+
+def recognised(
+  spec: Spec,
+  records: Mapping[str, np.ndarray],
+  references: Sequence[str],
+  langs: Sequence[str],
+) -> dict[str, Any]:
+  """How often the language was recognised, where texts begin with it.
+
+  Utterances without text have none.
+
+  Args:
+    spec: of the task.
+    records: n rows with `ids` and `num`.
+    references: n transcripts.
+    langs: n languages of the data.
+
+  Returns:
+    `language_accuracy` with `language_accuracy_ci95`, and `language_confusion`,
+    columns of how often each language came out as which; {} if texts do not
+    begin with it, or there are none.
+  """
+  pairs = [
+    (code_of(lang), said or code_switch.NO_LANGUAGE)
+    for text, lang, said in zip(
+      references, langs, said_languages(spec, records), strict=True
+    )
+    if text
+  ]
+  if not pairs:
+    return {}
+  right = np.array([lang == said for lang, said in pairs], float)
+  name = 'language_accuracy'
+  interval = bootstrap.of_mean(name, right, seed=0)[name]
+  spoken = sorted({lang for lang, _ in pairs})
+  counts = collections.Counter(pairs)
+  return {
+    name: float(right.mean()),
+    f'{name}_ci95': list(interval),
+    'language_confusion': {
+      'language': spoken,
+      **{
+        f'as {said}': [counts[lang, said] for lang in spoken]
+        for said in sorted({said for _, said in pairs})
+      },
+    },
+  }
+
+
+def said_languages(
+  spec: Spec, records: Mapping[str, np.ndarray]
+) -> list[str | None]:
+  """The language that each row begins with; None where it says none."""
+  rows = zip(records['ids'], records['num'], strict=True)
+  return [spec.language(ids, num) for ids, num in rows]
 
 
 def _fidelity(

@@ -1,5 +1,6 @@
 """What an evaluation of speech recognition says: rates, groups, transcripts."""
 
+import collections
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 
 from recog_jax.answers import Span, Transcript, Word
 from recog_jax.errors import warn
-from recog_jax.metrics import wer
+from recog_jax.metrics import code_switch, wer
 from recog_jax.report import (
   transcripts,
   transcripts_pages,
@@ -44,9 +45,9 @@ def report(
     prefix: of their names.
 
   Returns:
-    What `wer.speech_metrics` and `languages.language_metrics` give; of lists of
-    hypotheses `oracle_wer` and so on, the rates if the best of each were
-    chosen.
+    What `wer.speech_metrics`, `languages.language_metrics` and
+    `languages.recognised` give; of lists of hypotheses `oracle_wer` and so on,
+    the rates if the best of each were chosen.
   """
   references, hypotheses, fields = scores.texts(spec, records, lookup)
   ids = fields.get('id', [str(i) for i in records['index']])
@@ -61,9 +62,12 @@ def report(
     found = languages.language_metrics(references, hypotheses, fields)
     tables = result['groups'] | found.pop('groups', {})
     result |= {**found, 'groups': tables}
-  made = transcripts.make_transcripts(
-    references, hypotheses, {**groups, 'id': ids}, unit=unit
-  )
+  known = {**groups, 'id': ids}
+  if spec.says_language and 'lang' in fields:
+    result |= languages.recognised(spec, records, references, fields['lang'])
+    said = languages.said_languages(spec, records)
+    known['said_lang'] = [code or code_switch.NO_LANGUAGE for code in said]
+  made = transcripts.make_transcripts(references, hypotheses, known, unit=unit)
   transcripts.write_jsonl(directory / f'{prefix}-transcripts.jsonl', made)
   summary = f'{spec.headline.upper()} {result[spec.headline]:.2%}'
   transcripts_pages.write_html(
@@ -155,14 +159,20 @@ def transcript(
     source: the file.
     scaling: of the confidences.
     threshold: a recording of lower confidence is handed over; None: none is.
+
+  Returns:
+    The answer; its language is that of most of the time.
   """
   words, parts, unfinished = [], [], 0
+  heard: collections.Counter[str] = collections.Counter()
   for row, span in zip(rows, spans, strict=True):
     seconds = span.end - span.begin
     for word, begin, end, sure in _words(spec, row, seconds, scaling):
       words.append(Word(word, span.begin + begin, span.begin + end, sure))
     unfinished += bool(row.get('unfinished', False))
     ids = [int(i) for i in row['ids'][: int(row['num'])]]
+    if said := row.get('language') or spec.language(ids, len(ids)):
+      heard[said] += seconds
     text = spec.tokenizer.decode(ids).strip()
     if text:
       parts.append((span.begin, span.end, text))
@@ -178,5 +188,5 @@ def transcript(
     max((span.total for span in spans), default=0.0),
     tuple(parts),
     None if threshold is None else sure < threshold,
-    rows[0].get('language') if rows else None,
+    max(heard, key=lambda code: heard[code], default=None),
   )

@@ -7,6 +7,7 @@ import numpy as np
 
 from recog_jax.metrics import wer
 from recog_jax.metrics.fairness import Scores
+from recog_jax.tasks.speech import languages
 from recog_jax.tasks.speech.spec import RATES, Spec
 
 
@@ -30,9 +31,13 @@ def texts(
 def rates(
   spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
 ) -> dict[str, float]:
-  """Error rates of a whole split."""
-  references, hypotheses, _ = texts(spec, records, lookup)
-  return of_texts(spec, references, hypotheses)
+  """Error rates of a whole split, and of its languages if they are said."""
+  references, hypotheses, fields = texts(spec, records, lookup)
+  found = of_texts(spec, references, hypotheses)
+  if spec.says_language and 'lang' in fields:
+    told = languages.recognised(spec, records, references, fields['lang'])
+    found |= {k: v for k, v in told.items() if isinstance(v, float)}
+  return found
 
 
 def of_task(

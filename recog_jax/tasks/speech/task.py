@@ -437,7 +437,7 @@ def decoder_of(keys: Mapping[str, Any] | None, tokenizer: Tokenizer) -> Any:
     return make_decoder(
       registry.resolved('decoder', keys or {'name': 'greedy'}),
       blank_id=BLANK_ID,
-      vocab=tokenizer.tokens,
+      vocab=getattr(tokenizer, 'pieces', tokenizer.tokens),
       lexicon=getattr(tokenizer, 'lexicon', None),
     )
   except (ValueError, OSError) as error:
