@@ -12,6 +12,7 @@ from recog_jax import registry
 from recog_jax.data.consent import consented
 from recog_jax.data.speech.batch import Normaliser
 from recog_jax.data.speech.items import Join
+from recog_jax.data.speech.texts import with_language
 from recog_jax.data.splits import split_bounds
 from recog_jax.features import Mfcc
 
@@ -20,6 +21,7 @@ _DEFAULTS = {
   'augment': (),
   'speeds': (1.0,),
   'join': None,
+  'lang': 'none',
   'cmvn': None,
   'deliver': 'features',
   'max_seconds': None,
@@ -50,7 +52,9 @@ def read(config: Any, data_dir: str | None, count: int) -> Sheet:
   chosen = choose(
     records,
     start,
-    records.utterances.take(np.arange(start, stop)),
+    with_language(
+      records.utterances.take(np.arange(start, stop)), keys['lang']
+    ),
     data.training_texts(),
     count=count,
     join=None if keys['join'] is None else Join(**keys['join']),

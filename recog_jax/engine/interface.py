@@ -14,6 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from recog_jax.data.base import OUTPUTS, Kept
+from recog_jax.engine import vocabulary
 from recog_jax.engine.config import own_task
 from recog_jax.engine.experiment import Experiment
 from recog_jax.errors import UserError, listed, warn
@@ -196,6 +197,7 @@ def fit_head(
   workdir: AnyPath | None,
   ex: Experiment,
   of_head: Callable[[str], bool],
+  fresh: Mapping[str, Any] | None = None,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
   """The tensors of another run, with the outputs that this one has.
 
@@ -204,10 +206,12 @@ def fit_head(
     workdir: of the run that it belongs to; None of another program's weights.
     ex: what they are for.
     of_head: path -> whether its last axis are the outputs.
+    fresh: {path: tensor} of this run's fresh variables, or their shapes.
 
   Returns:
     Those tensors; the head's in this run's order where both have the same
-    outputs, and without them where these are others. And what to say of it.
+    outputs, and without them where these are others. Heads of a recogniser of
+    speech have the values of tokens that both runs know. And what to say of it.
   """
   found, notes = dict(found), []
   kept = read(workdir) if workdir else None
@@ -218,7 +222,12 @@ def fit_head(
     theirs, mine = kept.get(key), ours.get(key)
     if theirs == mine:
       continue
+    if key == 'tokens' and theirs and mine and fresh:
+      found, more = vocabulary.fitted(found, fresh, theirs, mine)
+      notes += more
     head = [path for path in found if of_head(path)]
+    if not head:
+      continue
     if theirs and mine and sorted(theirs) == sorted(mine):
       at = [theirs.index(name) for name in mine]
       for path in head:

@@ -163,7 +163,7 @@ def _weights(
   smaller: list[str] = []
   if spec.macs is not None:
     found, smaller = narrowing.narrowed(spec, ex.module, found, trained)
-  found, notes = interface.fit_head(found, trained, ex, _of_head)
+  found, notes = interface.fit_head(found, trained, ex, _of_head, fresh)
   notes = [*smaller, *notes]
   values, report = match(spec, found, fresh, origin, ex.module)
   return values, report, [*_told(report, origin), *notes]

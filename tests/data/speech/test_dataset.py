@@ -9,6 +9,7 @@ import pytest
 
 from recog_jax.data.sources.fake_speech import fake_speech
 from recog_jax.data.speech import records as speech_records
+from recog_jax.data.speech.batch import Encoded
 from recog_jax.data.speech.dataset import SpeechData
 from recog_jax.errors import UserError
 
@@ -62,6 +63,38 @@ def test_a_batch_has_what_the_task_declares():
       assert (row[n:] == 0).all()
       assert (ids[:count] > 0).all()
       assert (ids[count:] == 0).all()
+
+
+_TWO = {**KEYS['tokenizer'], 'language_tokens': ('ur', 'en')}
+
+
+def test_targets_begin_with_the_symbol_of_the_language():
+  plain, data = make_data(), make_data(tokenizer=_TWO)
+  tokenizer = data.info.tokenizer
+  own, batch = (train_batches(x, 0, 1)[0] for x in (plain, data))
+  np.testing.assert_array_equal(own['index'], batch['index'])
+  assert (batch['targets'][:, 0] == tokenizer.prefix('en')).all()
+  np.testing.assert_array_equal(own['target_len'] + 1, batch['target_len'])
+  for ids, other in zip(batch['targets'], own['targets'], strict=True):
+    assert tokenizer.decode(ids) == tokenizer.decode(other)
+  assert data.interface()['tokens'][-2:] == ('<|ur|>', '<|en|>')
+  assert data.fingerprint() != plain.fingerprint()
+
+
+def test_a_text_that_is_empty_has_no_language():
+  tokenizer = make_data(tokenizer=_TWO).info.tokenizer
+  found = Encoded.of(['', 'one'], tokenizer, {'lang': ['ur', 'ur']})
+  assert found.lengths.tolist() == [0, 4]
+
+
+@pytest.mark.parametrize(
+  ('fields', 'told'),
+  [({}, 'the field `lang`'), ({'lang': ['sd']}, "language 'sd'")],
+)
+def test_data_whose_language_has_no_symbol_are_told(fields, told):
+  tokenizer = make_data(tokenizer=_TWO).info.tokenizer
+  with pytest.raises(UserError, match=told):
+    Encoded.of(['one'], tokenizer, fields)
 
 
 def test_inputs_are_the_features_of_the_audio_and_targets_its_text():
