@@ -20,7 +20,8 @@ class Asked:
       of several labels, those that have it are given. None: the highest class,
       or all labels above 0.5.
     language: of recordings, for Whisper: a code such as `ur`, or `auto`, which
-      finds it in the first 30 s; None: that of the model's config.
+      finds it in the first 30 s; None: that of the model's config. For models
+      with `language_embedding` a code; None: it is unknown.
 
   Raises:
     UserError: no class is to be listed, or the threshold is no probability.

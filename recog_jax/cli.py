@@ -227,7 +227,8 @@ def define_language() -> None:
   flags.DEFINE_string(
     'language',
     None,
-    "That is spoken, for Whisper: a code, or auto (default: the config's).",
+    "That is spoken, a code; for Whisper also auto, by default the config's; "
+    'for models with language_embedding by default unknown.',
   )
 
 

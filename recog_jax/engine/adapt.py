@@ -28,8 +28,14 @@ from recog_jax.errors import UserError, listed
 from recog_jax.ranges import Positive, Size
 from recog_jax.storage import AnyPath
 
-# Of images, of CTC, of embeddings, and those that help only to train.
-HEADS = (r'(.*/)?(ctc_)?head/.*', r'aux.*', r'embedding_.*')
+# Of images, of CTC, of embeddings, those that help only to train, and vectors
+# of languages.
+HEADS = (
+  r'(.*/)?(ctc_)?head/.*',
+  r'aux.*',
+  r'embedding_.*',
+  r'language_embedding/.*',
+)
 _WHERE = 'config.adapt'
 _LORA_A, _LORA_B = '_lora_a', '_lora_b'
 # Where a branch of a block ends, in every family with attention.

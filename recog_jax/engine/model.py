@@ -104,7 +104,7 @@ class Model:
         (float `n` in -1..1, its rate in Hz).
       top: classes that are listed.
       threshold: below it a class is no answer.
-      language: that is spoken, see `Asked`; of Whisper.
+      language: that is spoken, see `Asked`.
       strict: what cannot be read is an error; else its answer is `Failed`.
 
     Returns:
@@ -145,6 +145,17 @@ class Model:
         module, self.variables, language
       )
     return self._followers[language]
+
+  def told(
+    self, batch: Mapping[str, Any], language: str | None
+  ) -> Mapping[str, Any]:
+    """The batch, with the language that is spoken in it, if one is known."""
+    if language is None:
+      return batch
+    module: Any = self.module
+    number = module.languages.index(language) + 1
+    told = np.full(len(batch['valid']), number, np.int32)
+    return {**batch, 'language': told}
 
   @functools.cached_property
   def _followers(self) -> dict[str | None, Follower | None]:

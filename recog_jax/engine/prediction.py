@@ -40,6 +40,10 @@ class Model(Protocol):
 
   def follower(self, language: str | None) -> Follower | None: ...
 
+  def told(
+    self, batch: Mapping[str, Any], language: str | None
+  ) -> Mapping[str, Any]: ...
+
   def rows(
     self, batch: Mapping[str, np.ndarray]
   ) -> Mapping[str, jax.Array]: ...
@@ -82,7 +86,7 @@ def run(model: Model, things: Iterable[Any], asked: Asked) -> Iterator[Answer]:
     yield from _followed(model, follower, things, asked)
     return
   queue: collections.deque[_Thing] = collections.deque()
-  batches = _Batches(model)
+  batches = _Batches(model, asked.language)
   for thing, piece in _pieces(model.reader, things):
     if not queue or queue[-1] is not thing:
       queue.append(thing)
@@ -134,8 +138,8 @@ def _answer(task: Task, thing: _Thing, asked: Asked) -> Answer:
 class _Batches:
   """Pieces of one group in one batch; batches in flight."""
 
-  def __init__(self, model: Model):
-    self._model = model
+  def __init__(self, model: Model, language: str | None):
+    self._model, self._language = model, language
     self._open: dict[Hashable, list[tuple[_Thing, int, Piece]]] = {}
     self._flying: collections.deque[Any] = collections.deque()
 
@@ -165,7 +169,8 @@ class _Batches:
     rows = min(most, 1 << (len(members) - 1).bit_length())
     pieces = [piece for _, _, piece in members]
     pieces += [pieces[0]] * (rows - len(pieces))
-    found = self._model.rows(self._model.reader.batch(pieces, group))
+    batch = self._model.reader.batch(pieces, group)
+    found = self._model.rows(self._model.told(batch, self._language))
     self._flying.append(([(t, k) for t, k, _ in members], found))
     if len(self._flying) > _IN_FLIGHT:
       self._land()

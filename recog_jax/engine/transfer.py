@@ -376,7 +376,9 @@ def match(
   adapt = getattr(module, 'adapt', lambda *_: None)
 
   def new_by_nature(path: str) -> bool:
-    return _of_head(path) or adapt_lib.added(module, names[path])
+    of_language = names[path].startswith('language_embedding/')
+    own = adapt_lib.added(module, names[path])
+    return _of_head(path) or of_language or own
 
   values, adapted, problems = {}, [], []
   for path, leaf in fresh.items():

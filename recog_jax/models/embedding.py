@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from recog_jax.errors import UserError
 from recog_jax.models.layers.norm import BatchNorm, batch_moments
 from recog_jax.precision import at_least_float32
 
@@ -137,10 +138,18 @@ def embedder(module: nn.Module, *, dim: int, people: int) -> nn.Module:
       alone is taken.
     dim: of the embedding.
     people: of training.
+
+  Raises:
+    UserError: the model is told the language.
   """
   rewrapped = getattr(module, 'rewrapped', None)
   if rewrapped is not None:  # An adaptation or rounding: around the whole.
     return rewrapped(functools.partial(embedder, dim=dim, people=people))
   if hasattr(module, 'out_len'):
+    if getattr(module, 'languages', ()):
+      raise UserError(
+        'config.model.language_embedding is of recognisers of text: leave it '
+        'out'
+      )
     return SpeechEmbedder(module.encoder, dim, people, module.dtype)
   return ImageEmbedder(module, people)

@@ -30,7 +30,7 @@ from recog_jax.answers import Answer, Asked, Span
 from recog_jax.errors import UserError
 from recog_jax.metrics import bootstrap
 from recog_jax.metrics.fairness import Scores
-from recog_jax.tasks.follower import Follower, no_language
+from recog_jax.tasks.follower import Follower, check_language
 
 Batch = Mapping[str, jax.Array]
 # What the model gave, by name: `logits`, `taps`, of sequences `out_len`.
@@ -384,7 +384,7 @@ class BaseTask:
     self, module: nn.Module, variables: Any, language: str | None
   ) -> Follower | None:
     del module, variables
-    return no_language(language)
+    return check_language(language)
 
   def answer(
     self,

@@ -1,6 +1,6 @@
 """What hears the parts of a recording in their order."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,14 +28,25 @@ class Follower(Protocol):
     ...
 
 
-def no_language(language: str | None) -> None:
-  """Of tasks whose models are not told what they hear.
+def check_language(language: str | None, known: Sequence[str] = ()) -> None:
+  """Of models that hear each part on its own.
+
+  Args:
+    language: that is spoken; None: nobody says it.
+    known: codes of those that the model is told; () of most.
 
   Raises:
-    UserError: there is one.
+    UserError: the model is not told it.
   """
-  if language is not None:
+  if language is None or language in known:
+    return
+  if known:
     raise UserError(
-      f"language '{language}': only Whisper is told what it hears, with the "
-      "decoder 'whisper'; leave it out"
+      f"language '{language}': this model is told {', '.join(known)}; leave it "
+      'out where another one is spoken'
     )
+  raise UserError(
+    f"language '{language}': only models are told what they hear that have "
+    "config.model.language_embedding, and Whisper with the decoder 'whisper'; "
+    'leave it out'
+  )

@@ -1,10 +1,11 @@
-"""A recogniser that says the language first: trained, kept, asked, gone on."""
+"""A recogniser that says the language first, and one that is told it."""
 
 import json
 
 import numpy as np
 import pytest
 
+from recog_jax.data.base import Piece
 from recog_jax.engine import config as config_lib
 from recog_jax.engine import (
   evaluation,
@@ -16,6 +17,7 @@ from recog_jax.engine import (
 )
 from recog_jax.engine import model as model_lib
 from recog_jax.engine import trained as trained_lib
+from recog_jax.errors import UserError
 from tests.engine.test_interface import CONFIG
 
 TWO = {'name': 'characters', 'alphabet': ' enotw', 'language_tokens': ('en',)}
@@ -27,6 +29,8 @@ def config_of(**tokenizer):
     config.data.tokenizer = {**TWO, **tokenizer}
     config.total_steps = 1
     config.model.layers = 1
+    config.model.language_embedding = ('ur', 'en')
+    config.data.told_language = {'unknown': 0.5}
   return config
 
 
@@ -63,6 +67,31 @@ def test_evaluation_and_answers_say_the_language(workdir):
   (answer,) = model.predict([(wave.astype(np.float32), 8000)])
   assert answer.language == 'en' and answer.text == '' and not answer.words
   assert json.loads(json.dumps(answer.as_json()))['language'] == 'en'
+
+
+def test_an_answer_depends_on_the_language_that_is_told(workdir):
+  model = model_lib.load(workdir)
+  params = model.variables['params']
+  vectors = params['language_embedding']
+  assert {*vectors} == {'unknown', 'ur', 'en'}
+  assert not np.any(vectors['ur'])  # Of which there is no utterance.
+  assert np.any(vectors['en']) and np.any(vectors['unknown'])
+  vectors['ur'] = np.linspace(-9, 9, 40, dtype=np.float32)
+  wave = np.random.default_rng(0).uniform(-0.1, 0.1, 8000)
+  piece = Piece(wave.astype(np.float32))
+  batch = model.reader.batch([piece], model.reader.group(piece))
+  logits = {
+    code: np.asarray(model.logits(model.told(batch, code)))
+    for code in (None, 'ur', 'en')
+  }
+  assert np.abs(logits['ur'] - logits[None]).max() > 1e-3
+  vectors['ur'] = vectors['unknown']
+  again = model.logits(model.told(batch, 'ur'))
+  np.testing.assert_allclose(again, logits[None], atol=1e-6)
+  (one,) = model.predict([(piece.data, 8000)], language='en')
+  assert one.seconds == 1
+  with pytest.raises(UserError, match="'sd': this model is told ur, en"):
+    model.predict([(piece.data, 8000)], language='sd')
 
 
 def test_weights_go_on_with_another_alphabet(workdir):

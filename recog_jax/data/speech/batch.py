@@ -12,6 +12,7 @@ from recog_jax.data.base import Batch
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech import augment as audio
 from recog_jax.data.speech.order import Rows
+from recog_jax.data.speech.told import Told
 from recog_jax.errors import UserError
 from recog_jax.features.cepstra import global_cmvn
 
@@ -142,6 +143,7 @@ class MakeSpeechBatch:
     total_steps: the run's length.
     seed: of the augmentation's draws.
     labels: int32 `n m` of the records, see `split.Split`; None: there are none.
+    told: the language of the records; None: the model is not told.
   """
 
   records: Any
@@ -159,6 +161,7 @@ class MakeSpeechBatch:
   total_steps: int = 1
   seed: int = 0
   labels: np.ndarray | None = None
+  told: Told | None = None
 
   @property
   def in_memory(self) -> bool:
@@ -191,9 +194,11 @@ class MakeSpeechBatch:
     ]
     inputs, lens = self._inputs(self.waves(rows), rows, draws)
     targets, target_len = self._targets(rows)
-    more = {}
+    more, first = {}, rows.items.parts[:, 0]
     if self.labels is not None:  # Of what is joined, those of the first.
-      more['labels'] = self.labels[rows.items.parts[:, 0]]
+      more['labels'] = self.labels[first]
+    if self.told is not None:
+      more['language'] = self.told(first, draws[0])
     return {
       **dict(zip(('inputs', 'second_view'), inputs, strict=False)),
       'input_len': lens,

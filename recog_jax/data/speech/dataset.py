@@ -43,13 +43,9 @@ from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.poisson import SpeechPoissonOrder, speech_units
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
-from recog_jax.data.speech.split import Split, joined_by
-from recog_jax.data.speech.texts import (
-  texts_as,
-  told_of_scripts,
-  told_of_unknown,
-  with_language,
-)
+from recog_jax.data.speech.split import Split, described, joined_by
+from recog_jax.data.speech.texts import texts_as, with_language
+from recog_jax.data.speech.told import ToldLanguage, languages_of, told
 from recog_jax.data.splits import Subset, check_splits, split_bounds
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.features import extract
@@ -91,6 +87,10 @@ class SpeechData:
       Mapping[str, Any] | None,
       Part(factory='recog_jax.data.speech.sampling:Sampling'),
     ] = None,
+    told_language: Annotated[
+      Mapping[str, Any] | None,
+      Part(factory='recog_jax.data.speech.told:ToldLanguage'),
+    ] = None,
     max_seconds: Positive | None = None,
     max_excluded_share: Share = 0.05,
     max_other_script: Share = 1.0,
@@ -122,6 +122,8 @@ class SpeechData:
       join: keys of `speech.items.Join`.
       sampling: keys of `speech.sampling.Sampling`: how often languages or
         sources are shown in training.
+      told_language: keys of `speech.told.ToldLanguage`, for a model with
+        `language_embedding`.
       max_seconds: longer utterances are left out of training.
       max_excluded_share: of training utterances that may be left out.
       max_other_script: utterances with more than this share of letters in
@@ -158,11 +160,15 @@ class SpeechData:
     self._labels = Labels.of(labels)
     self._texts_of = texts_as(lang, case, numbers, text_field)
     self._buckets = registry.call(Bucketing, buckets, 'config.data.buckets')
-    self._join = self._sampling = None
+    self._join = self._sampling = self._told = None
     if join is not None:
       self._join = registry.call(Join, join, 'config.data.join')
     if sampling is not None:
       self._sampling = registry.call(Sampling, sampling, 'config.data.sampling')
+    if (keys := told_language) is not None:
+      self._told = registry.call(
+        ToldLanguage, keys, 'config.data.told_language'
+      )
     self._augment = audio.make_audio_augment(
       augment, source.info.sample_rate, data_dir
     )
@@ -183,6 +189,7 @@ class SpeechData:
       self._labels.classes if self._labels else {},
     )
     self._frames_out: Callable[[Any], Any] = lambda frames: frames
+    self._languages: tuple[str, ...] = ()  # That a model is told.
 
   # What a plan for devices takes where the data set is not here.
   stand_in = staticmethod(published.stand_in_speech)
@@ -198,6 +205,7 @@ class SpeechData:
       )
     self = _copy(self)
     self._frames_out = module.out_len
+    self._languages = languages_of(module, self._told)
     return self
 
   @property
@@ -346,20 +354,11 @@ class SpeechData:
 
   def describe(self, workdir: Path) -> list[str]:
     """Lines that say what training sees; lists what it does not in a file."""
-    order, opened = self._order, self._opened('train')
-    lines = order.describe(self._source.info.sample_rate)
-    texts = opened.transcripts.texts
-    if reasons := str(self.excluded):
-      path = workdir / 'excluded.jsonl'
-      path.write_text(self.excluded.lines(opened.utterances, texts))
-      lines.append(f'left out of training: {reasons}; listed in {path}')
-    lines += told_of_unknown(texts, self._tokenizer)
-    told = told_of_scripts(opened.transcripts, opened.utterances.fields['id'])
-    if told is not None:
-      path = workdir / 'other_script.jsonl'
-      path.write_text(told[1], encoding='utf-8')
-      lines.append(f'{told[0]}; listed in {path}')
-    return lines
+    opened, excluded = self._opened('train'), self.excluded
+    return [
+      *self._order.describe(self._source.info.sample_rate),
+      *described(opened, excluded, self._tokenizer, workdir),
+    ]
 
   @contextlib.contextmanager
   def train(
@@ -372,7 +371,7 @@ class SpeechData:
   ) -> Iterator[Iterator[Batch]]:
     """Local training batches of steps [start_step, stop_step)."""
     make = dataclasses.replace(
-      self._make('train', self._order, self.batch_sizes, local_rows),
+      self._make('train', self._order, self.batch_sizes, local_rows, True),
       augment=self._augment,
       views=self._views,
       start_step=start_step,
@@ -400,6 +399,7 @@ class SpeechData:
     order: Any,
     sizes: Sequence[int],
     local_rows: LocalRows,
+    train: bool = False,
   ) -> MakeSpeechBatch:
     opened = self._opened(split)
     return MakeSpeechBatch(
@@ -412,6 +412,7 @@ class SpeechData:
       rows={b: local_rows(b) for b in sizes},
       deliver=self._deliver,
       labels=opened.labels,
+      told=told(self._languages, opened, self._told, train=train),
     )
 
   def lookup(self, split: str) -> Callable[[np.ndarray], dict[str, Any]]:

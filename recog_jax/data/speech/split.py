@@ -2,13 +2,18 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recog_jax.data.speech.batch import Encoded
-from recog_jax.data.speech.items import Corpus
-from recog_jax.data.speech.texts import Transcripts
+from recog_jax.data.speech.items import Corpus, Excluded
+from recog_jax.data.speech.texts import (
+  Transcripts,
+  told_of_scripts,
+  told_of_unknown,
+)
 from recog_jax.errors import unknown_name
 
 
@@ -25,6 +30,31 @@ def joined_by(
   if join.field not in fields:
     raise unknown_name('field of config.data.join', join.field, fields)
   return fields[join.field]
+
+
+def described(
+  opened: 'Split', excluded: Excluded, tokenizer: Any, workdir: Path
+) -> list[str]:
+  """Lines that say what training does not see; files in a folder list it.
+
+  Args:
+    opened: the training split.
+    excluded: its records that are left out.
+    tokenizer: of the targets.
+    workdir: the folder.
+  """
+  lines, texts = [], opened.transcripts.texts
+  if reasons := str(excluded):
+    path = workdir / 'excluded.jsonl'
+    path.write_text(excluded.lines(opened.utterances, texts))
+    lines.append(f'left out of training: {reasons}; listed in {path}')
+  lines += told_of_unknown(texts, tokenizer)
+  told = told_of_scripts(opened.transcripts, opened.utterances.fields['id'])
+  if told is not None:
+    path = workdir / 'other_script.jsonl'
+    path.write_text(told[1], encoding='utf-8')
+    lines.append(f'{told[0]}; listed in {path}')
+  return lines
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -20,6 +20,50 @@ from recog_jax.signatures import Part
 # hidden b t d, hidden_len b, targets b u, target_len b, *, train)` gives what
 # the head's term of the loss needs. Their other methods are the decoders'.
 OTHERS = ('attention', 'transducer')
+UNKNOWN = 'unknown'
+
+
+class LanguageEmbedding(nn.Module):
+  """Adds a learned vector of the language to each frame of the features.
+
+  As a one-hot vector of the dialect beside the input (Li et al., 2018,
+  arXiv:1712.01541), but for what the first layer makes of it. Vectors begin
+  with zeros, and each is a parameter of its own, so that languages are added
+  to a trained model.
+
+  Attributes:
+    languages: their codes; beside them there is a vector for `unknown`.
+  """
+
+  languages: tuple[str, ...]
+
+  @nn.compact
+  def __call__(
+    self, frames: jax.Array, frame_len: jax.Array, language: jax.Array | None
+  ) -> jax.Array:
+    """The frames `b t f` with that of int32 `b`, from 1 on; 0 is unknown.
+
+    Raises:
+      UserError: the frames are samples of a waveform.
+    """
+    b, t, f = frames.shape
+    if f == 1:
+      raise UserError(
+        'config.model.language_embedding is added to features, and this model '
+        'hears waveforms: leave it out'
+      )
+    vectors = jnp.stack(
+      [
+        self.param(code, nn.initializers.zeros, (f,), jnp.float32)
+        for code in (UNKNOWN, *self.languages)
+      ]
+    )
+    if language is None:
+      language = jnp.zeros(b, jnp.int32)
+    # Padding stays as it is, so that it changes no frame before it.
+    there = jnp.arange(t) < frame_len[:, None]
+    added = vectors[language].astype(frames.dtype)
+    return frames + jnp.where(there[..., None], added[:, None], 0)
 
 
 class SpeechModel(nn.Module):
@@ -40,6 +84,7 @@ class SpeechModel(nn.Module):
     ctc: whether there is a head of CTC.
     attention_head: an attention decoder, or None; see `OTHERS`.
     transducer_head: predictor and joiner of a transducer, or None.
+    languages: codes of those that it is told; see `LanguageEmbedding`.
   """
 
   # What reads other programs' weights of it, in the registry's `weights`.
@@ -54,8 +99,11 @@ class SpeechModel(nn.Module):
   ctc: bool = True
   attention_head: nn.Module | None = None
   transducer_head: nn.Module | None = None
+  languages: tuple[str, ...] = ()
 
   def setup(self):
+    if self.languages:
+      self.language_embedding = LanguageEmbedding(self.languages)
     if self.ctc:
       self.ctc_head = nn.Dense(self.num_outputs)
 
@@ -65,6 +113,7 @@ class SpeechModel(nn.Module):
     frame_len: jax.Array,
     targets: jax.Array | None = None,
     target_len: jax.Array | None = None,
+    language: jax.Array | None = None,
     *,
     train: bool,
     state: Any = None,
@@ -77,6 +126,7 @@ class SpeechModel(nn.Module):
       targets: int32 `b u`, for the heads that read them; without, those heads
         are left out.
       target_len: int32 `b`.
+      language: int32 `b`, see `LanguageEmbedding`; None: unknown.
       train: use dropout and batch statistics.
       state: of a stream, see `streaming.StreamingEncoder`.
 
@@ -91,8 +141,11 @@ class SpeechModel(nn.Module):
     """
     # An encoder that cannot stream has no such argument.
     more = {} if state is None else {'state': state}
+    frames = frames.astype(self.dtype)
+    if self.languages:
+      frames = self.language_embedding(frames, frame_len, language)
     hidden, hidden_len, layers = self.encoder(
-      frames.astype(self.dtype), frame_len, train=train, **more
+      frames, frame_len, train=train, **more
     )
     taps: dict[str, Any] = {'hidden': hidden}
     if state is not None:
@@ -259,6 +312,28 @@ def check_intermediate(numbers: Sequence[int], layers: int) -> None:
       )
 
 
+def told_language(
+  model: SpeechModel, *, language_embedding: tuple[str, ...] = ()
+) -> SpeechModel:
+  """The model, told the language of what it hears.
+
+  Args:
+    model: the model.
+    language_embedding: codes of languages that it is told (field `lang` of the
+      data), each with a vector that is added to the features; () tells it none.
+
+  Raises:
+    UserError: a language that comes twice.
+  """
+  names = (UNKNOWN, *language_embedding)
+  if len({*names}) < len(names):
+    raise UserError(
+      f'config.model.language_embedding={language_embedding}: name each '
+      f"language once; '{UNKNOWN}' is added"
+    )
+  return model.clone(languages=tuple(language_embedding))
+
+
 def recogniser(
   make_encoder: Callable[..., nn.Module],
   make_model: Callable[..., SpeechModel],
@@ -280,19 +355,23 @@ def recogniser(
     **fixed: options of the encoder that are options no more.
   """
   of_encoder = inspect.signature(make_encoder).parameters
-  of_model = dict(list(inspect.signature(make_model).parameters.items())[1:])
+  of_model, told = (
+    dict(list(inspect.signature(part).parameters.items())[1:])
+    for part in (make_model, told_language)
+  )
 
   def make(**values):
-    encoder = make_encoder(
-      **{k: v for k, v in values.items() if k in of_encoder}
-    )
-    return make_model(
-      encoder, **{k: v for k, v in values.items() if k in of_model}
-    )
+    def of(names):
+      return {k: v for k, v in values.items() if k in names}
+
+    encoder = make_encoder(**of(of_encoder))
+    return told_language(make_model(encoder, **of(of_model)), **of(told))
 
   make.__signature__ = inspect.Signature(
-    list({**of_model, **of_encoder}.values()), return_annotation=SpeechModel
+    list({**of_model, **of_encoder, **told}.values()),
+    return_annotation=SpeechModel,
   )
-  entries = [options.args_of(part) for part in (make_encoder, make_model)]
+  parts = (make_encoder, make_model, told_language)
+  entries = [options.args_of(part) for part in parts]
   make.__doc__ = f'{summary}\n\nArgs:\n' + '\n'.join(entries)
   return options.factory(make, name, defaults=defaults, **fixed)

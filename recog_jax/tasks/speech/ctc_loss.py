@@ -69,7 +69,7 @@ def both_views(batch: Batch) -> dict[str, jax.Array]:
   Neighbours: where rows are divided over devices, so are pairs.
   """
   inputs = jnp.stack([batch['inputs'], batch['second_view']], axis=1)
-  names = ('input_len', 'targets', 'target_len')
+  names = ('input_len', 'targets', 'target_len', 'language')
   return {
     'inputs': inputs.reshape(-1, *inputs.shape[2:]),
     **{n: jnp.repeat(batch[n], 2, axis=0) for n in names if n in batch},

@@ -22,7 +22,7 @@ from recog_jax.errors import UserError
 from recog_jax.metrics.fairness import Scores
 from recog_jax.tasks import base
 from recog_jax.tasks.base import Batch, Lookup, Outputs, Records
-from recog_jax.tasks.follower import Follower, no_language
+from recog_jax.tasks.follower import Follower, check_language
 from recog_jax.tasks.speech import confidence as confidence_lib
 from recog_jax.tasks.speech import long_form, report, scores, stream, windows
 from recog_jax.tasks.speech import terms as terms_lib
@@ -154,11 +154,12 @@ class Speech(confidence_lib.Confident, base.BaseTask):
     return batch
 
   def model_inputs(self, batch: Batch) -> tuple[jax.Array, ...]:
-    """The targets too where a head beside CTC's is trained."""
-    inputs = super().model_inputs(batch)
-    if set(self.losses) != {'ctc'} and 'targets' in batch:
-      inputs += (batch['targets'], batch['target_len'])
-    return inputs
+    """Targets too where another head is trained; the language where told."""
+    inputs, none = super().model_inputs(batch), (None, None)
+    others = set(self.losses) != {'ctc'} and 'targets' in batch
+    more = (batch['targets'], batch['target_len']) if others else none
+    told = (batch['language'],) if 'language' in batch else ()
+    return (*inputs, *(more if others or told else ()), *told)
 
   def forward(
     self,
@@ -385,7 +386,7 @@ class Speech(confidence_lib.Confident, base.BaseTask):
   ) -> Follower | None:
     """Of the decoder `whisper`; see `long_form.follower`."""
     if not isinstance(self.decoder, long_form.Decoder):
-      return no_language(language)
+      return check_language(language, getattr(module, 'languages', ()))
     plain = dataclasses.replace(self, decoder=None)
     return long_form.follower(plain, self.decoder, module, variables, language)
 
