@@ -27,7 +27,7 @@ def config_of(**tokenizer):
   config = config_lib.load(f'{CONFIG.with_name("lstm_ctc_synth.py")}:tiny')
   with config.unlocked(), config.ignore_type():
     config.data.tokenizer = {**TWO, **tokenizer}
-    config.total_steps = 1
+    config.total_steps = 2
     config.model.layers = 1
     config.model.language_embedding = ('ur', 'en')
     config.data.told_language = {'unknown': 0.5}
@@ -59,7 +59,7 @@ def test_evaluation_and_answers_say_the_language(workdir):
   assert found.metrics['language_accuracy'] == 1
   assert found.metrics['wer'] == 1
   result = evaluation.report(
-    opened.ex, found, 'test', step=1, workdir=workdir, checkpoint='1'
+    opened.ex, found, 'test', step=2, workdir=workdir, checkpoint='2'
   )
   confusion = result['metrics']['language_confusion']
   assert confusion == {'language': ['en'], 'as en': [16]}
