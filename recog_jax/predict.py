@@ -100,13 +100,9 @@ def main() -> int:
     keys = {'task': cli.decoder_keys(), 'chunk': flags.FLAGS.chunk}
     opened = model.load(_WORKDIR.value, checkpoint=_CHECKPOINT.value, **keys)
   if _STREAM.value is not None:
-    if asked.language is not None:
-      raise UserError(
-        '--language is of recordings, and a stream is heard without: leave it '
-        'out'
-      )
     how = {'rate': _RATE.value, 'real_time': _REAL_TIME.value}
     how |= {'kind': _FORMAT.value, 'threshold': asked.threshold}
+    how['language'] = asked.language
     return listening.run(opened, _STREAM.value, **how)
   paths = things.find(cli.given.words, opened.reader.suffixes)
   return answering.run(

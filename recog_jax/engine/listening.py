@@ -81,6 +81,7 @@ def run(
   real_time: bool = False,
   kind: str | None = None,
   threshold: float | None = None,
+  language: str | None = None,
   source: IO[bytes] | None = None,
   output: IO[str] | None = None,
 ) -> int:
@@ -93,6 +94,7 @@ def run(
     real_time: a recording is heard no faster than it was made.
     kind: of `FORMATS`; None: text.
     threshold: of keywords, the least score; None: what was chosen, or 0.5.
+    language: that is spoken, which no stream is told: must be None.
     source: in the place of standard input.
     output: in the place of standard output.
 
@@ -111,6 +113,11 @@ def run(
     )
   if real_time and path == '-':
     raise UserError('--real_time is of files: standard input has its own time')
+  if language is not None:
+    raise UserError(
+      f'--language={language} is told of recordings, and a stream is heard '
+      'without: leave it out'
+    )
   wanted = model.reader.sample_rate
   if path == '-':
     rate = rate or wanted

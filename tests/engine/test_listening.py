@@ -85,6 +85,8 @@ def test_flags_that_do_not_fit(opened):
     listening.run(model, 'a.wav', rate=8000)
   with pytest.raises(UserError, match='--real_time is of files'):
     listening.run(model, '-', real_time=True)
+  with pytest.raises(UserError, match='heard without'):
+    listening.run(model, '-', language='ur')
   empty = io.BufferedReader(io.BytesIO())
   with pytest.raises(UserError, match='--threshold of a stream is of keywords'):
     listening.run(model, '-', threshold=0.5, source=empty)
