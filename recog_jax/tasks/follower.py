@@ -46,7 +46,7 @@ def check_language(language: str | None, known: Sequence[str] = ()) -> None:
       'out where another one is spoken'
     )
   raise UserError(
-    f"language '{language}': only models are told what they hear that have "
-    "config.model.language_embedding, and Whisper with the decoder 'whisper'; "
-    'leave it out'
+    f"language '{language}': this model is not told what it hears, as Whisper "
+    "is with the decoder 'whisper', and models with "
+    'config.model.language_embedding; leave it out'
   )

@@ -221,9 +221,9 @@ def test_english_alone_has_no_language_to_find():
     long_form.symbols_of(words, prompt, 'ur')
 
 
-def test_a_language_is_only_asked_of_whisper():
+def test_a_language_is_only_asked_of_models_that_are_told_it():
   assert base.BaseTask().follower(None, None, None) is None
-  with pytest.raises(UserError, match='only Whisper is told'):
+  with pytest.raises(UserError, match='is not told what it hears'):
     base.BaseTask().follower(None, None, 'ur')
 
 
