@@ -90,8 +90,8 @@ def _train_on_speech() -> None:
   if _CMVN.value:
     say(f'config.data.cmvn is {material.write_cmvn()}')
   if _TOKENIZER.value:
-    file = material.write_tokenizer(_VOCAB_SIZE.value, _KIND.value)
-    say(f'config.data.tokenizer.model is {file}')
+    made = material.write_tokenizers(_VOCAB_SIZE.value, _KIND.value)
+    say('\n'.join(f'config.data.tokenizer.{k} is {made[k]}' for k in made))
   if order := _LM_ORDER.value:
     from recog_jax.decode import arpa, fusion, ngram_train
 

@@ -11,7 +11,7 @@ from experiments.show_batch.utterances import choose
 from recog_jax import registry
 from recog_jax.data.consent import consented
 from recog_jax.data.speech.batch import Normaliser
-from recog_jax.data.speech.items import Join
+from recog_jax.data.speech.joining import Join
 from recog_jax.data.speech.texts import with_language
 from recog_jax.data.splits import split_bounds
 from recog_jax.features import Mfcc

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from recog_jax.data.speech import augment
-from recog_jax.data.speech.items import Corpus, Join, eval_items
+from recog_jax.data.speech.items import Corpus, eval_items
+from recog_jax.data.speech.joining import Join, joined_by
 from recog_jax.data.speech.records import Utterances, WaveRecords
 from recog_jax.errors import UserError
 
@@ -79,9 +80,8 @@ def choose(
     UserError: there is nothing to show.
   """
   n = utterances.num_samples
-  group = np.zeros(len(n), np.int64)
+  group, language = joined_by(join, utterances.fields, len(n), 'train')
   if join is not None:
-    group = np.unique(utterances.fields[join.field], return_inverse=True)[1]
     join = dataclasses.replace(join, sizes={'train': _STRINGS})
   corpus = Corpus(
     num_samples=n,
@@ -90,6 +90,7 @@ def choose(
     separator=0,
     frames_of=lambda samples: samples,
     length_at=augment.perturbed_len,
+    language=language,
   )
   items = eval_items(corpus, join, 'train')
   seconds = items.frames / sample_rate

@@ -12,17 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recog_jax.text.ids import digest, labels
-from recog_jax.text.languages import known
+from recog_jax.text.languages import code_of
 
 # Tokenizers whose texts have no place in front: of one token, and with symbols
 # of languages of their own.
 _WITHOUT = ('keywords', 'whisper')
-
-
-def code_of(language: str) -> str:
-  """The code of a language; of one that is not known, the name itself."""
-  found = known(language)
-  return found.code if found else language
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +41,8 @@ class LanguageTokens:
   @functools.cached_property
   def pieces(self) -> tuple[str, ...]:
     """What each token is of a text: nothing, if it is a language."""
-    return (*self.plain.tokens, *([''] * len(self.languages)))
+    of_text = getattr(self.plain, 'pieces', self.plain.tokens)
+    return (*of_text, *([''] * len(self.languages)))
 
   @property
   def vocab_size(self) -> int:

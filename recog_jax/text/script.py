@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 
 from fontTools import unicodedata as tables
 
+# A field of data with the language of each word, as many as the text has.
+WORD_FIELD = 'word_langs'
 # Around a text whose direction is its own (Unicode, Annex 9).
 _ISOLATE, _POP = '\u2068', '\u2069'
 # What several scripts share, what takes the script before, what is unassigned.

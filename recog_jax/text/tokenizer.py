@@ -7,14 +7,13 @@ immutable and pickles, so it goes to worker processes as it is.
 import dataclasses
 import functools
 import inspect
-import io
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from recog_jax.text.aggregate import Aggregate, made_parts
 from recog_jax.text.ids import BLANK, BLANK_ID, digest, labels
 from recog_jax.text.keywords import Keywords
 from recog_jax.text.language_tokens import with_languages
@@ -27,10 +26,6 @@ from recog_jax.text.whisper import Whisper
 UNK = '<unk>'
 # What an unknown unit reads as in decoded text; SentencePiece's sign for it.
 UNK_SURFACE = '⁇'
-# SentencePiece marks unknown characters with it in training.
-_TRAINERS_SIGN = '▅'
-_MOST_TOKENS = 1 << 20  # With far more, training takes for ever.
-_MOST_BYTES = 4192  # Of a line, where it is told nothing else.
 
 
 class Tokenizer(Protocol):
@@ -221,7 +216,9 @@ class SentencePiece:
     # An empty proto is accepted, and every use of it fails.
     try:
       if self.model:
-        return _library().SentencePieceProcessor(model_proto=self.model)
+        return sentencepiece_library().SentencePieceProcessor(
+          model_proto=self.model
+        )
     except RuntimeError:
       pass
     raise ValueError('not a SentencePiece model: train one with `prepare`')
@@ -276,7 +273,8 @@ def make_tokenizer(
       `model` (path of the file); all of them `unknown`, `drop` (default) or
       `unk`; `whisper` a `model` (path of a `tokenizer.json` or its folder),
       `wav2vec2` that of a `vocab.json`, and a `language`; `keywords` takes
-      `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`. A
+      `words`, `lexicon` a `model` (path of a lexicon) and an `inventory`;
+      `aggregate` `languages` and `parts`, the keys of one for each. A
       `name` that is a factory is called with the other keys. All take
       `language_tokens`, see `language_tokens.with_languages`.
     data_dir: the folder to which a relative path of a model belongs.
@@ -308,6 +306,9 @@ def make_tokenizer(
   instead = content != 'model' and keys.get('language')
   if keys.get(content) is None and not instead:
     raise ValueError(f"tokenizer {name} lacks the key '{content}'")
+  if KINDS[name] is Aggregate:
+    make = functools.partial(make_tokenizer, data_dir=data_dir)
+    return Aggregate(keys['languages'], made_parts(keys, make, model))
   if content == 'model':
     path = Path(data_dir or '').expanduser() / keys['model']
     if path.is_dir() and (file := getattr(KINDS[name], 'FILE', None)):
@@ -316,72 +317,8 @@ def make_tokenizer(
   return KINDS[name](**keys)
 
 
-def train_sentencepiece(
-  texts: Iterable[str],
-  model_path: str | os.PathLike[str],
-  vocab_size: int,
-  kind: str = 'unigram',
-  *,
-  character_coverage: float = 1.0,
-) -> SentencePiece:
-  """Trains a model and writes it, whole or not at all.
-
-  SentencePiece's own normalisation is off: the text is taken as it is after
-  NFC, so normalise it first, the way that the references of a run are.
-
-  Args:
-    texts: transcripts; they are read once, and held by the trainer.
-    model_path: the `.model` file to write.
-    vocab_size: of the resulting tokenizer, so with the blank and `<unk>`.
-    kind: `unigram` or `bpe`.
-    character_coverage: share of the text's characters that get a piece. 1 keeps
-      them all, which is right for alphabets; below it rare ones are unknown.
-
-  Raises:
-    ValueError: no text, a vocabulary too large or too small for it, another
-      kind, or sentencepiece is missing.
-  """
-  if kind not in ('unigram', 'bpe'):
-    raise ValueError(f"SentencePiece is 'unigram' or 'bpe' here, not '{kind}'")
-  if not 2 <= vocab_size <= _MOST_TOKENS:
-    raise ValueError(
-      f'a vocabulary has from 2 to {_MOST_TOKENS} tokens, not {vocab_size}'
-    )
-  library, model = _library(), io.BytesIO()
-  # Lines with the trainer's own sign, and long ones, would be left out.
-  normal = [
-    unicodedata.normalize('NFC', text).replace(_TRAINERS_SIGN, ' ')
-    for text in texts
-  ]
-  longest = max((len(text.encode()) for text in normal), default=0)
-  options = {'max_sentence_length': longest} if longest > _MOST_BYTES else {}
-  try:
-    library.SentencePieceTrainer.train(
-      sentence_iterator=filter(str.strip, normal),
-      model_writer=model,
-      vocab_size=vocab_size - 1,
-      model_type=kind,
-      character_coverage=character_coverage,
-      normalization_rule_name='identity',
-      unk_id=0,
-      bos_id=-1,
-      eos_id=-1,
-      pad_id=-1,
-      unk_surface=UNK_SURFACE,
-      minloglevel=1,
-      **options,
-    )
-  except RuntimeError as error:
-    raise ValueError(_why_untrained(str(error), vocab_size)) from error
-  path = Path(model_path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  fresh = path.with_name(path.name + '.new')
-  fresh.write_bytes(model.getvalue())
-  fresh.replace(path)
-  return SentencePiece(model.getvalue())
-
-
 KINDS = {
+  'aggregate': Aggregate,
   'characters': Characters,
   'keywords': Keywords,
   'lexicon': LexiconTokenizer,
@@ -391,28 +328,15 @@ KINDS = {
   'whisper': Whisper,
 }
 # Those that are made of a file.
-OF_FILES = (SentencePiece, Vocabulary, Whisper, LexiconTokenizer)
+OF_FILES = (SentencePiece, Vocabulary, Whisper, LexiconTokenizer, Aggregate)
 
 
-def _why_untrained(error: str, vocab_size: int) -> str:
-  """The trainer's errors name its source file; this keeps what helps."""
-  limit = re.search(r'value <= (\d+)', error)
-  if limit:
-    return (
-      f'this text gives at most {int(limit[1]) + 1} tokens, not {vocab_size}: '
-      'lower vocab_size'
-    )
-  if 'required_chars' in error:
-    return (
-      f'{vocab_size} tokens are too few, each character of the text needs one: '
-      'raise vocab_size, or lower character_coverage'
-    )
-  if 'sentences_.empty()' in error:
-    return 'there is no text to train SentencePiece on'
-  return f'SentencePiece could not be trained: {error.splitlines()[0]}'
+def sentencepiece_library() -> Any:
+  """The package sentencepiece.
 
-
-def _library() -> Any:
+  Raises:
+    ValueError: it is missing.
+  """
   try:
     import sentencepiece
   except ImportError:

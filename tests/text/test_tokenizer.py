@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from recog_jax.text import tokenizer
+from recog_jax.text.sentencepiece_training import train_sentencepiece
 from recog_jax.text.tokenizer import (
   BLANK,
   BLANK_ID,
@@ -15,7 +16,6 @@ from recog_jax.text.tokenizer import (
   Phones,
   SentencePiece,
   make_tokenizer,
-  train_sentencepiece,
 )
 
 WORDS = ['zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven']
@@ -193,7 +193,7 @@ def test_configs_name_a_tokenizer():
   [
     (
       {'name': 'words'},
-      "'words': known: characters, keywords, lexicon, phones",
+      "'words': known: aggregate, characters, keywords, lexicon",
     ),
     ({}, "tokenizer 'None'"),
     ({'name': 'characters'}, "lacks the key 'alphabet'"),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import tqdm
 
+from recog_jax import registry
 from recog_jax.data import cache
 from recog_jax.data.consent import consented
 from recog_jax.data.sources.speech_listing import read_lines
@@ -23,18 +24,27 @@ from recog_jax.data.speech.records import (
   SpeechSource,
   Utterances,
 )
-from recog_jax.data.speech.texts import Transcripts, spelled, texts_as
+from recog_jax.data.speech.sampling import Sampling, repeated
+from recog_jax.data.speech.texts import (
+  Transcripts,
+  spelled,
+  texts_as,
+  with_language,
+)
 from recog_jax.data.splits import split_bounds
 from recog_jax.errors import UserError
 from recog_jax.features import extract
+from recog_jax.text.languages import code_of
 from recog_jax.text.normalize import NO_TEXT, is_text
-from recog_jax.text.tokenizer import make_tokenizer, train_sentencepiece
+from recog_jax.text.sentencepiece_training import train_sentencepiece
+from recog_jax.text.tokenizer import make_tokenizer
 
 # Utterances of which statistics are taken, evenly over the split: from 10,000
 # a feature's mean is known to less than a hundredth of its deviation.
 _MOST = 10_000
 _NO_ROW = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _CHUNK = 16
+_TRAINED = 'sentencepiece'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,14 +77,18 @@ class TrainingSplit:
     rate = source.info.sample_rate
     return TrainingSplit(source.info.name, records, start, stop, rate)
 
+  @property
+  def index(self) -> Utterances:
+    """Of its records."""
+    return self.records.utterances.take(np.arange(self.start, self.stop))
+
   def texts(self, texts_of: Callable[[Utterances], Transcripts]) -> list[str]:
     """Transcripts as training has them; see `texts.texts_as`.
 
     Raises:
       UserError: of `texts_of`.
     """
-    index = self.records.utterances.take(np.arange(self.start, self.stop))
-    return texts_of(index).texts
+    return texts_of(self.index).texts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,12 +123,21 @@ class Material:
     lang, case = self.data.get('lang', 'none'), self.data.get('case')
     numbers = self.data.get('numbers', 'keep')
     # Of other texts than the experiment's there is no other field.
-    own = self.split is not None and self.texts_of is self.split
-    field = self.data.get('text_field') if own else None
+    field = self.data.get('text_field') if self._own_texts else None
     texts_of = texts_as(lang, case, numbers, field)
     if isinstance(self.texts_of, Path):
       return file_texts(self.texts_of, lang, case, numbers)
     return self.texts_of.texts(texts_of)
+
+  @property
+  def _own_texts(self) -> bool:
+    return self.split is not None and self.texts_of is self.split
+
+  def _fields(self) -> Mapping[str, Sequence[str]]:
+    """Of the experiment's training split."""
+    assert self.split is not None
+    lang = self.data.get('lang', 'none')
+    return with_language(self.split.index, lang).fields
 
   def _file(self, named: str | None, other: str) -> Path:
     file = self.base / named if named else self.folder / other
@@ -141,24 +164,62 @@ class Material:
       tokenizer = make_tokenizer(self.data['tokenizer'], self.base)
     except ValueError as e:
       raise UserError(f'config.data.tokenizer: {e}.') from e
-    names = [lm_token(token) for token in tokenizer.tokens]
+    pieces = getattr(tokenizer, 'pieces', tokenizer.tokens)
+    names = [lm_token(piece) for piece in pieces]
     yield from ([names[i] for i in tokenizer.encode(t)] for t in self.texts())
 
   def lm_file(self, order: int, unit: str) -> Path:
     """Where a language model goes."""
     return self._file(None, f'{self.name}_{unit}{order}.arpa')
 
-  def write_tokenizer(self, vocab_size: int, kind: str) -> Path:
-    """A SentencePiece model, where `config.data.tokenizer.model` has it.
+  def write_tokenizers(self, vocab_size: int, kind: str) -> dict[str, Path]:
+    """SentencePiece models, where `config.data.tokenizer` has them.
+
+    An aggregate has one for each language, of that one's transcripts. Others
+    see languages, or sources, in the proportions of `config.data.sampling`.
+
+    Args:
+      vocab_size: tokens of each.
+      kind: `unigram` or `bpe`.
+
+    Returns:
+      {key below `config.data.tokenizer`: file}.
 
     Raises:
-      UserError: the vocabulary is too large or too small for the text.
+      UserError: the vocabulary is too large or too small for the text; texts
+        whose language an aggregate would have to know.
     """
     keys = self.data.get('tokenizer') or {}
-    model = keys.get('model') if keys.get('name') == 'sentencepiece' else None
-    file = self._file(model, f'{self.name}_{kind}{vocab_size}.model')
-    write_tokenizer(self.texts(), file, vocab_size, kind)
-    return file
+    texts = self.texts()
+    if keys.get('name') != 'aggregate':
+      model = keys.get('model') if keys.get('name') == _TRAINED else None
+      file = self._file(model, f'{self.name}_{kind}{vocab_size}.model')
+      if self._own_texts and (given := self.data.get('sampling')):
+        sampling = registry.call(Sampling, given, 'config.data.sampling')
+        texts = [texts[i] for i in repeated(sampling, self._fields())]
+      write_tokenizer(texts, file, vocab_size, kind)
+      return {'model': file}
+    langs = self._fields().get('lang') if self._own_texts else None
+    if langs is None:
+      raise UserError(
+        'the tokenizer aggregate is trained by language, and nothing says '
+        'which one each text is of: the field `lang` of the experiment does'
+      )
+    found = {}
+    for i, (code, part) in enumerate(
+      zip(keys['languages'], keys['parts'], strict=True)
+    ):
+      if part.get('name') != _TRAINED:
+        continue
+      own = [
+        text
+        for text, lang in zip(texts, langs, strict=True)
+        if code_of(lang) == code_of(code)
+      ]
+      name = f'{self.name}_{code}_{kind}{vocab_size}.model'
+      found[f'parts[{i}].model'] = self._file(part.get('model'), name)
+      write_tokenizer(own, found[f'parts[{i}].model'], vocab_size, kind)
+    return found
 
   def write_cmvn(self) -> Path:
     """The statistics of `config.data.features`, where `config.data.cmvn` is.

@@ -42,9 +42,11 @@ class FakeSpeech:
     sample_rate: int,
     words: tuple[str, ...],
     seed: int,
+    languages: tuple[str, ...] = ('en',),
   ):
     self.info = records.SpeechInfo('fake_speech', sample_rate)
     self._sizes, self._words, self._seed = sizes, words, seed
+    self._languages = languages
 
   def sizes(self) -> dict[str, int]:
     return dict(self._sizes)
@@ -53,12 +55,18 @@ class FakeSpeech:
     if split not in self._sizes:
       raise unknown_name('split', split, self._sizes)
     return FakeSpeechRecords(
-      self._sizes[split], self.info.sample_rate, self._words, self._seed, split
+      self._sizes[split],
+      self.info.sample_rate,
+      self._words,
+      self._seed,
+      split,
+      self._languages,
     )
 
   def fingerprint(self) -> str:
     rate = self.info.sample_rate
-    return f'fake_speech-2-{rate}-{self._sizes}-{self._words}-{self._seed}'
+    own = '' if self._languages == ('en',) else f'-{self._languages}'
+    return f'fake_speech-2-{rate}-{self._sizes}-{self._words}-{self._seed}{own}'
 
 
 class FakeSpeechRecords:
@@ -73,6 +81,7 @@ class FakeSpeechRecords:
     words: tuple[str, ...],
     seed: int,
     split: str,
+    languages: tuple[str, ...],
   ):
     self._sample_rate, self._seed = sample_rate, seed
     self._split = zlib.crc32(split.encode())
@@ -105,8 +114,9 @@ class FakeSpeechRecords:
         'id': [f'{split}-{i}' for i in range(size)],
         'speaker': [f'speaker_{s}' for s in self._speaker],
         'gender': [_GENDERS[s % len(_GENDERS)] for s in self._speaker],
-        # Tones have no language; a normaliser of text asks for one.
-        'lang': ['en'] * size,
+        'lang': [
+          languages[k] for k in draws.integers('language', len(languages))
+        ],
       },
     )
 
@@ -151,6 +161,7 @@ def fake_speech(
   sample_rate: Size,
   words: Sequence[str],
   seed: Seed,
+  languages: Sequence[str] = ('en',),
   data_dir: Any = None,
 ) -> FakeSpeech:
   """Generated recordings; the same seed gives the same ones everywhere.
@@ -163,11 +174,13 @@ def fake_speech(
     sample_rate: in Hz; tones lie below 0.4 of it.
     words: what utterances are made of.
     seed: of transcripts, speakers and noise.
+    languages: what the field `lang` says, by chance: tones have none, and a
+      normaliser of text asks for one.
     data_dir: unused; every source takes it.
 
   Raises:
-    UserError: a size below one, no words or empty ones, or a sample rate
-      below 4000.
+    UserError: a size below one, no words or empty ones, no languages, or a
+      sample rate below 4000.
   """
   del data_dir
   sizes, words = dict(sizes), tuple(words)
@@ -179,11 +192,13 @@ def fake_speech(
     raise UserError(
       'source.words must be one or more words, none of them empty'
     )
+  if not languages:
+    raise UserError('source.languages must be one or more languages')
   if sample_rate < 4000:
     raise UserError(
       f'source.sample_rate must be at least 4000 Hz; it is {sample_rate}'
     )
-  return FakeSpeech(sizes, int(sample_rate), words, seed)
+  return FakeSpeech(sizes, int(sample_rate), words, seed, tuple(languages))
 
 
 def _tones(count: int, sample_rate: int) -> np.ndarray:

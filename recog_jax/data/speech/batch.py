@@ -15,6 +15,7 @@ from recog_jax.data.speech.order import Rows
 from recog_jax.data.speech.told import Told
 from recog_jax.errors import UserError
 from recog_jax.features.cepstra import global_cmvn
+from recog_jax.text.aggregate import encoders
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -24,13 +25,15 @@ class Encoded:
   Attributes:
     ids: int32, of all texts.
     starts: int64 `n + 1`, where each begins; the last one is the end.
-    separator: ids between two joined texts.
+    separators: ids before a text that is joined to another one, of each kind.
+    kind: int64 `n`, which of them each text has.
     repeats: int64 `n`, equal neighbours within each text.
   """
 
   ids: np.ndarray
   starts: np.ndarray
-  separator: np.ndarray
+  separators: tuple[np.ndarray, ...]
+  kind: np.ndarray
   repeats: np.ndarray
 
   @staticmethod
@@ -43,21 +46,29 @@ class Encoded:
 
     Args:
       texts: n, normalised.
-      tokenizer: one with `language_tokens` puts a symbol in front of each text.
-      fields: n strings of each name; `lang` says which symbol.
+      tokenizer: one of several languages encodes each text by its own; one with
+        `language_tokens` puts a symbol in front of each text.
+      fields: n strings of each name; `lang` says the language.
 
     Raises:
-      UserError: there is no such field, or a language without a symbol.
+      UserError: the tokenizer lacks a language, or there is no such field.
     """
-    ids = [tokenizer.encode(text) for text in texts]
+    try:
+      each = encoders(tokenizer, fields, len(texts))
+    except ValueError as error:
+      raise UserError(str(error)) from error
+    ids = [one.encode(text) for one, text in zip(each, texts, strict=True)]
     if hasattr(tokenizer, 'prefix'):
       ids = _behind_languages(ids, tokenizer, fields)
     rows = [np.array(row, np.int32) for row in ids]
+    kinds = {id(one): one for one in each}
+    numbers = {name: i for i, name in enumerate(kinds)}
     starts = np.cumsum([0, *(len(r) for r in rows)])
     return Encoded(
       np.concatenate([np.empty(0, np.int32), *rows]),
       starts,
-      np.array(tokenizer.encode(' '), np.int32),
+      tuple(np.array(one.encode(' '), np.int32) for one in kinds.values()),
+      np.array([numbers[id(one)] for one in each], np.int64),
       np.array([int((r[1:] == r[:-1]).sum()) for r in rows], np.int64),
     )
 
@@ -65,11 +76,17 @@ class Encoded:
   def lengths(self) -> np.ndarray:
     return np.diff(self.starts)
 
+  @property
+  def separator_lengths(self) -> np.ndarray:
+    """int64 `n`: ids before each text, where it is joined to another one."""
+    return np.array([len(s) for s in self.separators], np.int64)[self.kind]
+
   def joined(self, parts: np.ndarray) -> np.ndarray:
     """Ids of some texts in a row (record numbers int64 `j`)."""
     pieces: list[np.ndarray] = []
     for i in parts:
-      pieces += [self.separator, self.ids[self.starts[i] : self.starts[i + 1]]]
+      separator = self.separators[self.kind[i]]
+      pieces += [separator, self.ids[self.starts[i] : self.starts[i + 1]]]
     return np.concatenate(pieces[1:])
 
 

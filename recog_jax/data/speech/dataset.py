@@ -30,7 +30,6 @@ from recog_jax.data.speech.items import (
   Corpus,
   Excluded,
   Items,
-  Join,
   check_excluded,
   check_longest,
   eval_items,
@@ -38,12 +37,13 @@ from recog_jax.data.speech.items import (
   most_frames,
   row_counts,
 )
+from recog_jax.data.speech.joining import Join, joined_by
 from recog_jax.data.speech.labels import Labels, labels_of
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.data.speech.poisson import SpeechPoissonOrder, speech_units
 from recog_jax.data.speech.records import SpeechSource, SpeechTaskInfo
 from recog_jax.data.speech.sampling import Sampler, Sampling
-from recog_jax.data.speech.split import Split, described, joined_by
+from recog_jax.data.speech.split import Split, described
 from recog_jax.data.speech.texts import texts_as, with_language
 from recog_jax.data.speech.told import ToldLanguage, languages_of, told
 from recog_jax.data.splits import Subset, check_splits, split_bounds
@@ -81,7 +81,7 @@ class SpeechData:
     speeds: Sequence[Positive] = (1.0,),
     join: Annotated[
       Mapping[str, Any] | None,
-      Part(factory='recog_jax.data.speech.items:Join'),
+      Part(factory='recog_jax.data.speech.joining:Join'),
     ] = None,
     sampling: Annotated[
       Mapping[str, Any] | None,
@@ -119,7 +119,7 @@ class SpeechData:
       numbers: `words` reads them aloud, in `ur` and `en`; or `keep`.
       augment: ops of training, in order, on waveforms and then on features.
       speeds: factors of speed perturbation, equally probable (Ko et al. 2015).
-      join: keys of `speech.items.Join`.
+      join: keys of `speech.joining.Join`.
       sampling: keys of `speech.sampling.Sampling`: how often languages or
         sources are shown in training.
       told_language: keys of `speech.told.ToldLanguage`, for a model with
@@ -225,21 +225,21 @@ class SpeechData:
     utterances = with_language(utterances, self._lang)
     found = self._texts_of(utterances)
     texts = found.texts
-    encoded = Encoded.of(texts, self._tokenizer, utterances.fields)
-    groups = joined_by(self._join, utterances.fields)
+    fields = utterances.fields
+    encoded = Encoded.of(texts, self._tokenizer, fields)
+    group, language = joined_by(self._join, fields, len(texts), split)
     corpus = Corpus(
       num_samples=utterances.num_samples,
       tokens=encoded.lengths,
-      group=np.unique(groups, return_inverse=True)[1]
-      if groups
-      else np.zeros(len(texts), np.int64),
-      separator=len(encoded.separator),
+      group=group,
+      separator=encoded.separator_lengths,
       frames_of=self._features.num_frames,
       length_at=audio.perturbed_len,
+      language=language,
     )
     limit = self._max_frames if split == 'train' else None
-    check_longest(corpus, self._features, limit, split, utterances.fields)
-    labels = labels_of(self._labels, utterances.fields)
+    check_longest(corpus, self._features, limit, split, fields)
+    labels = labels_of(self._labels, fields)
     return Split(records, start, utterances, found, encoded, corpus, labels)
 
   @functools.cached_property

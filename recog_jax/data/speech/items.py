@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.draws import Draws
+from recog_jax.data.speech.joining import Join, strings, told_of
 from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError, warn
-from recog_jax.ranges import Size
 
 # Seconds of an utterance. A batch of evaluation has no more frames than its
 # rows have at the first; what is longer than the second is no utterance.
@@ -49,51 +48,21 @@ class Items:
     texts: Sequence[str],
     fields: Mapping[str, Sequence[str]],
   ) -> dict[str, Any]:
-    """`text` and `fields` of some items; of joined ones those of the first.
+    """`text` and `fields` of some items; of joined ones see `told_of`.
 
     Args:
       ids: int `k`.
       texts: of the records.
-      fields: of the records, by name; `id` of joined ones has a plus between.
+      fields: of the records, by name.
     """
-    parts = [row[row >= 0] for row in self.parts[ids]]
+    rows = [row[row >= 0] for row in self.parts[ids]]
     return {
-      'text': [' '.join(texts[i] for i in row) for row in parts],
-      'fields': {
-        k: [
-          '+'.join(v[i] for i in row) if k == 'id' else v[row[0]]
-          for row in parts
-        ]
-        for k, v in fields.items()
-      },
+      'text': [' '.join(texts[i] for i in row) for row in rows],
+      'fields': told_of(rows, texts, fields),
     }
 
 
 _ITEM_FIELDS = dataclasses.fields(Items)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Join:
-  """Several utterances of one speaker, one after another.
-
-  Attributes:
-    low: fewest utterances of an item.
-    high: most of them.
-    sizes: {split: number of items} for evaluation; the strings of a split do
-      not depend on the run's seed.
-    field: utterances are joined where this field is equal.
-  """
-
-  low: Size
-  high: Size
-  sizes: Mapping[str, Size]
-  field: str = 'speaker'
-
-  def __post_init__(self):
-    if self.low > self.high:
-      raise UserError(
-        f'config.data.join: low={self.low} is above high={self.high}'
-      )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -104,17 +73,19 @@ class Corpus:
     num_samples: int64 `n`.
     tokens: int64 `n`, target tokens of each record.
     group: int64 `n`, records of one number may be joined.
-    separator: tokens between two joined records.
+    separator: tokens between two joined records; int64 `n`, before each one.
     frames_of: samples -> feature frames, pure integer arithmetic.
     length_at: (samples, factor) -> samples at that speed.
+    language: int64 `n`, a number for each; None: joins go by none.
   """
 
   num_samples: np.ndarray
   tokens: np.ndarray
   group: np.ndarray
-  separator: int
+  separator: int | np.ndarray
   frames_of: Callable[[np.ndarray], np.ndarray]
   length_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
+  language: np.ndarray | None = None
 
   def items(
     self,
@@ -126,38 +97,11 @@ class Corpus:
     there = parts >= 0
     samples = np.where(there, self.num_samples[parts], 0).sum(1)
     tokens = np.where(there, self.tokens[parts], 0).sum(1)
-    tokens += self.separator * (there.sum(1) - 1)
+    before = np.broadcast_to(self.separator, self.tokens.shape)[parts]
+    tokens += np.where(there, before, 0)[:, 1:].sum(1)
     frames = self.frames_of(self.length_at(samples, factor))
     seen = np.full(len(parts), seen)
     return Items(parts, factor, np.asarray(frames, np.int64), tokens, seen)
-
-
-def joined(
-  order: np.ndarray, group: np.ndarray, sizes: np.ndarray, high: int
-) -> np.ndarray:
-  """Cuts an order of records into strings of one group each.
-
-  Args:
-    order: int64 `n`, record numbers.
-    group: int64 `n`, by record number.
-    sizes: int64 `n`, wanted lengths of strings, by place in the order.
-    high: the longest of them.
-
-  Returns:
-    int64 `m high`, padded with -1; every record occurs once. The last string
-    of a group may be shorter than wanted.
-  """
-  result = []
-  groups = group[order]
-  for value in np.unique(groups):
-    place = np.flatnonzero(groups == value)
-    ends = np.cumsum(sizes[place])
-    ends = np.append(ends[ends < len(place)], len(place))
-    starts = np.append(0, ends[:-1])
-    columns = starts[:, None] + np.arange(high)
-    taken = order[place[np.minimum(columns, len(place) - 1)]]
-    result.append(np.where(columns < ends[:, None], taken, -1))
-  return np.concatenate(result)
 
 
 def most_frames(features: Any, max_seconds: float | None) -> int | None:
@@ -347,12 +291,9 @@ def eval_items(corpus: Corpus, join: Join | None, split: str) -> Items:
     raise UserError(f"config.data.join.sizes has no number for '{split}'")
   number, parts, epoch = join.sizes[split], [], 0
   while sum(map(len, parts)) < number:
-    draws = Draws(0, np.full(n, epoch), np.arange(n))
-    order = np.argsort(draws.bits('order'), kind='stable')
-    sizes = join.low + draws.integers('join', join.high - join.low + 1)
-    found = joined(order, corpus.group, sizes[order], join.high)
-    draws = Draws(0, np.full(len(found), epoch), found[:, 0])
-    parts.append(found[np.argsort(draws.bits('strings'), kind='stable')])
+    seen = np.full(n, epoch)
+    found = strings(join, corpus, np.arange(n), seen, seed=0, epoch=epoch)
+    parts.append(found)
     epoch += 1
   parts = np.concatenate(parts)[:number]
   return corpus.items(parts, np.ones(len(parts)))

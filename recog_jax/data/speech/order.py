@@ -15,7 +15,8 @@ import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.data.speech.buckets import Bucket, Bucketing, best_widths
-from recog_jax.data.speech.items import Corpus, Items, Join, joined
+from recog_jax.data.speech.items import Corpus, Items
+from recog_jax.data.speech.joining import Join, strings, switch_share
 from recog_jax.data.speech.sampling import Sampler
 
 # Virtual epochs that shapes and steps per epoch are chosen from: with joins and
@@ -60,7 +61,7 @@ class SpeechTrainOrder:
     seed: of order, joins and speeds.
     frames_per_second: of features.
     speeds: factors, drawn for each item with equal probability.
-    join: see `Join`; None shows records one by one.
+    join: see `joining.Join`; None shows records one by one.
     max_frames: longer items are left out; None: nothing is too long.
     sampler: how often groups of records are shown; None: all once an epoch.
   """
@@ -80,19 +81,14 @@ class SpeechTrainOrder:
     records, seen = self.records, np.full(len(self.records), epoch)
     if self.sampler is not None:
       records, seen = self.sampler.epoch(self.seed, epoch)
-    draws = Draws(self.seed, seen, records)
-    order = np.argsort(draws.bits('order'), kind='stable')
     if self.join is None:
+      draws = Draws(self.seed, seen, records)
+      order = np.argsort(draws.bits('order'), kind='stable')
       parts, seen = records[order][:, None], seen[order]
     else:
-      sizes = self.join.low + draws.integers(
-        'join', self.join.high - self.join.low + 1
+      parts = strings(
+        self.join, self.corpus, records, seen, seed=self.seed, epoch=epoch
       )
-      parts = joined(
-        records[order], self.corpus.group, sizes[order], self.join.high
-      )
-      draws = Draws(self.seed, np.full(len(parts), epoch), parts[:, 0])
-      parts = parts[np.argsort(draws.bits('strings'), kind='stable')]
       seen = np.full(len(parts), epoch)
     draws = Draws(self.seed, seen, parts[:, 0])
     speeds = np.asarray(self.speeds, np.float64)
@@ -239,6 +235,12 @@ class SpeechTrainOrder:
     ]
     if self.sampler is not None:
       lines.append(self.sampler.describe())
+    if self.join is not None and self.join.switch is not None:
+      share = switch_share(self._items(0).parts, self.corpus.language)
+      lines.append(
+        f'of neighbours in strings {share:.0%} are of two languages '
+        f'(config.data.join.switch={self.join.switch:g})'
+      )
     return lines
 
   def __getstate__(self):
@@ -259,7 +261,7 @@ class SpeechTrainOrder:
       'tokens': int(self.corpus.tokens.sum()),
       'seed': self.seed,
       'speeds': list(self.speeds),
-      'join': self.join and [self.join.low, self.join.high, self.join.field],
+      'join': self.join and self.join.fingerprint(),
       'max_frames': self.max_frames,
       'buckets': [list(dataclasses.astuple(b)) for b in self.buckets],
       'steps_per_epoch': self.steps_per_epoch,

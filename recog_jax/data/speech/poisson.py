@@ -98,7 +98,7 @@ class SpeechPoissonOrder:
       'samples': int(order.corpus.num_samples.sum()),
       'tokens': int(order.corpus.tokens.sum()),
       'speeds': list(order.speeds),
-      'join': join and [join.low, join.high, join.field],
+      'join': join and join.fingerprint(),
       'max_frames': order.max_frames,
     }
 

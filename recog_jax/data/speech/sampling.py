@@ -61,32 +61,13 @@ class Sampler:
     Raises:
       UserError: no such field, a weight of no group, or weights of 0 alone.
     """
-    if sampling.field not in fields:
-      raise unknown_name(
-        'field of config.data.sampling', sampling.field, fields
-      )
-    values = np.asarray(fields[sampling.field], object)[records]
-    names = sorted({*values})
-    for name in sampling.weights:
-      if name not in names:
-        raise unknown_name('group of config.data.sampling', name, names)
-    members = [records[values == name] for name in names]
-    shares = np.array(
-      [
-        sampling.weights.get(name, 1.0) * len(ids) ** sampling.power
-        for name, ids in zip(names, members, strict=True)
-      ]
-    )
-    if not shares.sum():
-      raise UserError('config.data.sampling.weights leave out every group.')
+    names, members, shares = _groups(sampling, fields, records)
     # Whole numbers with the sum wanted: the largest remainders are rounded up.
     exact = shares / shares.sum() * len(records)
     counts = np.floor(exact).astype(int)
     last = np.argsort(counts - exact, kind='stable')
     counts[last[: len(records) - counts.sum()]] += 1
-    return Sampler(
-      sampling.field, tuple(names), tuple(members), tuple(counts.tolist())
-    )
+    return Sampler(sampling.field, names, members, tuple(counts.tolist()))
 
   def epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
     """int64 `m` records of an epoch, and how often each was shown before.
@@ -118,3 +99,58 @@ class Sampler:
   def fingerprint(self) -> Any:
     """JSON that differs where the sampling does."""
     return [[*self.names], [*self.counts]]
+
+
+def _groups(
+  sampling: Sampling, fields: Mapping[str, Sequence[str]], records: np.ndarray
+) -> tuple[tuple[str, ...], tuple[np.ndarray, ...], np.ndarray]:
+  """Names of groups, their record numbers, and in what proportion they are.
+
+  Raises:
+    UserError: see `Sampler.of`.
+  """
+  if sampling.field not in fields:
+    raise unknown_name('field of config.data.sampling', sampling.field, fields)
+  values = np.asarray(fields[sampling.field], object)[records]
+  names = sorted({*values})
+  for name in sampling.weights:
+    if name not in names:
+      raise unknown_name('group of config.data.sampling', name, names)
+  members = [records[values == name] for name in names]
+  shares = np.array(
+    [
+      sampling.weights.get(name, 1.0) * len(ids) ** sampling.power
+      for name, ids in zip(names, members, strict=True)
+    ]
+  )
+  if not shares.sum():
+    raise UserError('config.data.sampling.weights leave out every group.')
+  return tuple(names), tuple(members), shares
+
+
+def repeated(
+  sampling: Sampling, fields: Mapping[str, Sequence[str]]
+) -> np.ndarray:
+  """Record numbers in the proportions of a sampling, each at least once.
+
+  What is counted, and not learned step by step, loses nothing by it: a text
+  that is not there is a letter that has no place.
+
+  Args:
+    sampling: keys of the config; groups of weight 0 are left out.
+    fields: of all records of the split.
+
+  Raises:
+    UserError: see `Sampler.of`.
+  """
+  count = len(next(iter(fields.values())))
+  _, members, shares = _groups(sampling, fields, np.arange(count))
+  shown = [
+    (ids, share)
+    for ids, share in zip(members, shares.tolist(), strict=True)
+    if share
+  ]
+  least = min(share / len(ids) for ids, share in shown)
+  return np.concatenate(
+    [np.resize(ids, round(share / least)) for ids, share in shown]
+  )

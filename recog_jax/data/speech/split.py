@@ -1,7 +1,6 @@
 """A split of speech as a config cuts it, opened."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,6 @@ from recog_jax.data.speech.texts import (
   told_of_scripts,
   told_of_unknown,
 )
-from recog_jax.errors import unknown_name
-
-
-def joined_by(
-  join: Any, fields: Mapping[str, Sequence[str]]
-) -> Sequence[str] | None:
-  """The field whose utterances are joined; None: none are.
-
-  Raises:
-    UserError: the data have no such field.
-  """
-  if not join:
-    return None
-  if join.field not in fields:
-    raise unknown_name('field of config.data.join', join.field, fields)
-  return fields[join.field]
 
 
 def described(
@@ -48,8 +31,9 @@ def described(
     path = workdir / 'excluded.jsonl'
     path.write_text(excluded.lines(opened.utterances, texts))
     lines.append(f'left out of training: {reasons}; listed in {path}')
-  lines += told_of_unknown(texts, tokenizer)
-  told = told_of_scripts(opened.transcripts, opened.utterances.fields['id'])
+  fields = opened.utterances.fields
+  lines += told_of_unknown(texts, tokenizer, fields)
+  told = told_of_scripts(opened.transcripts, fields['id'])
   if told is not None:
     path = workdir / 'other_script.jsonl'
     path.write_text(told[1], encoding='utf-8')

@@ -4,7 +4,7 @@ import collections
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError, listed, unknown_name
 from recog_jax.text import english, urdu_numbers
+from recog_jax.text.aggregate import encoders
 from recog_jax.text.languages import find, known
 from recog_jax.text.normalize import normalize
 from recog_jax.text.script import fidelity, script_name, scripts
@@ -158,10 +159,13 @@ def with_language(utterances: Utterances, lang: str) -> Utterances:
   return dataclasses.replace(utterances, fields=fields)
 
 
-def told_of_unknown(texts: Sequence[str], tokenizer: Any) -> list[str]:
+def told_of_unknown(
+  texts: Sequence[str], tokenizer: Any, fields: Mapping[str, Sequence[str]]
+) -> list[str]:
   """A line on the characters that a tokenizer lacks; none if there are none."""
+  each = encoders(tokenizer, fields, len(texts))
   unknown = collections.Counter(
-    u for text in texts for u in tokenizer.unknown(text)
+    u for one, text in zip(each, texts, strict=True) for u in one.unknown(text)
   )
   if not unknown:
     return []

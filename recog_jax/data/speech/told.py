@@ -10,7 +10,7 @@ from recog_jax.data.draws import Draws
 from recog_jax.errors import UserError
 from recog_jax.ranges import Rate
 from recog_jax.signatures import FREE
-from recog_jax.text.language_tokens import code_of
+from recog_jax.text.languages import code_of
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

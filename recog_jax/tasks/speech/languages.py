@@ -8,12 +8,14 @@ import numpy as np
 
 from recog_jax.metrics import bootstrap, code_switch, wer
 from recog_jax.tasks.speech.spec import Spec
-from recog_jax.text.language_tokens import code_of
-from recog_jax.text.languages import Language, known
-from recog_jax.text.script import by_script, fidelity, mixed_units, word_tags
-
-# A field with the language of each word, as many as the text has.
-WORD_FIELD = 'word_langs'
+from recog_jax.text.languages import Language, code_of, known
+from recog_jax.text.script import (
+  WORD_FIELD,
+  by_script,
+  mixed_units,
+  scripts,
+  word_tags,
+)
 
 
 def language_metrics(
@@ -23,9 +25,11 @@ def language_metrics(
 ) -> dict[str, Any]:
   """Script fidelity, and errors by language where words of several are said.
 
-  The language of a word is that of its utterance (field `lang`) if its letters
-  are in that language's script, else the one of the data's languages that has
-  its script, else the script's code. A field `word_langs` says it instead.
+  The language of a word is that of its utterance (field `lang`, with a plus
+  between several) if its letters are in that language's script, else the one of
+  the data's languages that has its script, else the script's code. A field
+  `word_langs` says it instead; a recognised word is of the language of the word
+  that it stands for if it is in its script.
 
   Args:
     references: n transcripts.
@@ -37,13 +41,13 @@ def language_metrics(
     of scripts where all is in Latin letters, nothing of languages where there
     is one.
   """
-  langs = [known(code) for code in fields.get('lang', [])]
-  langs = langs or [None] * len(references)
+  langs = [_languages(code) for code in fields.get('lang', [])]
+  langs = langs or [()] * len(references)
   result = _fidelity(hypotheses, langs)
-  own = {(x.code, x.script) for x in langs if x is not None}
+  own = sorted({(x.code, x.script) for row in langs for x in row})
   tables = {
-    x: {**by_script(sorted(own)), **({x.script: x.code} if x else {})}
-    for x in dict.fromkeys(langs)
+    row: {**by_script(own), **by_script([(x.code, x.script) for x in row])}
+    for row in dict.fromkeys(langs)
   }
   tags = [
     word_tags(text, tables[x])
@@ -55,9 +59,9 @@ def language_metrics(
   if len({tag for row in tags for tag in row if tag}) < 2:
     return result
   words = [
-    code_switch.words_of(pieces, row, word_tags(text, tables[x]))
-    for pieces, row, text, x in zip(
-      wer.align(references, hypotheses), tags, hypotheses, langs, strict=True
+    code_switch.words_of(pieces, row, _said(pieces, row, tables[x]))
+    for pieces, row, x in zip(
+      wer.align(references, hypotheses), tags, langs, strict=True
     )
   ]
   mixed = wer.error_counts(
@@ -123,15 +127,48 @@ def said_languages(
   return [spec.language(ids, num) for ids, num in rows]
 
 
+def _languages(codes: str) -> tuple[Language, ...]:
+  found = map(known, codes.split('+'))
+  return tuple(dict.fromkeys(x for x in found if x is not None))
+
+
+def _said(
+  pieces: Sequence[wer.Piece],
+  reference_tags: Sequence[str],
+  table: Mapping[str, str],
+) -> list[str]:
+  """The language of each recognised word.
+
+  Args:
+    pieces: the alignment of words.
+    reference_tags: the language of each reference word.
+    table: script -> language.
+  """
+  found, r = [], 0
+  for piece in pieces:
+    there = [*reference_tags[r : r + len(piece.reference)]]
+    r += len(piece.reference)
+    text = ' '.join(piece.hypothesis)
+    said = zip(word_tags(text), word_tags(text, table), strict=True)
+    for i, (script, tag) in enumerate(said):
+      other = there[i] if i < len(there) else ''
+      language = known(other) if other else None
+      own = language is not None and language.script == script
+      found.append(other if own or piece.kind == 'equal' else tag)
+  return found
+
+
 def _fidelity(
-  hypotheses: Sequence[str], langs: Sequence[Language | None]
+  hypotheses: Sequence[str], langs: Sequence[tuple[Language, ...]]
 ) -> dict[str, Any]:
-  counts = [
-    fidelity(text, x.script)
-    for text, x in zip(hypotheses, langs, strict=True)
-    if x is not None
-  ]
-  latin = all(x.script == 'Latn' for x in langs if x is not None)
+  """Of letters, those in a script of one of the utterance's languages."""
+  counts = []
+  for text, row in zip(hypotheses, langs, strict=True):
+    if row:
+      found = scripts(text)
+      own = sum(found[script] for script in {x.script for x in row})
+      counts.append((own, found.total()))
+  latin = all(x.script == 'Latn' for row in langs for x in row)
   if not counts or (latin and all(own == every for own, every in counts)):
     return {}
   return code_switch.fidelity(np.array(counts))

@@ -18,6 +18,7 @@ from recog_jax.report import (
 from recog_jax.storage import as_json
 from recog_jax.tasks.speech import confidence, languages, n_best, scores
 from recog_jax.tasks.speech.spec import Spec
+from recog_jax.text.script import WORD_FIELD
 
 # A field with more values than this tells records apart, and groups nothing.
 _MOST_GROUPS = 200
@@ -54,7 +55,8 @@ def report(
   groups = {
     name: values
     for name, values in fields.items()
-    if name != 'id' and 1 < len(set(values)) <= min(_MOST_GROUPS, len(ids) / 2)
+    if name not in ('id', WORD_FIELD)
+    and 1 < len(set(values)) <= min(_MOST_GROUPS, len(ids) / 2)
   }
   unit = spec.units[0]
   result = wer.speech_metrics(references, hypotheses, groups, unit=unit)

@@ -377,7 +377,7 @@ class Speech(confidence_lib.Confident, base.BaseTask):
 
   def whole_words(self, ids: Sequence[int]) -> int:
     """Tokens before the last word, all where that is the first one too."""
-    pieces = [self.spec.tokenizer.tokens[i] for i in ids]
+    pieces = [self.spec.pieces[i] for i in ids]
     starts = [i for i, p in enumerate(pieces) if p[0] in ' \u2581' and i]
     return starts[-1] if starts and self.spec.unit != 'phone' else len(ids)
 

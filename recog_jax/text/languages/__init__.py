@@ -56,6 +56,12 @@ def known(code: str) -> Language | None:
     return None
 
 
+def code_of(language: str) -> str:
+  """The code of a language; of one that is not known, the name itself."""
+  found = known(language)
+  return found.code if found else language
+
+
 # What people write for a language -> its code.
 _NAMES = {
   **{code: code for code in LANGUAGES},

@@ -219,7 +219,8 @@ def test_files_are_written_where_the_config_looks_for_them(
     tokenizer={'name': 'sentencepiece', 'model': 'm/sp.model'},
   )
   assert material.write_cmvn() == tmp_path / 'c.json'
-  assert material.write_tokenizer(17, 'bpe') == tmp_path / 'm' / 'sp.model'
+  file = tmp_path / 'm' / 'sp.model'
+  assert material.write_tokenizers(17, 'bpe') == {'model': file}
   name = f'{tmp_path.name}_token3.arpa'
   assert material.lm_file(3, 'token') == tmp_path / name
   words = list(material.sentences('word', str.upper))
@@ -228,6 +229,50 @@ def test_files_are_written_where_the_config_looks_for_them(
   tokenizer = make_tokenizer(material.data['tokenizer'], tmp_path)
   ids = tokenizer.encode(words[0][0] + ' ' + words[0][1])
   assert tokens[0] == [tokenizer.tokens[i].upper() for i in ids]
+
+
+def test_tokenizers_of_several_languages(tmp_path, monkeypatch):
+  seen = []
+
+  def train(texts, file, size, kind):
+    seen.append((list(texts), file.name, size, kind))
+
+  monkeypatch.setattr(training_split, 'train_sentencepiece', train)
+  letters = {'name': 'characters', 'language': 'ur'}
+  pieces = {'name': 'sentencepiece', 'model': 'en.model'}
+  material = _material(
+    tmp_path,
+    monkeypatch,
+    tokenizer={
+      'name': 'aggregate',
+      'languages': ('ur', 'en_us'),
+      'parts': (letters, pieces),
+    },
+    lang='field',
+  )
+  made = material.write_tokenizers(17, 'bpe')
+  assert made == {'parts[1].model': tmp_path / 'en.model'}
+  texts = list(speech_corpora.TEXTS[:3])
+  assert seen == [(texts, 'en.model', 17, 'bpe')]
+  # One for all sees them in the proportions of training, and each of them.
+  balanced = dataclasses.replace(
+    material,
+    data={
+      **material.data,
+      'tokenizer': pieces,
+      'sampling': {'field': 'speaker', 'power': 0.0},
+    },
+  )
+  assert [*balanced.write_tokenizers(17, 'bpe')] == ['model']
+  # Of speaker s0 there are two, of s1 one.
+  assert sorted(seen[1][0]) == sorted([*texts, texts[1]])
+  elsewhere = dataclasses.replace(material, texts_of=tmp_path / 'x.txt')
+  (tmp_path / 'x.txt').write_text('one')
+  elsewhere = dataclasses.replace(
+    elsewhere, data={**material.data, 'lang': 'en'}
+  )
+  with pytest.raises(UserError, match='nothing says which one each text is of'):
+    elsewhere.write_tokenizers(17, 'bpe')
 
 
 def test_files_that_the_config_does_not_name_lie_beside_the_data(
@@ -241,7 +286,7 @@ def test_files_that_the_config_does_not_name_lie_beside_the_data(
   )
   name = tmp_path.name
   assert material.write_cmvn() == tmp_path / f'{name}_cmvn.json'
-  file = material.write_tokenizer(17, 'bpe')
+  file = material.write_tokenizers(17, 'bpe')['model']
   assert file == tmp_path / f'{name}_bpe17.model' and file.is_file()
   assert not list((tmp_path / 'here').iterdir())
   told = dataclasses.replace(material, folder=tmp_path / 'told')

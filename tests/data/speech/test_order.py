@@ -10,12 +10,11 @@ import pytest
 from recog_jax.data.speech.buckets import Bucketing, best_widths
 from recog_jax.data.speech.items import (
   Corpus,
-  Join,
   eval_items,
   exclude,
-  joined,
   row_counts,
 )
+from recog_jax.data.speech.joining import Join, joined
 from recog_jax.data.speech.order import SpeechEvalOrder, SpeechTrainOrder
 from recog_jax.errors import UserError
 

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from recog_jax.data.speech.sampling import Sampler, Sampling
+from recog_jax.data.speech.sampling import Sampler, Sampling, repeated
 from recog_jax.errors import UserError
 from tests.data.speech.test_texts import make
 
@@ -83,3 +83,14 @@ def test_bad_keys_are_told():
     Sampler.of(Sampling(weights=weights), FIELDS, RECORDS)
   with pytest.raises(UserError, match='power'):
     make(sampling={'power': 2.0})
+
+
+def test_texts_are_repeated_in_proportion_and_none_is_lost():
+  found = repeated(Sampling(power=0.0, weights={'bal': 2.0}), FIELDS)
+  assert {*found.tolist()} == {*range(1000)}
+  langs = collections.Counter(FIELDS['lang'][i] for i in found)
+  assert langs['en'] == 900
+  assert langs['ur'] == pytest.approx(900, rel=0.01)
+  assert langs['bal'] == pytest.approx(1800, rel=0.01)
+  none = repeated(Sampling(weights={'ur': 0.0}), FIELDS)
+  assert 'ur' not in {FIELDS['lang'][i] for i in none}
