@@ -13,7 +13,7 @@ import numpy as np
 from recog_jax.data.draws import Draws
 from recog_jax.errors import UserError, unknown_name
 from recog_jax.ranges import Share, Size
-from recog_jax.text.languages import known
+from recog_jax.text.languages import code_of
 from recog_jax.text.script import WORD_FIELD
 
 # The field with the language of an utterance.
@@ -88,7 +88,7 @@ def joined_by(
       f'config.data.join.switch={join.switch} needs the language of each '
       f'utterance, and the data set has no field `{_FIELD}`: leave it out'
     )
-  codes = [_code(lang) for lang in fields[_FIELD]]
+  codes = [code_of(lang) for lang in fields[_FIELD]]
   language = _numbers(codes)
   if join.switch and len(pairs := {*zip(group.tolist(), codes, strict=True)}):
     if len({*codes}) < 2:
@@ -108,11 +108,6 @@ def joined_by(
 
 def _numbers(values: Sequence[str]) -> np.ndarray:
   return np.unique(np.asarray(values, object), return_inverse=True)[1]
-
-
-def _code(lang: str) -> str:
-  found = known(lang)
-  return found.code if found else lang
 
 
 def strings(
@@ -262,7 +257,7 @@ def told_of(
   def tags(i: int) -> list[str]:
     count = len(texts[i].split())
     own = words[i].split() if words else []
-    return own if len(own) == count else [_code(langs[i])] * count
+    return own if len(own) == count else [code_of(langs[i])] * count
 
   found[_FIELD] = ['+'.join(sorted({langs[i] for i in row})) for row in rows]
   found[WORD_FIELD] = [

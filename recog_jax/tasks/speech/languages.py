@@ -79,7 +79,8 @@ def recognised(
 ) -> dict[str, Any]:
   """How often the language was recognised, where texts begin with it.
 
-  Utterances without text have none.
+  Utterances without text have none; of several joined ones (`en+ur`) each
+  language is right.
 
   Args:
     spec: of the task.
@@ -93,7 +94,7 @@ def recognised(
     begin with it, or there are none.
   """
   pairs = [
-    (code_of(lang), said or code_switch.NO_LANGUAGE)
+    ('+'.join(map(code_of, lang.split('+'))), said or code_switch.NO_LANGUAGE)
     for text, lang, said in zip(
       references, langs, said_languages(spec, records), strict=True
     )
@@ -101,7 +102,7 @@ def recognised(
   ]
   if not pairs:
     return {}
-  right = np.array([lang == said for lang, said in pairs], float)
+  right = np.array([said in lang.split('+') for lang, said in pairs], float)
   name = 'language_accuracy'
   interval = bootstrap.of_mean(name, right, seed=0)[name]
   spoken = sorted({lang for lang, _ in pairs})
