@@ -131,6 +131,9 @@ def with_waveforms(config: ConfigDict) -> ConfigDict:
     # Both are of features, which the program computes.
     config.data.cmvn = None
     config.data.augment = ()
+    if config.model.get('language_embedding'):
+      # Programs take none.
+      config.data.told_language = {'evaluation': False}
   return config
 
 

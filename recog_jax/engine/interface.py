@@ -240,7 +240,10 @@ def fit_head(
       notes.append(
         f'the head is not taken: {_difference(key, theirs or (), mine or ())}'
       )
-  rest = {k: v for k, v in kept.items() if k not in OUTPUTS}
+  known = {*OUTPUTS}
+  if kept.get('tokens') != ours.get('tokens'):
+    known.add('tokenizer')  # Its digest says no more.
+  rest = {k: v for k, v in kept.items() if k not in known}
   for other in _differences(rest, {k: v for k, v in ours.items() if k in rest}):
     warn(f'the weights of {workdir} are of other inputs: {other}')
   return found, notes

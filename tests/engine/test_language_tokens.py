@@ -10,6 +10,7 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import (
   evaluation,
   experiment,
+  exported,
   interface,
   train,
   transfer,
@@ -132,3 +133,10 @@ def test_only_tables_of_tokens_are_fitted():
   bias = after['params/attention_head/output/bias']
   np.testing.assert_array_equal(bias, [0, 0, 1])
   assert after['params/encoder/x/kernel'].shape == (2, 2)
+
+
+def test_an_export_is_compared_without_the_language():
+  config = exported.with_waveforms(config_of())
+  ex = experiment.build(config)
+  with ex.data.evaluation('val', np.arange, 8) as batches:
+    assert not next(batches)['language'].any()
