@@ -43,8 +43,10 @@ def fitted(
     leaf = fresh.get(path)
     if axis is None or leaf is None or value.shape[axis] != len(theirs):
       continue
+    wanted = list(value.shape)
+    wanted[axis] = len(mine)
     known = len(pairs) == len(mine) or hasattr(leaf, '__array__')
-    if leaf.shape[axis] != len(mine) or not known:
+    if list(leaf.shape) != wanted or not known:
       continue
     new = np.zeros(leaf.shape, value.dtype)
     if len(pairs) < len(mine):

@@ -80,17 +80,18 @@ def told(
     train: whether it is trained on.
 
   Raises:
-    UserError: the utterances are in none of the languages.
+    UserError: those of training are in none of the languages.
   """
   if not languages:
     return None
   known = {code_of(lang): i for i, lang in enumerate(languages, 1)}
-  langs, keys = opened.utterances.fields.get('lang', ()), keys or ToldLanguage()
+  keys, utterances = keys or ToldLanguage(), opened.utterances
+  langs = utterances.fields.get('lang') or [''] * len(utterances)
   of = {lang: known.get(code_of(lang), 0) for lang in {*langs}}
-  if not any(of.values()):
+  if train and not any(of.values()):
     raise UserError(
       f'config.model.language_embedding has {", ".join(languages)}, and no '
-      'utterance of the data is in one of them (field `lang`): name those of '
+      'utterance of training is in one of them (field `lang`): name those of '
       'the data'
     )
   unknown = keys.unknown if train else float(not keys.evaluation)

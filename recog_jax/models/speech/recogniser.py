@@ -325,6 +325,8 @@ def told_language(
   Raises:
     UserError: a language that comes twice.
   """
+  if not language_embedding:
+    return model
   names = (UNKNOWN, *language_embedding)
   if len({*names}) < len(names):
     raise UserError(

@@ -71,5 +71,8 @@ def test_a_model_that_is_told_nothing_gets_nothing():
   with pytest.raises(UserError, match='config.model.language_embedding'):
     make_data(out_len=lambda n: n, told_language={})
   other = types.SimpleNamespace(out_len=lambda n: n, languages=('sd', 'ur'))
-  with pytest.raises(UserError, match='no utterance of the data'):
+  with pytest.raises(UserError, match='utterance of training is in one'):
     train_batches(make_data().for_model(other), 0, 1)
+  # What is evaluated may be in a language that the model has never heard.
+  with make_data().for_model(other).evaluation('val', np.arange, 8) as batches:
+    assert not next(batches)['language'].any()
