@@ -53,7 +53,6 @@ def get_config(arg: str = '') -> ConfigDict:
     config.data.speeds = (0.9, 1.0, 1.1)
     config.model = pretrained.model
     config.init_from = pretrained.init_from
-    config.freeze = pretrained.freeze
     config.task.intermediate_weight = 0.0
     config.optimizer.update(pretrained.optimizer)
     config.ema_decay = 0.99
