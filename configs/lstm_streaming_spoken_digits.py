@@ -8,6 +8,8 @@ r"""An LSTM that writes digits while they are spoken.
 Data and protocol of `lstm_ctc_spoken_digits`, with one direction. A stream has
 no mean of its own before its end: features are normalised by the statistics of
 the training split.
+
+Reached: WER 4.8 % in 22 minutes on a busy core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
