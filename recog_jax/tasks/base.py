@@ -328,7 +328,7 @@ class BaseTask:
       batch['inputs'] = batch['inputs'].astype(jnp.float32) / 127.5 - 1
     return batch
 
-  def model_inputs(self, batch: Batch) -> tuple[jax.Array, ...]:
+  def model_inputs(self, batch: Batch) -> tuple[Any, ...]:
     """What the model is called with."""
     names = ('inputs', 'input_len')
     return tuple(batch[name] for name in names if name in batch)

@@ -56,8 +56,8 @@ def _turns(rows: int, columns: int, whole: int) -> tuple[jax.Array, jax.Array]:
   # Products of integers are exact modulo `whole`, so that angles are as well.
   turned = np.outer(np.arange(rows), np.arange(columns)) % whole
   angles = 2 * np.pi * turned / whole
-  parts = np.cos(angles), -np.sin(angles)
-  return tuple(jnp.asarray(part, jnp.float32) for part in parts)
+  cos, sin = np.cos(angles), -np.sin(angles)
+  return jnp.asarray(cos, jnp.float32), jnp.asarray(sin, jnp.float32)
 
 
 class _Arrays:

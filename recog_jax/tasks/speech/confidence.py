@@ -93,7 +93,7 @@ def words_of(
 
   def timed(sure: Any) -> list[Word]:
     return word_times(
-      [tokens[t] for t in row['ids'][:num]],
+      [tokens[int(t)] for t in row['ids'][:num]],
       row['start'][:num],
       row['end'][:num],
       frame_shift=float(row['frame_s']),

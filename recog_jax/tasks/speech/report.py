@@ -166,7 +166,7 @@ def transcript(
     The answer; its language is that of most of the time.
   """
   words, parts, unfinished = [], [], 0
-  heard: collections.Counter[str] = collections.Counter()
+  heard: dict[str, float] = collections.defaultdict(float)
   for row, span in zip(rows, spans, strict=True):
     seconds = span.end - span.begin
     for word, begin, end, sure in _words(spec, row, seconds, scaling):

@@ -52,4 +52,5 @@ class Spec:
     """The code of the language that was recognised; None where none was."""
     if not self.says_language:
       return None
-    return self.tokenizer.language(int(i) for i in ids[:num])
+    tokenizer: Any = self.tokenizer
+    return tokenizer.language(int(i) for i in ids[:num])

@@ -153,7 +153,7 @@ class Speech(confidence_lib.Confident, base.BaseTask):
           )
     return batch
 
-  def model_inputs(self, batch: Batch) -> tuple[jax.Array, ...]:
+  def model_inputs(self, batch: Batch) -> tuple[Any, ...]:
     """Targets too where another head is trained; the language where told."""
     inputs, none = super().model_inputs(batch), (None, None)
     others = set(self.losses) != {'ctc'} and 'targets' in batch
