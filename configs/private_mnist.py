@@ -1,4 +1,4 @@
-"""Two convolutions on MNIST with differential privacy: epsilon 3 for each image.
+"""MNIST with differential privacy: epsilon 3 for each image.
 
   python -m recog_jax.main --config=configs/private_mnist.py
 
