@@ -10,7 +10,7 @@ holds tiny.en, as `whisper_tiny_sentences` says; its decoder is not taken.
 Utterances keep their length, and are not filled to 30 s: that is another input
 than the encoder was trained with, and costs a quarter. Ways to train less:
   --config.freeze="('encoder/.*',)" --config.optimizer.groups=()
-  --config.adapt.name=lora --config.adapt.rank=8
+  --config.adapt.name=lora
 """
 
 from ml_collections import ConfigDict, config_dict
