@@ -5,14 +5,19 @@ r"""A Transformer with CTC on strings of digits with privacy: epsilon 8.
       --workdir=runs/public
   python -m recog_jax.main --config=configs/private_spoken_digits.py \
       --data_dir=DATA --config.init_from.path=runs/public
+  python -m recog_jax.main --config=configs/private_spoken_digits.py:whisper \
+      --data_dir=DATA --config.init_from.path=WHISPER
 
 Data of `lstm_ctc_spoken_digits`, of which the unit is a string of up to three
 recordings; each recording is in one. From nothing, the noise leaves a network
 that writes blanks alone. So it begins with speech that is nobody's, as private
 training does from public data (De et al., 2022, arXiv:2204.13650): `:public`
-trains the same network on the digits of eSpeak's voices. Layer normalisation
-alone, batches padded to one length, Adam on the noised gradients and an average
-of the weights.
+trains the same network on the digits of eSpeak's voices. Biases, norms and the
+head are trained privately, as noise grows with the number of parameters (Bu et
+al., "Differentially private bias-term fine-tuning of foundation models", ICML
+2024). `:whisper` trains a head alone on Whisper's encoder (tiny.en in WHISPER,
+see `whisper_ctc_sentences`). Layer normalisation alone, batches padded to one
+length, Adam on the noised gradients and an average of the weights.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -45,8 +50,8 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment.
 
   Args:
-    arg: `public` for the training on generated speech before; `tiny` for a few
-      steps on generated tones.
+    arg: `public` for the training on generated speech before, `whisper` for
+      Whisper's encoder in its place; `tiny` for a few steps on generated tones.
   """
   tiny = arg if arg == 'tiny' else ''
   config = inherit(__file__, 'transformer_ctc_spoken_digits.py', tiny)
@@ -65,10 +70,25 @@ def get_config(arg: str = '') -> ConfigDict:
   if tiny:
     return config
   config.init_from = {'path': config_dict.placeholder(str)}
+  config.freeze = ('(?!.*(bias|scale|head)).*',)
   config.data.buckets = {'count': 1, 'batch_size': 128}
-  config.optimizer.learning_rate = 5e-4
-  config.total_steps = 300
+  config.optimizer.learning_rate = 3e-3
+  config.total_steps = 150
   config.schedule.warmup_steps = 20
-  config.evaluation.every_steps = 100
-  config.checkpoint.every_steps = 100
+  config.evaluation.every_steps = 75
+  config.checkpoint.every_steps = 75
+  if arg == 'whisper':
+    pretrained = inherit(__file__, 'whisper_ctc_sentences.py')
+    config.data.source.update(sample_rate=16000, stored_rate=8000)
+    config.data.features = pretrained.data.features
+    config.model = {**pretrained.model, 'dropout': 0.0}
+    config.init_from = pretrained.init_from
+    config.freeze = ('encoder/.*',)
+    # A step costs ten times that of the small network: few, and long ones.
+    config.optimizer.learning_rate = 1e-2
+    config.ema_decay = 0.9
+    config.total_steps = 45
+    config.schedule.warmup_steps = 5
+    config.evaluation.every_steps = 45
+    config.checkpoint.every_steps = 45
   return config
