@@ -18,6 +18,9 @@ al., "Differentially private bias-term fine-tuning of foundation models", ICML
 2024). `:whisper` trains a head alone on Whisper's encoder (tiny.en in WHISPER,
 see `whisper_ctc_sentences`). Layer normalisation alone, batches padded to one
 length, Adam on the noised gradients and an average of the weights.
+
+Reached, in minutes of one core: WER 93.9 %, and 95.8 % with `:whisper`, which
+was still learning (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
