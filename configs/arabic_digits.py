@@ -33,7 +33,7 @@ def get_config(arg: str = '') -> ConfigDict:
   tiny = arg if arg == 'tiny' else ''
   config = inherit(__file__, 'lstm_ctc_spoken_digits.py', tiny)
   if not tiny:
-    config.total_steps = 4000
+    config.total_steps = 3000
     config.init_from = {'path': config_dict.placeholder(str)}
     config.data.source = {
       'name': 'manifest',
