@@ -19,8 +19,8 @@ al., "Differentially private bias-term fine-tuning of foundation models", ICML
 see `whisper_ctc_sentences`). Layer normalisation alone, batches padded to one
 length, Adam on the noised gradients and an average of the weights.
 
-Reached: WER 93.9 % in 5 minutes on one core, 95.8 % with `:whisper` in 11, which
-was still learning (experiments/RESULTS.md).
+Reached: WER 93.9 % in 5 minutes on one core, with `:whisper`, which was still
+learning, 95.8 % in 11 (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

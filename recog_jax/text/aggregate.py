@@ -16,7 +16,7 @@ from typing import Any
 
 from recog_jax.text.ids import BLANK, digest, labels
 from recog_jax.text.language_tokens import text_of
-from recog_jax.text.languages import code_of
+from recog_jax.text.languages import code_of, place_of
 
 # Tokenizers whose texts may stand side by side.
 _PARTS = ('characters', 'sentencepiece')
@@ -90,14 +90,7 @@ class Aggregate:
     Raises:
       ValueError: it has no tokenizer.
     """
-    code = code_of(language)
-    if code not in self.languages:
-      raise ValueError(
-        f"there is no tokenizer for the language '{language}': name it in "
-        'config.data.tokenizer.languages, which has '
-        + ', '.join(self.languages)
-      )
-    at = self.languages.index(code)
+    at = place_of(language, self.languages, 'tokenizer', 'languages')
     return _Part(self.parts[at], self._shifts[at])
 
   def _nearest(self, text: str) -> _Part:

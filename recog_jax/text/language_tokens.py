@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from recog_jax.text.ids import digest, labels
-from recog_jax.text.languages import code_of
+from recog_jax.text.languages import code_of, place_of
 
 # Tokenizers whose texts have no place in front: of one token, and with symbols
 # of languages of their own.
@@ -73,14 +73,8 @@ class LanguageTokens:
     Raises:
       ValueError: it has none.
     """
-    code = code_of(language)
-    if code not in self.languages:
-      raise ValueError(
-        f"there is no symbol for the language '{language}': name it in "
-        'config.data.tokenizer.language_tokens, which has '
-        + ', '.join(self.languages)
-      )
-    return self.plain.vocab_size + self.languages.index(code)
+    at = place_of(language, self.languages, 'symbol', 'language_tokens')
+    return self.plain.vocab_size + at
 
   def language(self, ids: Iterable[int]) -> str | None:
     """The code of the first language among some ids; None without one."""

@@ -4,6 +4,7 @@
 """
 
 import difflib
+from collections.abc import Sequence
 
 from recog_jax.text.languages.arabic import AR
 from recog_jax.text.languages.balochi import BAL
@@ -60,6 +61,27 @@ def code_of(language: str) -> str:
   """The code of a language; of one that is not known, the name itself."""
   found = known(language)
   return found.code if found else language
+
+
+def place_of(language: str, codes: Sequence[str], thing: str, key: str) -> int:
+  """Where a language is among some codes.
+
+  Args:
+    language: its code, an alias or a name.
+    codes: of which it is one.
+    thing: what each of them has, for the message.
+    key: of `config.data.tokenizer`, that lists them.
+
+  Raises:
+    ValueError: it is none of them.
+  """
+  code = code_of(language)
+  if code not in codes:
+    raise ValueError(
+      f"there is no {thing} for the language '{language}': name it in "
+      f'config.data.tokenizer.{key}, which has {", ".join(codes)}'
+    )
+  return codes.index(code)
 
 
 # What people write for a language -> its code.
