@@ -15,7 +15,7 @@ from recog_jax.engine.config import inherit
 
 
 def get_config(arg: str = '') -> ConfigDict:
-  """The experiment; `:tiny` is a few steps on generated tones."""
+  """The experiment; for `:pauses` and `:tiny` see `lstm_ctc_spoken_digits`."""
   config = inherit(__file__, 'lstm_ctc_spoken_digits.py', arg)
   config.model.name = 'gru_ctc'
   return config

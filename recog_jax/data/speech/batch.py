@@ -227,20 +227,16 @@ class MakeSpeechBatch:
     }
 
   def waves(self, rows: Rows) -> list[np.ndarray]:
-    """float32 `n` of each item: its parts in a row, at its speed."""
+    """float32 `n` of each item: its parts and pauses in a row, at its speed."""
     parts = rows.items.parts
     there = parts >= 0
     taken = self.records.take(parts[there] + self.first)
     ends = np.cumsum(there.sum(1))
     waves = []
-    for end, count, factor in zip(
-      ends, there.sum(1), rows.items.factor, strict=True
+    for end, count, pauses, factor in zip(
+      ends, there.sum(1), rows.items.pauses, rows.items.factor, strict=True
     ):
-      wave = (
-        taken[end - count]
-        if count == 1
-        else np.concatenate(taken[end - count : end])
-      )
+      wave = _in_a_row(taken[end - count : end], pauses)
       waves.append(audio.perturb_speed(wave, float(factor)))
     return waves
 
@@ -289,6 +285,17 @@ class MakeSpeechBatch:
     for row, ids in zip(targets, found, strict=True):
       row[: len(ids)] = ids
     return targets, np.array([len(ids) for ids in found], np.int32)
+
+
+def _in_a_row(waves: Sequence[np.ndarray], pauses: np.ndarray) -> np.ndarray:
+  """Waves with so many zeros before each one and behind the last one."""
+  if len(waves) == 1 and not pauses.any():
+    return waves[0]
+  silent = [np.zeros(n, np.float32) for n in pauses[: len(waves) + 1]]
+  pieces = [silent[0]]
+  for wave, behind in zip(waves, silent[1:], strict=True):
+    pieces += [wave, behind]
+  return np.concatenate(pieces)
 
 
 def _each(shared: list, views: int) -> list:

@@ -236,6 +236,7 @@ class SpeechData:
       frames_of=self._features.num_frames,
       length_at=audio.perturbed_len,
       language=language,
+      rate=self._source.info.sample_rate,
     )
     limit = self._max_frames if split == 'train' else None
     check_longest(corpus, self._features, limit, split, fields)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recog_jax.data.speech.joining import Join, strings, told_of
+from recog_jax.data.speech.joining import Join, no_pauses, strings, told_of
 from recog_jax.data.speech.records import Utterances
 from recog_jax.errors import UserError, warn
 
@@ -28,6 +28,7 @@ class Items:
     frames: int64 `n`, feature frames.
     tokens: int64 `n`, target tokens.
     seen: int64 `n`, how often the first record was shown before.
+    pauses: int64 `n j+1`, samples of silence before each record and at the end.
   """
 
   parts: np.ndarray
@@ -35,6 +36,7 @@ class Items:
   frames: np.ndarray
   tokens: np.ndarray
   seen: np.ndarray
+  pauses: np.ndarray
 
   def __len__(self) -> int:
     return len(self.frames)
@@ -77,6 +79,7 @@ class Corpus:
     frames_of: samples -> feature frames, pure integer arithmetic.
     length_at: (samples, factor) -> samples at that speed.
     language: int64 `n`, a number for each; None: joins go by none.
+    rate: of the samples, in Hz; pauses are in seconds.
   """
 
   num_samples: np.ndarray
@@ -86,22 +89,27 @@ class Corpus:
   frames_of: Callable[[np.ndarray], np.ndarray]
   length_at: Callable[[np.ndarray, np.ndarray], np.ndarray]
   language: np.ndarray | None = None
+  rate: int = 1
 
   def items(
     self,
     parts: np.ndarray,
     factor: np.ndarray,
     seen: np.ndarray | int = 0,
+    pauses: np.ndarray | None = None,
   ) -> Items:
     """Items of some records, with their lengths."""
     there = parts >= 0
+    pauses = no_pauses(parts) if pauses is None else pauses
     samples = np.where(there, self.num_samples[parts], 0).sum(1)
+    samples += pauses.sum(1)
     tokens = np.where(there, self.tokens[parts], 0).sum(1)
     before = np.broadcast_to(self.separator, self.tokens.shape)[parts]
     tokens += np.where(there, before, 0)[:, 1:].sum(1)
     frames = self.frames_of(self.length_at(samples, factor))
     seen = np.full(len(parts), seen)
-    return Items(parts, factor, np.asarray(frames, np.int64), tokens, seen)
+    frames = np.asarray(frames, np.int64)
+    return Items(parts, factor, frames, tokens, seen, pauses)
 
 
 def most_frames(features: Any, max_seconds: float | None) -> int | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from recog_jax.data.draws import Draws
 from recog_jax.errors import UserError, unknown_name
-from recog_jax.ranges import Share, Size
+from recog_jax.ranges import NotNegative, Share, Size
 from recog_jax.text.languages import code_of
 from recog_jax.text.script import WORD_FIELD
 
@@ -33,6 +33,9 @@ class Join:
     switch: probability that the next utterance is of another language (field
       `lang`) than the one before, as long as the speaker has some of another
       one left; 0 joins one language only, None goes by no language.
+    pause_s: shortest and longest silence before, between and behind the
+      utterances of a string of training, in seconds: recordings that were cut
+      close say nothing of the silence that long ones have. None for none.
   """
 
   low: Size
@@ -40,6 +43,7 @@ class Join:
   sizes: Mapping[str, Size]
   field: str = 'speaker'
   switch: Share | None = None
+  pause_s: tuple[NotNegative, NotNegative] | None = None
 
   def __post_init__(self):
     if self.low > self.high:
@@ -51,11 +55,41 @@ class Join:
         f'config.data.join.switch={self.switch} needs strings of two '
         'utterances and more: raise config.data.join.high'
       )
+    if self.pause_s and self.pause_s[0] > self.pause_s[1]:
+      raise UserError(
+        f'config.data.join.pause_s={tuple(self.pause_s)}: the shortest is '
+        'above the longest'
+      )
 
   def fingerprint(self) -> list[Any]:
     """JSON that differs where strings do."""
     own = [self.low, self.high, self.field]
+    if self.pause_s is not None:
+      return [*own, self.switch, *self.pause_s]
     return own if self.switch is None else [*own, self.switch]
+
+  def pauses(self, draws: Draws, parts: np.ndarray, rate: int) -> np.ndarray:
+    """Samples of silence before each record, and behind the last one.
+
+    Args:
+      draws: of the strings.
+      parts: int64 `n j`, record numbers; -1 where there is none.
+      rate: in Hz.
+
+    Returns:
+      int64 `n j+1`.
+    """
+    if self.pause_s is None:
+      return no_pauses(parts)
+    seconds = draws.uniform('pause', (parts.shape[1] + 1,), *self.pause_s)
+    # Behind a record, whether or not another one follows.
+    there = np.pad(parts >= 0, ((0, 0), (1, 0)), constant_values=True)
+    return np.where(there, np.rint(seconds * rate), 0).astype(np.int64)
+
+
+def no_pauses(parts: np.ndarray) -> np.ndarray:
+  """int64 `n j+1` for record numbers `n j` that follow at once."""
+  return np.zeros((len(parts), parts.shape[1] + 1), np.int64)
 
 
 def joined_by(

@@ -93,7 +93,8 @@ class SpeechTrainOrder:
     draws = Draws(self.seed, seen, parts[:, 0])
     speeds = np.asarray(self.speeds, np.float64)
     factor = speeds[draws.integers('speed', len(speeds))]
-    items = self.corpus.items(parts, factor, seen)
+    pauses = self.join and self.join.pauses(draws, parts, self.corpus.rate)
+    items = self.corpus.items(parts, factor, seen, pauses)
     if self.max_frames is not None:  # Joined ones may be; others never are.
       items = items.take(np.flatnonzero(items.frames <= self.max_frames))
     return items

@@ -215,3 +215,58 @@ def test_languages_of_one_script_are_told_apart_by_the_words():
   assert columns['word of'][:2] == ['sd', 'ur']
   assert columns['as sd'][:2] == [2, 0] and columns['as ur'][:2] == [0, 2]
   assert got['script_fidelity'] == 1.0
+
+
+def test_pauses_are_drawn_and_counted_and_heard():
+  join = Join(low=1, high=3, sizes={}, pause_s=(0.1, 0.4))
+  corpus = make_corpus()
+  object.__setattr__(corpus, 'rate', 1000)
+  order = make_order(corpus, join=join)
+  items = order.fixed_items()
+  plain = make_order(corpus, join=Join(low=1, high=3, sizes={})).fixed_items()
+  np.testing.assert_array_equal(items.parts, plain.parts)
+  assert not plain.pauses.any()
+  # One more than records, and none where no record is.
+  there = items.parts >= 0
+  assert ((items.pauses > 0).sum(1) == there.sum(1) + 1).all()
+  drawn = items.pauses[items.pauses > 0]
+  assert 100 <= drawn.min() < 130 < 370 < drawn.max() <= 400
+  samples = np.where(there, corpus.num_samples[items.parts], 0).sum(1)
+  np.testing.assert_array_equal(
+    items.frames, (samples + items.pauses.sum(1)) // 10
+  )
+  assert order.fingerprint()['join'] == [1, 3, 'speaker', None, 0.1, 0.4]
+  with pytest.raises(UserError, match='the shortest is above the longest'):
+    Join(low=1, high=3, sizes={}, pause_s=(0.4, 0.1))
+
+
+def test_a_string_with_pauses_is_its_recordings_and_silence():
+  join = {'low': 2, 'high': 2, 'sizes': {'val': 2, 'test': 2}}
+  keys = {'speeds': (1.0,), 'deliver': 'waveform'}
+  data = make_data(join={**join, 'pause_s': (0.25, 0.25)}, **keys)
+  plain = make_data(join=join, **keys)
+  quiet = round(0.25 * data.interface()['sample_rate'])
+
+  def heard(data):
+    # In what batch a string is goes by its length.
+    found = {}
+    for batch in train_batches(data, 0, 4):
+      for i, wave, n in zip(
+        batch['index'], batch['inputs'], batch['input_len'], strict=True
+      ):
+        found[int(i)] = wave[:n]
+    return found
+
+  without, found = heard(plain), heard(data)
+  both = found.keys() & without.keys()
+  assert both
+  for i in both:
+    wave, whole = found[i], without[i]
+    assert not wave[:quiet].any() and not wave[-quiet:].any()
+    spoken = wave[quiet:-quiet]
+    for first in range(1, len(whole)):
+      rest = np.concatenate([whole[:first], np.zeros(quiet), whole[first:]])
+      if np.array_equal(rest.astype(np.float32), spoken):
+        break
+    else:
+      assert len(spoken) == len(whole)  # The last one of its speaker.
