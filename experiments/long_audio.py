@@ -4,9 +4,10 @@
 
 Utterances of the test split are joined with silences of 0.3 to 2 seconds.
 `recog_jax.predict` cuts the recording again, in a process of its own whose peak
-memory is measured. Told are: word error rates of the utterances alone and in
-the recording; how many words lie within 100 ms of the utterance that they are
-of; and seconds for each second of audio.
+memory is measured. Told are: word error rates of the utterances alone and of the
+whole recording, folded as the config's task folds texts; how many words lie
+within 100 ms of the utterance that they are of; and seconds for each second of
+audio.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,35 +98,42 @@ def write_recording(
   return places
 
 
-def rate_of(references: Sequence[str], hypotheses: Sequence[str]) -> float:
-  counts = wer.error_counts(references, hypotheses, 'word')
+def rate_of(
+  references: Sequence[str],
+  hypotheses: Sequence[str],
+  fold: Callable[[str], str] = str,
+) -> float:
+  """The word error rate of texts that are folded before."""
+  both = [[fold(t) for t in found] for found in (references, hypotheses)]
+  counts = wer.error_counts(*both, 'word')
   return wer.ErrorCounts.of(counts).rate
 
 
-def by_place(
+def share_inside(
   words: Sequence[dict[str, Any]], places: Sequence[Place]
-) -> tuple[list[str], float]:
-  """The text at each place, and the share of words within their place."""
-  edges = np.array([p.begin for p in places])
-  ends = np.array([p.end for p in places])
-  texts: list[list[str]] = [[] for _ in places]
-  inside = 0
+) -> float | None:
+  """The share of words within their nearest utterance; None of no words."""
+  begins, ends = (
+    np.array([getattr(p, side) for p in places]) for side in ('begin', 'end')
+  )
+  inside = []
   for word in words:
     middle = (word['begin'] + word['end']) / 2
-    # The nearest utterance.
-    apart = np.maximum(np.maximum(edges - middle, middle - ends), 0)
-    k = int(apart.argmin())
-    texts[k].append(word['word'])
-    place = places[k]
-    inside += (
+    apart = np.maximum(np.maximum(begins - middle, middle - ends), 0)
+    place = places[int(apart.argmin())]
+    inside.append(
       word['begin'] >= place.begin - _SLACK_S
       and word['end'] <= place.end + _SLACK_S
     )
-  return [' '.join(text) for text in texts], inside / max(len(words), 1)
+  return float(np.mean(inside)) if inside else None
 
 
 def measure(
-  workdir: str, found: Utterances, minutes: float, folder: Path
+  workdir: str,
+  found: Utterances,
+  minutes: float,
+  folder: Path,
+  fold: Callable[[str], str] = str,
 ) -> dict[str, Any]:
   """Predicts one recording of that length."""
   path, out = folder / 'long.wav', folder / 'out.jsonl'
@@ -143,13 +151,14 @@ def measure(
     raise RuntimeError(done.stderr)
   (line,) = out.read_text(encoding='utf-8').splitlines()
   answer = json.loads(line)
-  texts, inside = by_place(answer['words'], places)
+  # One text of all: what is said in which utterance is for the alignment.
+  reference = ' '.join(fold(found.texts[p.number]) for p in places)
   return {
     'minutes': minutes,
     'utterances': len(places),
     'parts': len(answer['parts']),
-    'wer': rate_of([found.texts[p.number] for p in places], texts),
-    'words_within_100_ms': inside,
+    'wer': rate_of([reference], [answer['text']], fold),
+    'words_within_100_ms': share_inside(answer['words'], places),
     'peak_mb': int(done.stdout.split()[-1]) / 1024,
     'seconds': seconds,
     'real_time_factor': seconds / answer['seconds'],
@@ -170,13 +179,19 @@ def table(alone: float, rows: Sequence[dict[str, Any]]) -> str:
   lines = [f'each utterance alone: WER {alone:.2%}']
   lines += [
     f'{row["minutes"]:g} minutes: {row["utterances"]:,} utterances, '
-    f'{row["parts"]:,} parts, WER {row["wer"]:.2%}, '
-    f'{row["words_within_100_ms"]:.2%} of the words within 100 ms of their '
-    f'utterance, peak {row["peak_mb"]:,.0f} MB, real-time factor '
+    f'{row["parts"]:,} parts, WER {row["wer"]:.2%}, {_inside(row)}'
+    f'peak {row["peak_mb"]:,.0f} MB, real-time factor '
     f'{row["real_time_factor"]:.4f}'
     for row in rows
   ]
   return '\n'.join(lines)
+
+
+def _inside(row: dict[str, Any]) -> str:
+  share = row['words_within_100_ms']
+  if share is None:
+    return ''
+  return f'{share:.2%} of the words within 100 ms of their utterance, '
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -196,11 +211,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = utterances(args.workdir, args.data_dir, args.split)
     model = recog_jax.load(args.workdir)
     answers: Any = model.predict([(w, found.rate) for w in found.waves])
-    alone = rate_of(found.texts, [answer.text for answer in answers])
+    fold = model.task.spec.fold or str
+    alone = rate_of(found.texts, [answer.text for answer in answers], fold)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
       for minutes in map(float, args.minutes.split(',')):
-        rows.append(measure(args.workdir, found, minutes, Path(folder)))
+        rows.append(measure(args.workdir, found, minutes, Path(folder), fold))
     print(table(alone, rows))
     if args.output:
       write_json(args.output, {'wer_alone': alone, 'recordings': rows})

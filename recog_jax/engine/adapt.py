@@ -163,6 +163,8 @@ class Adapter(Adaptation):
       if not wanted or not pattern.fullmatch('/'.join(module.path)):
         return result
       first, *rest = result if isinstance(result, tuple) else (result,)
+      if not getattr(first, 'ndim', 0):  # Parameters, or a number.
+        return result
       first = self._bottleneck(module.scope, first)
       return (first, *rest) if isinstance(result, tuple) else first
 

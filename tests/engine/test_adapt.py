@@ -103,6 +103,30 @@ def test_a_bottleneck_stands_behind_its_module():
   np.testing.assert_allclose(net.apply(variables, x, train=False), want, 1e-4)
 
 
+def _recurrent(targets):
+  keys = {'name': 'lstm_ctc', 'layers': 2, 'hidden': 8}
+  net = registry.build('model', keys, num_outputs=5)
+  net = adapt.Adapted(net, adapt.adapter(size=4, targets=targets))
+  x, lens = jnp.ones((2, 12, 6)), jnp.array([12, 9])
+  return net, net.init(jax.random.key(0), x, lens, train=False), (x, lens)
+
+
+def test_recurrent_layers_have_bottlenecks_behind_both_directions():
+  net, variables, inputs = _recurrent(r'encoder/layer\d+')
+  encoder = variables['params']['encoder']
+  for layer in ('layer1', 'layer2'):
+    assert encoder[layer]['adapter_up'].shape == (4, 16)
+  plain = net.plain.apply(variables, *inputs, train=False)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    net.apply(variables, *inputs, train=False),
+    plain,
+  )
+  # What gives parameters and no `... d` has none.
+  with pytest.raises(UserError, match='finds no module whose output is'):
+    _recurrent('encoder/layer1/forward')
+
+
 @pytest.mark.parametrize('remat', ['none', 'full'])
 @pytest.mark.parametrize(
   ('name', 'keys', 'count'),

@@ -36,10 +36,8 @@ def test_words_are_given_to_their_places(tmp_path):
     {'word': 'b', 'begin': first.end - 0.1, 'end': first.end + 0.2},
     {'word': 'c', 'begin': second.begin + 0.1, 'end': second.end},
   ]
-  texts, inside = long_audio.by_place(words, places)
-  assert texts[:2] == ['a b', 'c'] and not any(texts[2:])
-  assert inside == 2 / 3
-  assert long_audio.rate_of(['a b', 'c'], texts[:2]) == 0
+  assert long_audio.share_inside(words, places) == 2 / 3
+  assert long_audio.share_inside([], places) is None
 
 
 def test_the_table():
@@ -47,3 +45,12 @@ def test_the_table():
   row |= {'words_within_100_ms': 1.0, 'peak_mb': 500, 'real_time_factor': 0.01}
   text = long_audio.table(0.02, [row])
   assert 'alone: WER 2.00%' in text and '10 minutes: 9 utterances' in text
+  assert '100.00% of the words' in text
+  text = long_audio.table(0.02, [row | {'words_within_100_ms': None}])
+  assert 'WER 1.00%, peak 500 MB' in text
+
+
+def test_texts_are_folded_before_words_are_counted():
+  pair = (['MR SMITH'], ['mr smith'])
+  assert long_audio.rate_of(*pair) == 1.0
+  assert long_audio.rate_of(*pair, str.lower) == 0.0
