@@ -4,8 +4,8 @@
 
 Utterances of the test split are joined with silences of 0.3 to 2 seconds.
 `recog_jax.predict` cuts the recording again, in a process of its own whose peak
-memory is measured. Told are: word error rates of the utterances alone and of the
-whole recording, folded as the config's task folds texts; how many words lie
+memory is measured. Told are: word error rates of the utterances alone and of
+the whole recording, folded as the task folds texts; how many words lie
 within 100 ms of the utterance that they are of; and seconds for each second of
 audio.
 """
