@@ -45,5 +45,5 @@ def get_config(arg: str = '') -> ConfigDict:
     **(tokens if len(chosen) > 1 else {}),
   }
   config.model.hidden = 192
-  config.total_steps = 1200
+  config.total_steps = 600
   return config
