@@ -10,11 +10,11 @@ r"""Urdu from five minutes of speech, with an encoder that has heard English.
   python -m recog_jax.main --config=configs/urdu_five_minutes.py
 
 Data and network of `five_languages_synth:ur`, with 150 of its 1,600 utterances.
-In the first of these ways all is trained, in the second (`:adapter`) bottlenecks
-behind the layers and a new head alone (Houlsby et al., ICML 2019), in the third
-all from scratch, as many steps. Letters that both languages have keep their
-rows of the head. eSpeak speaks both languages: what is handed over is more than
-between recordings of people.
+In the first of these ways all is trained; in the second (`:adapter`)
+bottlenecks behind the layers (Houlsby et al., ICML 2019) and a new head alone;
+in the third all from scratch, as many steps. Letters that both languages have
+keep their rows of the head. eSpeak speaks both languages: what is handed over
+is more than between recordings of people.
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -7,7 +7,7 @@ exports of that step use it; training does not.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from recog_jax.errors import UserError, say, warn
@@ -54,12 +54,15 @@ def check(task: Task) -> None:
     )
 
 
-def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
+def calibrate(
+  trained: Any, checkpoint: str, texts: Callable[[], Sequence[str]]
+) -> dict[str, Any]:
   """Chooses on the val split what makes probabilities, and keeps it.
 
   Args:
     trained: a `Trained` that was opened with the val split.
     checkpoint: 'best', 'latest' or a step.
+    texts: gives those of the training, to tasks that learn of them.
 
   Returns:
     What was written.
@@ -70,7 +73,8 @@ def calibrate(trained: Any, checkpoint: str) -> dict[str, Any]:
   step, records = trained.records(SPLIT, checkpoint)
   found: dict[str, Any] = {'step': step, 'split': SPLIT}
   own: Any = trained.ex.task
-  found |= own.calibrate(records, trained.ex.data.lookup(SPLIT))
+  more = {'texts': texts()} if getattr(own, 'learns_of_texts', False) else {}
+  found |= own.calibrate(records, trained.ex.data.lookup(SPLIT), **more)
   path = file_of(trained.workdir, step)
   path.parent.mkdir(parents=True, exist_ok=True)
   write_json(path, found)

@@ -1,7 +1,8 @@
 """What `recog_jax.evaluate` does: checkpoints, exports and streams."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -125,7 +126,18 @@ def _calibrate(workdir: AnyPath, asked: Request) -> None:
     keys=own,
   )
   calibrating.check(trained.ex.task)
-  calibrating.calibrate(trained, _checkpoint(asked))
+
+  def texts() -> Sequence[str]:
+    config = config_lib.read_kept(workdir)
+    if config.get('privacy'):  # What is kept would tell of each person's words.
+      return []
+    where: Any = (workdir, asked.data_dir, asked.task_keys)
+    with contextlib.suppress(UserError):  # It is on another machine.
+      ex = trained_lib.experiment_of(*where, split='train', keys=own)
+      return ex.data.training_texts()
+    return []
+
+  calibrating.calibrate(trained, _checkpoint(asked), texts)
 
 
 def _checkpoint(asked: Request) -> str:

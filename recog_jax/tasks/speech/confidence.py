@@ -1,9 +1,15 @@
-"""Confidence of words and utterances, calibrated, and beside the truth."""
+"""Confidence of words and utterances, calibrated, and beside the truth.
 
+A recogniser of letters is often sure of words that nobody says. What
+probability a word has of being right is therefore learned from how sure its
+letters are, how long it is, and how often the training texts have it.
+"""
+
+import collections
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
@@ -15,9 +21,12 @@ from recog_jax.report import confidence as drawing
 from recog_jax.tasks.speech.spec import Spec
 
 KEYS = ('word', 'utterance')
-# Inputs of a word: its measures. Of an utterance: the least and the mean log
-# odds of its words, and how many they are.
-_INPUTS = {'word': 3, 'utterance': 3}
+# Inputs of a word: the log odds of its measures, its length, and how often
+# the training has it. Of an utterance: the least and the mean log odds of its
+# words, and how many they are.
+_INPUTS = {'word': 5, 'utterance': 3}
+# Of the words of the training, so many are kept: the most frequent.
+_MOST_WORDS = 50_000
 
 Word = tuple[str, float, float, float]
 
@@ -27,12 +36,14 @@ class Scaling:
   """What makes probabilities of measures; None leaves them as they are.
 
   Attributes:
-    word: from the log odds of the measures of a word.
+    word: from `inputs` of a word.
     utterance: from the log odds of its words.
+    seen: how often the training texts have a word.
   """
 
   word: metrics.Calibration | None = None
   utterance: metrics.Calibration | None = None
+  seen: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
   @staticmethod
   def of(keys: Mapping[str, Any]) -> 'Scaling':
@@ -41,7 +52,7 @@ class Scaling:
     Raises:
       UserError: it is something else.
     """
-    found = {}
+    found: dict[str, Any] = {'seen': dict(keys.get('seen', {}))}
     for name in KEYS:
       if name not in keys:
         continue
@@ -58,11 +69,20 @@ class Scaling:
       found[name] = made
     return Scaling(**found)
 
-  def of_words(self, measures: np.ndarray) -> np.ndarray:
-    """Probabilities `w` of measures `w 3`; the first one where not scaled."""
-    if self.word is None:
+  def inputs(self, words: Sequence[str], measures: np.ndarray) -> np.ndarray:
+    """float `w 5` of some words and their measures `w 3`."""
+    length = np.log([max(len(word), 1) for word in words])
+    often = np.log1p([self.seen.get(word, 0) for word in words])
+    return np.column_stack([metrics.log_odds(measures), length, often])
+
+  def of_words(self, words: Sequence[str], measures: np.ndarray) -> np.ndarray:
+    """Probabilities `w` of words and their measures `w 3`.
+
+    Not scaled, they are the first of the measures.
+    """
+    if self.word is None or not len(words):
       return measures[:, 0]
-    return self.word(metrics.log_odds(measures))
+    return self.word(self.inputs(words, measures))
 
   def of_utterance(self, words: np.ndarray) -> float:
     """That all words are right, of theirs `w`; the mean where not scaled."""
@@ -104,7 +124,8 @@ def words_of(
     return timed(row.get('confidence'))
   columns = [timed(column) for column in np.asarray(row['measures']).T]
   sure = np.array([[w[3] for w in column] for column in columns]).T
-  sure = scaling.of_words(sure.reshape(-1, len(columns)))
+  words = [word for word, *_ in columns[0]]
+  sure = scaling.of_words(words, sure.reshape(-1, len(columns)))
   return [
     (*word[:3], float(s)) for word, s in zip(columns[0], sure, strict=True)
   ]
@@ -112,15 +133,17 @@ def words_of(
 
 def _measured(
   spec: Spec, row: Mapping[str, np.ndarray], count: int
-) -> np.ndarray:
-  """float `w 3`: the measures of the words of a row; 0 if they do not fit."""
+) -> tuple[list[str], np.ndarray]:
+  """The words of a row and their measures, float `w 3`; 0 if they misfit."""
   found = []
   for k in range(3):
     column = {**row, 'confidence': row['measures'][:, k]}
     del column['measures']
-    found.append([w[3] for w in words_of(spec, column, UNSCALED)])
-  measures = np.array(found).T.reshape(-1, 3)
-  return measures if len(measures) == count else np.zeros((count, 3))
+    found.append(words_of(spec, column, UNSCALED))
+  if len(found[0]) != count:
+    return [''] * count, np.zeros((count, 3))
+  measures = np.array([[w[3] for w in column] for column in found])
+  return [w[0] for w in found[0]], measures.T.reshape(-1, 3)
 
 
 def report(
@@ -146,7 +169,7 @@ def report(
     utterances as `utterance_confidence_...`; `hand_over`, a curve.
   """
   seen = _look(spec, records, lookup)
-  words = scaling.of_words(seen.measures)
+  words = scaling.of_words(seen.words, seen.measures)
   whole = np.array([scaling.of_utterance(w) for w in seen.parted(words)])
   result: dict[str, Any] = {}
   for name, found in (
@@ -163,6 +186,7 @@ class _Seen(NamedTuple):
   """Words w of utterances n.
 
   Attributes:
+    words: `w` of them.
     measures: float `w 3`.
     right: bool `w`.
     counts: int `n`, how many words each has.
@@ -170,6 +194,7 @@ class _Seen(NamedTuple):
     units: int `n`, words of the reference or wrongly inserted.
   """
 
+  words: list[str]
   measures: np.ndarray
   right: np.ndarray
   counts: np.ndarray
@@ -202,12 +227,13 @@ def _look(
   ]
   hypotheses = [spec.text(row['ids'], row['num']) for row in rows]
   right = metrics.right_words(references, hypotheses)
-  measures = [
+  measured = [
     _measured(spec, row, len(r)) for row, r in zip(rows, right, strict=True)
   ]
   counts = wer.error_counts(references, hypotheses, 'word')
   return _Seen(
-    np.concatenate(measures),
+    [word for words, _ in measured for word in words],
+    np.concatenate([measures for _, measures in measured]),
     np.concatenate(right),
     np.array([len(r) for r in right]),
     counts[:, :3].sum(1),
@@ -216,7 +242,10 @@ def _look(
 
 
 def fit(
-  spec: Spec, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+  spec: Spec,
+  records: Mapping[str, np.ndarray],
+  lookup: Callable[..., Any],
+  texts: Iterable[str] = (),
 ) -> dict[str, Any]:
   """How confidences become probabilities, learned from a split.
 
@@ -224,17 +253,22 @@ def fit(
     spec: of the task.
     records: with `measures`, see `Speech.records`.
     lookup: of the split.
+    texts: of the training; none may be had.
 
   Returns:
     JSON: `word`, and `utterance` of words that the first has scaled; see
-    `metrics.Calibration`. `examples`; `notes`, sentences.
+    `metrics.Calibration`. `seen`, {word: count}; `examples`; `notes`,
+    sentences.
 
   Raises:
     UserError: all words are right, or all are wrong.
   """
   seen = _look(spec, records, lookup)
-  word = metrics.fit(metrics.log_odds(seen.measures), seen.right)
-  scaled = Scaling(word=word).of_words(seen.measures)
+  counts = collections.Counter(word for text in texts for word in text.split())
+  scaling = Scaling(seen=dict(counts.most_common(_MOST_WORDS)))
+  word = metrics.fit(scaling.inputs(seen.words, seen.measures), seen.right)
+  scaling = dataclasses.replace(scaling, word=word)
+  scaled = scaling.of_words(seen.words, seen.measures)
   inputs = np.stack([utterance_inputs(part) for part in seen.parted(scaled)])
   whole = metrics.fit(inputs, seen.errors == 0)
   found = {
@@ -247,7 +281,14 @@ def fit(
       '--calibrate: nothing can be learned of confidence from words that are '
       'all right, or all wrong'
     )
-  return {**found, 'examples': len(seen.counts), 'notes': []}
+  notes = []
+  if not counts:
+    notes.append(
+      'no texts of the training are known here: confidences do not say how '
+      'usual a word is'
+    )
+  said = {'seen': scaling.seen, 'examples': len(seen.counts), 'notes': notes}
+  return {**found, **said}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,11 +302,17 @@ class Confident:
   """
 
   spec: Spec
+  # `calibrate` takes the texts of the training.
+  learns_of_texts: ClassVar[bool] = True
+
   confidence: bool = dataclasses.field(default=False, kw_only=True)
   scaling: Scaling = dataclasses.field(default=UNSCALED, kw_only=True)
 
   def calibrate(
-    self, records: Mapping[str, np.ndarray], lookup: Callable[..., Any]
+    self,
+    records: Mapping[str, np.ndarray],
+    lookup: Callable[..., Any],
+    texts: Iterable[str] = (),
   ) -> dict[str, Any]:
     """How confidences are scaled, as a split says; see `fit`.
 
@@ -276,7 +323,7 @@ class Confident:
       raise UserError(
         '--calibrate of speech is of its confidences: add --confidence'
       )
-    return fit(self.spec, records, lookup)
+    return fit(self.spec, records, lookup, texts)
 
   def calibrated(self, chosen: Mapping[str, Any]) -> Self:
     """The task whose confidences are scaled.

@@ -64,8 +64,8 @@ def test_what_is_learned_scales_words_and_recordings(tmp_path):
   words = confidence.words_of(spec(), row, scaling)
   assert [w[0] for w in words] == ['ab', 'b']
   assert words[0][1:3] == (0.0, 0.04)
-  # Half of the words heard so are right; unscaled they are said to be sure.
-  assert 0.4 < words[0][3] < 0.75
+  # Heard as sure as each other, and the longer one is always right.
+  assert words[1][3] < 0.6 < words[0][3] < 0.95
   unsure, sure = (
     report.transcript(
       spec(),
@@ -80,6 +80,26 @@ def test_what_is_learned_scales_words_and_recordings(tmp_path):
   assert unsure.hand_over and not sure.hand_over
   assert 0 < unsure.confidence < 0.5 < sure.confidence < 1
   assert unsure.as_json()['hand_over'] is True
+
+
+def test_words_of_the_training_are_more_probable():
+  # All letters are as sure, and the word that the training has is right.
+  heard = ['ab', 'ba'] * 20
+  found = records(heard, [0.9] * 40)
+
+  def lookup(index):
+    return {'text': ['ab'] * len(index)}
+
+  learned = confidence.fit(spec(), found, lookup, ['ab a', 'ab'])
+  assert learned['seen'] == {'ab': 2, 'a': 1} and not learned['notes']
+  scaling = confidence.Scaling.of(json.loads(json.dumps(learned)))
+  (usual,), (other,) = (
+    confidence.words_of(spec(), {k: v[i] for k, v in found.items()}, scaling)
+    for i in (0, 1)
+  )
+  assert usual[3] > 0.9 and other[3] < 0.1
+  blind = confidence.fit(spec(), found, lookup)
+  assert blind['seen'] == {} and 'no texts' in blind['notes'][0]
 
 
 def test_without_scaling_nothing_changes():
