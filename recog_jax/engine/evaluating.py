@@ -134,7 +134,8 @@ def _calibrate(workdir: AnyPath, asked: Request) -> None:
     where: Any = (workdir, asked.data_dir, asked.task_keys)
     with contextlib.suppress(UserError):  # It is on another machine.
       ex = trained_lib.experiment_of(*where, split='train', keys=own)
-      return ex.data.training_texts()
+      data: Any = ex.data
+      return data.training_texts()
     return []
 
   calibrating.calibrate(trained, _checkpoint(asked), texts)
