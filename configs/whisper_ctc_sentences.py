@@ -10,7 +10,10 @@ holds tiny.en, as `whisper_tiny_sentences` says; its decoder is not taken.
 Utterances keep their length, and are not filled to 30 s: that is another input
 than the encoder was trained with, and costs a quarter. Ways to train less:
   --config.freeze="('encoder/.*',)" --config.optimizer.groups=()
-  --config.adapt.name=lora
+  --config.adapt.name=lora "--config.optimizer.groups=({'pattern':
+      'encoder/.*', 'learning_rate_scale': 0.3},)"
+
+Reached: WER 57.0 % in 19 minutes on one core (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -26,10 +29,10 @@ def get_config(arg: str = '') -> ConfigDict:
   config.task = {'name': 'ctc', 'unit': 'character'}
   # Whisper was trained without dropout: with 0.1 its loss here doubles.
   config.model = {'name': 'whisper_ctc', 'dtype': 'float32', 'dropout': 0.0}
-  # The head is new, the encoder is not: ten times as fast it unlearns.
+  # The head is new, the encoder is not.
   config.optimizer.learning_rate = 3e-3
   config.optimizer.groups = (
-    {'pattern': 'encoder/.*', 'learning_rate_scale': 0.003},
+    {'pattern': 'encoder/.*', 'learning_rate_scale': 0.04},
   )
   if arg == 'tiny':
     config.model.update({'layers': 1, 'dim': 16, 'heads': 2})
@@ -40,8 +43,8 @@ def get_config(arg: str = '') -> ConfigDict:
     'skip': ('ctc_head/.*',),
   }
   config.ema_decay = 0.99
-  config.total_steps = 300
-  config.schedule.warmup_steps = 30
-  config.evaluation.every_steps = 150
-  config.checkpoint.every_steps = 150
+  config.total_steps = 500
+  config.schedule.warmup_steps = 50
+  config.evaluation.every_steps = 250
+  config.checkpoint.every_steps = 250
   return config
