@@ -41,7 +41,8 @@ class SpeechPoissonOrder:
     """The one shape: of the longest item at the lowest speed."""
     items, order = self._items, self.order
     slow = np.full(len(items), min(order.speeds))
-    longest = int(order.corpus.items(items.parts, slow).frames.max())
+    slowest = order.corpus.items(items.parts, slow, pauses=items.pauses)
+    longest = int(slowest.frames.max())
     multiple = order.bucketing.frames_multiple
     return Bucket(
       self.sample.capacity,
@@ -62,12 +63,12 @@ class SpeechPoissonOrder:
   ) -> Rows:
     """See `SpeechTrainOrder.rows`; rows above the draw are padding."""
     index, valid = self.sample.rows(step, choose(self.sample.capacity))
-    parts = self._items.parts[index]
+    parts, pauses = self._items.parts[index], self._items.pauses[index]
     seen = np.full(len(index), step)
     speeds = np.asarray(self.order.speeds, np.float64)
     draws = Draws(self.order.seed, seen, parts[:, 0])
     factor = speeds[draws.integers('speed', len(speeds))]
-    items = self.order.corpus.items(parts, factor, seen)
+    items = self.order.corpus.items(parts, factor, seen, pauses)
     return Rows(self.bucket, items, parts[:, 0], seen, valid)
 
   def kinds(self) -> list[tuple[int, int, float]]:

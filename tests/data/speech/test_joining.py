@@ -270,3 +270,25 @@ def test_a_string_with_pauses_is_its_recordings_and_silence():
         break
     else:
       assert len(spoken) == len(whole)  # The last one of its speaker.
+
+
+def test_private_batches_have_the_pauses_of_their_strings():
+  from recog_jax.data.poisson import PoissonSample
+  from recog_jax.data.speech.poisson import SpeechPoissonOrder
+
+  join = Join(low=1, high=3, sizes={}, pause_s=(0.1, 0.4))
+  corpus = make_corpus()
+  object.__setattr__(corpus, 'rate', 1000)
+  inner = make_order(corpus, join=join)
+  items = inner.fixed_items()
+  sample = PoissonSample(None, len(items), 0.1, 16, 0)
+  order = SpeechPoissonOrder(inner, sample, 8)
+  rows = order.rows(3)
+  found = rows.items.take(np.flatnonzero(rows.valid))
+  assert (found.pauses[:, 0] > 0).all() and len(found)
+  samples = np.where(found.parts >= 0, corpus.num_samples[found.parts], 0)
+  np.testing.assert_array_equal(
+    found.frames, (samples.sum(1) + found.pauses.sum(1)) // 10
+  )
+  assert found.frames.max() <= rows.bucket.frames == order.bucket.frames
+  assert order.bucket.frames >= items.frames.max()
