@@ -17,6 +17,7 @@ from recog_jax.data.speech import augment
 from recog_jax.data.speech.batch import Encoded, MakeSpeechBatch
 from recog_jax.data.speech.buckets import Bucket
 from recog_jax.data.speech.items import Items
+from recog_jax.data.speech.joining import no_pauses
 from recog_jax.data.speech.order import Rows
 from recog_jax.data.speech.spec_augment import POLICIES
 from recog_jax.data.speech.waves import power
@@ -291,7 +292,8 @@ class _ShownOrder:
     draws = Draws(self.seed, epoch, index)
     factor = np.array(self.speeds)[draws.integers('speed', len(self.speeds))]
     none = np.zeros_like(index)
-    items = Items(self.chosen.parts[members], factor, none, none, none)
+    parts = self.chosen.parts[members]
+    items = Items(parts, factor, none, none, none, no_pauses(parts))
     return Rows(self.bucket, items, index, epoch, np.ones(len(index), bool))
 
 
