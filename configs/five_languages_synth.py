@@ -10,8 +10,9 @@ Hindi, as in `lstm_ctc_synth`. All share the network and one alphabet, and the
 language is a symbol in front of each text (Watanabe, Hori and Hershey, ASRU
 2017). `:told` is told the language of half of the utterances, by a vector that
 is added to their features, and so it can be told or guess later
-(`--config.data.told_language.evaluation=False`). `:ur` is the counterpart of one language: a fifth of the steps, on a
-training set of a fifth, so that an utterance is shown as often.
+(`--config.data.told_language.evaluation=False`). `:ur` is the counterpart of
+one language: a fifth of the steps, on a training set of a fifth, so that an
+utterance is shown as often.
 
 No number is claimed.
 """

@@ -11,8 +11,9 @@ The network is that of Graves and Jaitly, ICML 2014, with two layers on three
 stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 
 The recordings are cut close, and a network that has heard no silence writes
-digits into that of a long recording: `:pauses` trains with up to 0.3 s of it,
-and noise of 30 to 70 dB below the speech.
+digits into that of a long recording: `:pauses` has up to 0.3 s of it in half of the
+strings, and noise of 30 to 70 dB below the speech in half of them. A network
+that has them in all is lost where there are none.
 
 Reached: WER 1.26 % in 14 minutes on one core (experiments/RESULTS.md).
 """
@@ -97,10 +98,10 @@ def get_config(arg: str = '') -> ConfigDict:
   config.checkpoint = {'every_steps': 1300, 'keep_latest': 2, 'keep_best': 1}
 
   if arg == 'pauses':
-    config.data.join.pause_s = (0.0, 0.3)
+    config.data.join.update({'pause_s': (0.0, 0.3), 'pause_share': 0.5})
     gain, masks = config.data.augment
     noise = {'name': 'noise', 'low_snr_db': 30.0, 'high_snr_db': 70.0}
-    config.data.augment = (gain, noise, masks)
+    config.data.augment = (gain, {**noise, 'probability': 0.5}, masks)
   if arg == 'tiny':
     config.model.hidden = 16
     make_tiny_speech(config)

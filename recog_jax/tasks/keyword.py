@@ -71,19 +71,24 @@ class Keyword(base.BaseTask):
     return dict(batch)
 
   def loss(self, outputs: Outputs, batch: Batch) -> base.Terms:
-    """Cross-entropy of the frame that counts.
+    """Cross-entropy of the frames that count.
 
-    Of a recording with a keyword that is the frame in which the keyword is most
-    probable (max-pooling loss: Sun et al., "Max-pooling loss training of long
-    short-term memory networks for small-footprint keyword spotting", SLT 2016);
-    of others the frame in which other speech is least probable, and the mean of
-    all frames.
+    Of a recording with a keyword they are those in which the keyword is most
+    probable: frames are weighted with its probability. That is the max-pooling
+    loss (Sun et al., "Max-pooling loss training of long short-term memory
+    networks for small-footprint keyword spotting", SLT 2016) of a network that
+    is sure of a frame, and the mean over all frames of one that knows nothing
+    yet; with the maximum from the first step on a network stays there, for its
+    best frame is any. Of others they are the frame in which other speech is
+    least probable, and the mean of all.
     """
     log_probs = jax.nn.log_softmax(outputs['logits'].astype(jnp.float32))
     inside = _inside(log_probs, outputs['out_len'])
     target = batch['targets'][:, 0] - 1
     own = jnp.take_along_axis(log_probs, target[:, None, None], 2)[..., 0]
-    best = jnp.where(inside, own, -jnp.inf).max(1)
+    weights = jax.nn.softmax(jnp.where(inside, own, -jnp.inf), axis=1)
+    weights = jax.lax.stop_gradient(jnp.where(inside, weights, 0))
+    best = (weights * jnp.where(inside, own, 0)).sum(1)
     worst = jnp.where(inside, own, jnp.inf).min(1)
     count = jnp.maximum(inside.sum(1), 1)
     mean = jnp.where(inside, own, 0).sum(1) / count

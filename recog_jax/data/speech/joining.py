@@ -36,6 +36,7 @@ class Join:
     pause_s: shortest and longest silence before, between and behind the
       utterances of a string of training, in seconds: recordings that were cut
       close say nothing of the silence that long ones have. None for none.
+    pause_share: of the strings, which have them; the others follow closely.
   """
 
   low: Size
@@ -44,6 +45,7 @@ class Join:
   field: str = 'speaker'
   switch: Share | None = None
   pause_s: tuple[NotNegative, NotNegative] | None = None
+  pause_share: Share = 1.0
 
   def __post_init__(self):
     if self.low > self.high:
@@ -65,7 +67,8 @@ class Join:
     """JSON that differs where strings do."""
     own = [self.low, self.high, self.field]
     if self.pause_s is not None:
-      return [*own, self.switch, *self.pause_s]
+      share = [self.pause_share] if self.pause_share < 1 else []
+      return [*own, self.switch, *self.pause_s, *share]
     return own if self.switch is None else [*own, self.switch]
 
   def pauses(self, draws: Draws, parts: np.ndarray, rate: int) -> np.ndarray:
@@ -84,6 +87,7 @@ class Join:
     seconds = draws.uniform('pause', (parts.shape[1] + 1,), *self.pause_s)
     # Behind a record, whether or not another one follows.
     there = np.pad(parts >= 0, ((0, 0), (1, 0)), constant_values=True)
+    there &= (draws.uniform('paused') < self.pause_share)[:, None]
     return np.where(there, np.rint(seconds * rate), 0).astype(np.int64)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from recog_jax.data.draws import Draws
 from recog_jax.data.speech import joining
 from recog_jax.data.speech.joining import Join
 from recog_jax.errors import UserError
@@ -238,6 +239,17 @@ def test_pauses_are_drawn_and_counted_and_heard():
   assert order.fingerprint()['join'] == [1, 3, 'speaker', None, 0.1, 0.4]
   with pytest.raises(UserError, match='the shortest is above the longest'):
     Join(low=1, high=3, sizes={}, pause_s=(0.4, 0.1))
+
+
+def test_some_strings_have_no_pauses():
+  parts = np.arange(600).reshape(200, 3)
+  keys = {'low': 3, 'high': 3, 'sizes': {}, 'pause_s': (0.1, 0.4)}
+  draws = Draws(0, np.zeros(200, np.int64), np.arange(200))
+  all_of_them = Join(**keys).pauses(draws, parts, 8000)
+  found = Join(**keys, pause_share=0.5).pauses(draws, parts, 8000)
+  paused = found.any(1)
+  assert 70 < paused.sum() < 130
+  np.testing.assert_array_equal(found[paused], all_of_them[paused])
 
 
 def test_a_string_with_pauses_is_its_recordings_and_silence():
