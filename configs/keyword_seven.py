@@ -4,7 +4,8 @@ r"""The word "seven" among other recorded digits and sentences, at 8 kHz.
 
 The Free Spoken Digit Dataset with the division of `lstm_ctc_spoken_digits`, and
 sentences in LibriSpeech's layout, all of which are other speech but for those
-that hold the word. The network and task are those of `keyword_speech_commands`.
+that hold the word. The task is that of `keyword_speech_commands`; the network
+is a TC-ResNet8 of three quarters of its widths, which learns faster on a CPU.
 The second half of train_clean100 is the sentences of the test. Most sentences
 are of few voices: this shows that the pipeline works, and is no product.
 """
@@ -45,12 +46,18 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.lang = 'en'
   config.data.case = 'lower'
   config.data.tokenizer = {'name': 'keywords', 'words': ('seven',)}
-  config.data.buckets = {'count': 5, 'batch_seconds': 60.0}
+  # Not by seconds: most batches would be sentences alone, of which hardly any
+  # has the word, and a network that hears it in a quarter of them stays silent.
+  config.data.buckets = {'count': 5, 'batch_size': 48}
   config.data.eval_batch_size = 32
   # Sentences are few, and shown more often than they are there.
   config.data.sampling = {'field': 'source', 'power': 0.5}
-  config.model.scale = 2.0
-  config.model.window = 60
+  masks = config.data.augment[-1]
+  masks = {**masks, 'time_width': 8}
+  config.data.augment = (*config.data.augment[:-1], masks)
+  with config.unlocked():
+    config.model = {'name': 'tc_resnet', 'width': 0.75, 'window': 60}
+  config.model.dtype = 'float32'
   config.total_steps = 3000
   config.schedule.warmup_steps = 200
   config.evaluation.every_steps = 600
