@@ -31,7 +31,8 @@ def get_config(arg: str = '') -> ConfigDict:
   """The experiment.
 
   Args:
-    arg: one of the languages; `told`, see above; `tiny` for a few steps on generated tones.
+    arg: one of the languages; `told`, see above; `tiny` for a few steps on
+      generated tones.
   """
   config = inherit(__file__, 'lstm_ctc_synth.py', arg if arg == 'tiny' else '')
   tokens = {'language_tokens': ('en',) if arg == 'tiny' else LANGUAGES}

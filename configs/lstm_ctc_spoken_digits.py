@@ -11,9 +11,9 @@ The network is that of Graves and Jaitly, ICML 2014, with two layers on three
 stacked frames and intermediate CTC (Lee and Watanabe, 2021, arXiv:2102.03216).
 
 The recordings are cut close, and a network that has heard no silence writes
-digits into that of a long recording: `:pauses` has up to 0.3 s of it in half of the
-strings, and noise of 30 to 70 dB below the speech in half of them. A network
-that has them in all is lost where there are none.
+digits into that of a long recording: `:pauses` has up to 0.3 s of it in half of
+the strings, and noise of 30 to 70 dB below the speech in half of them. A
+network that has them in all is lost where there are none.
 
 Reached: WER 1.26 % in 14 minutes on one core (experiments/RESULTS.md).
 """

@@ -74,19 +74,18 @@ class Keyword(base.BaseTask):
     """Cross-entropy of the frames that count.
 
     Of a recording with a keyword they are those in which the keyword is most
-    probable: frames are weighted with its probability. That is the max-pooling
-    loss (Sun et al., "Max-pooling loss training of long short-term memory
-    networks for small-footprint keyword spotting", SLT 2016) of a network that
-    is sure of a frame, and the mean over all frames of one that knows nothing
-    yet; with the maximum from the first step on a network stays there, for its
-    best frame is any. Of others they are the frame in which other speech is
-    least probable, and the mean of all.
+    probable: frames are weighted with its squared probability. That is the
+    max-pooling loss (Sun et al., "Max-pooling loss training of long short-term
+    memory networks for small-footprint keyword spotting", SLT 2016) of a
+    network that is sure of a frame, and the mean over all frames of one that
+    knows nothing yet, whose best frame is any. Of others they are the frame in
+    which other speech is least probable, and the mean of all.
     """
     log_probs = jax.nn.log_softmax(outputs['logits'].astype(jnp.float32))
     inside = _inside(log_probs, outputs['out_len'])
     target = batch['targets'][:, 0] - 1
     own = jnp.take_along_axis(log_probs, target[:, None, None], 2)[..., 0]
-    weights = jax.nn.softmax(jnp.where(inside, own, -jnp.inf), axis=1)
+    weights = jax.nn.softmax(jnp.where(inside, 2 * own, -jnp.inf), axis=1)
     weights = jax.lax.stop_gradient(jnp.where(inside, weights, 0))
     best = (weights * jnp.where(inside, own, 0)).sum(1)
     worst = jnp.where(inside, own, jnp.inf).min(1)

@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,14 +40,31 @@ def batch_of(targets):
   }
 
 
-def test_the_loss_is_of_the_best_frame_or_of_the_worst():
+def test_the_loss_is_of_the_best_frames_or_of_the_worst():
   outputs = outputs_of([[(3, 1)], [(3, 1)], []])
   total, weight = task().loss(outputs, batch_of([1, 0, 0]))['loss']
   assert weight == 3
   quiet = -np.log(np.exp(5) / (np.exp(5) + 2))
   loud = -np.log(1 / (np.exp(5) + 2))
-  wanted = quiet + (0.5 * (19 * quiet + loud) / 20 + 0.5 * loud) + quiet
+  # Of the first recording a frame is sure, and 19 hardly weigh.
+  weights = np.exp(-2 * np.array([quiet] + 19 * [loud]))
+  first = np.average([quiet] + 19 * [loud], weights=weights)
+  assert quiet < first < 2 * quiet
+  wanted = first + (0.5 * (19 * quiet + loud) / 20 + 0.5 * loud) + quiet
   np.testing.assert_allclose(total, wanted, rtol=1e-4)
+
+
+def test_a_network_that_knows_nothing_hears_of_all_frames():
+  """With the maximum alone one frame would be pushed, whichever it is."""
+
+  def loss(logits):
+    outputs = outputs_of([[]]) | {'logits': logits}
+    return task().loss(outputs, batch_of([1]))['loss'][0]
+
+  logits = jnp.zeros_like(outputs_of([[]])['logits'])
+  pushed = np.asarray(jax.grad(loss)(logits))[0, :, 1]
+  assert (pushed < 0).all()
+  np.testing.assert_allclose(pushed, pushed[0], rtol=1e-5)
 
 
 def test_padding_changes_nothing():
