@@ -187,7 +187,11 @@ class Features:
       mode, left = self.edges
       total = (count - 1) * self.hop_len + self.window_len
       waves = xp.asarray(waves, np.float32)
-      waves = framing.pad(waves, lens, left, total, mode, xp)
+      if mode == 'none':
+        # Frames that count see no sample behind an end, and the rest is masked.
+        waves = waves[:, :total]
+      else:
+        waves = framing.pad(waves, lens, left, total, mode, xp)
       cut = framing.frame(waves, self.window_len, self.hop_len, xp)
       mask = cepstra.frame_mask(frame_lens, count, xp)[..., None]
       out = xp.where(mask, self.of_frames(cut, xp), np.float32(0))

@@ -30,6 +30,8 @@ def save_int8(
 
   TensorFlow's converter chooses what it quantises: kernels by output channel,
   and where ranges are known, what flows between operations that it has in int8.
+  Of speech that is the network alone: waveforms and their spectra have a range
+  that 8 bits cannot hold, and stay in float32.
 
   Args:
     program: of `plan.traced`.
@@ -37,7 +39,8 @@ def save_int8(
     plan: see `quantize.Plan`.
   """
   batches = plan.batches(program)
-  content = save(program, batch, quantized=True, batches=batches)
+  scope = None if program.samples is None else type(plan.model.module).__name__
+  content = save(program, batch, quantized=True, batches=batches, scope=scope)
   return content, {
     'in_int8': sorted(plan.kernels),
     'in_float32': [],
@@ -52,6 +55,7 @@ def save(
   *,
   quantized: bool = False,
   batches: Sequence[Any] | None = None,
+  scope: str | None = None,
 ) -> bytes:
   """The program as a flat buffer.
 
@@ -61,6 +65,8 @@ def save(
     quantized: whether kernels are put into 8 bits.
     batches: inputs by name, for the ranges of activations; None: these stay in
       float32.
+    scope: name of the module that alone has activations in 8 bits; None for all
+      of the program.
 
   Raises:
     UserError: the extra is not installed, any number of rows is asked for, or
@@ -106,9 +112,38 @@ def save(
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
       if batches is not None:
         converter.representative_dataset = lambda: _rows(batches, batch)
+        if scope is not None:
+          return _within(converter, scope)
       return bytes(converter.convert())
     except Exception as error:  # Whatever a converter of hundred parts raises.
       raise refused('LiteRT', error) from error
+
+
+def _within(converter: Any, scope: str) -> bytes:
+  """The program of which operations of a module alone are in int8.
+
+  What `tf.lite.experimental.QuantizationDebugger` does in three conversions.
+  """
+  from tensorflow.lite.python import convert
+  from tensorflow.lite.tools import flatbuffer_utils
+
+  converter._experimental_calibrate_only = True
+  calibrated = converter.convert()
+  names = {
+    tensor.name.decode()
+    for graph in flatbuffer_utils.read_model_from_bytearray(
+      bytearray(calibrated)
+    ).subgraphs
+    for tensor in graph.tensors
+  }
+  outside = {name for name in names if f'/{scope}/' not in name}
+  quantized: Any = convert.mlir_quantize(calibrated, denylisted_nodes=outside)
+  # Of a small network the names of its tensors are a tenth of the file.
+  model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantized))
+  for graph in model.subgraphs:
+    for tensor in graph.tensors:
+      tensor.name = b''
+  return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
 
 
 def _rows(batches: Sequence[Any], rows: int) -> Iterator[dict[str, Any]]:

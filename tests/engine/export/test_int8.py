@@ -185,3 +185,27 @@ def test_compared_programs_say_both(speech, tmp_path):
   found = parity.compare(model, ours, config, None, None)
   assert found['tolerance'] is None and found['examples'] == 8
   assert found['bound']['metric'] == 'wer'
+
+
+@pytest.mark.slow
+def test_litert_keeps_spectra_of_speech_in_float(root, tmp_path):
+  need('litert')
+  keys = {'name': 'tc_resnet', 'width': 0.5, 'window': 60}
+  model, config = built(f'{root}/configs/keyword_seven.py:tiny', model=keys)
+  (ours, facts, size), (plain, _, whole) = made(
+    model, config, 'litert', 'int8', tmp_path, (2.0,)
+  )
+  assert facts['products'] == len(facts['in_int8']) and size < whole
+  plan = quantize.plan(model, 'int8', config, None, ranges=True)
+  a, b = [], []
+  for wave in plan.examples[:8]:
+    count = min(len(wave), 16000)
+    filled = np.zeros((1, 16000), np.float32)
+    filled[0, :count] = wave[:count]
+    inputs = {'waveform': filled, 'lengths': np.array([count], np.int32)}
+    for found, runtime in ((a, ours), (b, plain)):
+      scores = runtime(runtime.entry(16000), inputs)['log_probs'][0]
+      found.append((scores[:, 1] - scores[:, 0])[: count // 800])
+  a, b = np.concatenate(a), np.concatenate(b)
+  # 0.89 with waveforms and spectra in 8 bits.
+  assert np.corrcoef(a, b)[0, 1] > 0.95
