@@ -15,7 +15,8 @@ recipe and features these are, so that its encoder (in runs/english) can begin
 this one. `:whisper` has the encoder of `whisper_ctc_sentences`, whose weights
 are in WHISPER.
 
-No number is claimed.
+Reached in 1,000 steps: WER 14.0 %; in 300 with Whisper's encoder: 7.3 %
+(experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict, config_dict

@@ -14,7 +14,8 @@ is added to their features, and so it can be told or guess later
 one language: a fifth of the steps, on a training set of a fifth, so that an
 utterance is shown as often.
 
-No number is claimed.
+Reached: WER 6.2 %, told 1.8 %, languages alone 0.9 to 1.8 %
+(experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict

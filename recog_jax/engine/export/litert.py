@@ -37,8 +37,16 @@ def save_int8(
     program: of `plan.traced`.
     batch: rows, a number.
     plan: see `quantize.Plan`.
+
+  Raises:
+    UserError: see `save`; or ranges are to be measured within a loop.
   """
   batches = plan.batches(program)
+  if batches is not None and _loops(program, batch):
+    raise UserError(
+      "--quantize=int8: LiteRT's converter measures no ranges within a loop, "
+      'and this recurrent network has one: use --format=onnx'
+    )
   scope = None if program.samples is None else type(plan.model.module).__name__
   content = save(program, batch, quantized=True, batches=batches, scope=scope)
   return content, {
@@ -117,6 +125,12 @@ def save(
       return bytes(converter.convert())
     except Exception as error:  # Whatever a converter of hundred parts raises.
       raise refused('LiteRT', error) from error
+
+
+def _loops(program: Program, batch: int | None) -> bool:
+  """Whether there is a loop in the program; the converter crashes over one."""
+  traced = jax.make_jaxpr(program.traced)(*program.specs(batch or 1))
+  return any(f' {loop}[' in str(traced) for loop in ('scan', 'while'))
 
 
 def _within(converter: Any, scope: str) -> bytes:

@@ -209,3 +209,10 @@ def test_litert_keeps_spectra_of_speech_in_float(root, tmp_path):
   a, b = np.concatenate(a), np.concatenate(b)
   # 0.89 with waveforms and spectra in 8 bits.
   assert np.corrcoef(a, b)[0, 1] > 0.95
+
+
+def test_litert_measures_nothing_in_a_loop(speech, tmp_path):
+  need('litert')
+  model, config = speech
+  with pytest.raises(UserError, match='--format=onnx'):
+    made(model, config, 'litert', 'int8', tmp_path, (1.0,))
