@@ -138,14 +138,13 @@ def _within(converter: Any, scope: str) -> bytes:
 
   What `tf.lite.experimental.QuantizationDebugger` does in three conversions.
   """
-  from tensorflow.lite.python import convert
-  from tensorflow.lite.tools import flatbuffer_utils
-
+  convert: Any = taken('tensorflow.lite.python.convert', _EXTRA)
+  flatbuffers: Any = taken('tensorflow.lite.tools.flatbuffer_utils', _EXTRA)
   converter._experimental_calibrate_only = True
   calibrated = converter.convert()
   names = {
     tensor.name.decode()
-    for graph in flatbuffer_utils.read_model_from_bytearray(
+    for graph in flatbuffers.read_model_from_bytearray(
       bytearray(calibrated)
     ).subgraphs
     for tensor in graph.tensors
@@ -153,11 +152,11 @@ def _within(converter: Any, scope: str) -> bytes:
   outside = {name for name in names if f'/{scope}/' not in name}
   quantized: Any = convert.mlir_quantize(calibrated, denylisted_nodes=outside)
   # Of a small network the names of its tensors are a tenth of the file.
-  model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantized))
+  model = flatbuffers.read_model_from_bytearray(bytearray(quantized))
   for graph in model.subgraphs:
     for tensor in graph.tensors:
       tensor.name = b''
-  return bytes(flatbuffer_utils.convert_object_to_bytearray(model))
+  return bytes(flatbuffers.convert_object_to_bytearray(model))
 
 
 def _rows(batches: Sequence[Any], rows: int) -> Iterator[dict[str, Any]]:
