@@ -8,6 +8,8 @@ that hold the word. The task is that of `keyword_speech_commands`; the network
 is a TC-ResNet8 of 0.75 of its widths, which learns faster on a CPU.
 The second half of train_clean100 is the sentences of the test. Most sentences
 are of few voices: this shows that the pipeline works, and is no product.
+
+Reached: 7.7 % missed without a false alarm (experiments/RESULTS.md).
 """
 
 from ml_collections import ConfigDict

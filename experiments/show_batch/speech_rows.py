@@ -307,6 +307,8 @@ def config_rows(
 ) -> list[Row]:
   """What the model of a config sees, in training and in evaluation.
 
+  Pauses of `config.data.join` are left out: they are nothing but silence.
+
   Args:
     chosen: the utterances.
     info: of the data: its tokenizer and features.

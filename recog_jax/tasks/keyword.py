@@ -85,7 +85,7 @@ class Keyword(base.BaseTask):
     inside = _inside(log_probs, outputs['out_len'])
     target = batch['targets'][:, 0] - 1
     own = jnp.take_along_axis(log_probs, target[:, None, None], 2)[..., 0]
-    weights = jax.nn.softmax(jnp.where(inside, 2 * own, -jnp.inf), axis=1)
+    weights = jax.nn.softmax(jnp.where(inside, 2 * own, -1e9), axis=1)
     weights = jax.lax.stop_gradient(jnp.where(inside, weights, 0))
     best = (weights * jnp.where(inside, own, 0)).sum(1)
     worst = jnp.where(inside, own, jnp.inf).min(1)

@@ -36,7 +36,8 @@ class Join:
     pause_s: shortest and longest silence before, between and behind the
       utterances of a string of training, in seconds: recordings that were cut
       close say nothing of the silence that long ones have. None for none.
-    pause_share: of the strings, which have them; the others follow closely.
+    pause_share: share of the strings of training that have pauses; the
+      utterances of the others follow at once.
   """
 
   low: Size
@@ -61,6 +62,12 @@ class Join:
       raise UserError(
         f'config.data.join.pause_s={tuple(self.pause_s)}: the shortest is '
         'above the longest'
+      )
+
+    if self.pause_s is None and self.pause_share < 1:
+      raise UserError(
+        f'config.data.join.pause_share={self.pause_share} is of strings with '
+        'pauses: set config.data.join.pause_s'
       )
 
   def fingerprint(self) -> list[Any]:

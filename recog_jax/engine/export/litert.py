@@ -30,8 +30,8 @@ def save_int8(
 
   TensorFlow's converter chooses what it quantises: kernels by output channel,
   and where ranges are known, what flows between operations that it has in int8.
-  Of speech that is the network alone: waveforms and their spectra have a range
-  that 8 bits cannot hold, and stay in float32.
+  Of speech that is the network alone: the front end stays in float32, since 8
+  bits hold neither a waveform nor a spectrum.
 
   Args:
     program: of `plan.traced`.
@@ -41,13 +41,13 @@ def save_int8(
   Raises:
     UserError: see `save`; or ranges are to be measured within a loop.
   """
-  batches = plan.batches(program)
-  if batches is not None and _loops(program, batch):
+  if plan.rounds_activations and _loops(program, batch):
     raise UserError(
-      "--quantize=int8: LiteRT's converter measures no ranges within a loop, "
-      'and this recurrent network has one: use --format=onnx'
+      "--quantize=int8: LiteRT's converter crashes where ranges are measured "
+      'within a loop, and this network has one: use --format=onnx'
     )
-  scope = None if program.samples is None else type(plan.model.module).__name__
+  batches = plan.batches(program)
+  scope = None if program.samples is None else scope_of(plan.model.module)
   content = save(program, batch, quantized=True, batches=batches, scope=scope)
   return content, {
     'in_int8': sorted(plan.kernels),
@@ -127,10 +127,15 @@ def save(
       raise refused('LiteRT', error) from error
 
 
+def scope_of(module: Any) -> str:
+  """As flax names the operations of a module: without what is around it."""
+  return type(getattr(module, 'plain', module)).__name__
+
+
 def _loops(program: Program, batch: int | None) -> bool:
   """Whether there is a loop in the program; the converter crashes over one."""
-  traced = jax.make_jaxpr(program.traced)(*program.specs(batch or 1))
-  return any(f' {loop}[' in str(traced) for loop in ('scan', 'while'))
+  traced = str(jax.make_jaxpr(program.traced)(*program.specs(batch or 1)))
+  return any(f' {loop}[' in traced for loop in ('scan', 'while'))
 
 
 def _within(converter: Any, scope: str) -> bytes:
@@ -150,6 +155,11 @@ def _within(converter: Any, scope: str) -> bytes:
     for tensor in graph.tensors
   }
   outside = {name for name in names if f'/{scope}/' not in name}
+  if outside == names:
+    raise UserError(
+      f'--quantize=int8: no operation of {scope} is found in the program of '
+      'LiteRT, so that nothing would be in 8 bits: use --format=onnx'
+    )
   quantized: Any = convert.mlir_quantize(calibrated, denylisted_nodes=outside)
   # Of a small network the names of its tensors are a tenth of the file.
   model = flatbuffers.read_model_from_bytearray(bytearray(quantized))

@@ -59,13 +59,18 @@ class Plan:
     """
     return self.model if ranges else in_int8(self.model, self.kernels)
 
+  @property
+  def rounds_activations(self) -> bool:
+    """Whether activations are in 8 bits where the format can."""
+    return self.kind == INT8
+
   def batches(self, program: Program) -> list[Arrays] | None:
     """Inputs of a program, for the ranges of its activations.
 
     Raises:
       UserError: too few examples are as short as the program.
     """
-    if self.kind == WEIGHTS:
+    if not self.rounds_activations:
       return None
     if program.samples is None:
       fitting = list(self.examples)

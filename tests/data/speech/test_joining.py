@@ -250,6 +250,8 @@ def test_some_strings_have_no_pauses():
   paused = found.any(1)
   assert 70 < paused.sum() < 130
   np.testing.assert_array_equal(found[paused], all_of_them[paused])
+  with pytest.raises(UserError, match='set config.data.join.pause_s'):
+    Join(low=1, high=3, sizes={}, pause_share=0.5)
 
 
 def test_a_string_with_pauses_is_its_recordings_and_silence():

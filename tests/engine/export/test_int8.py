@@ -10,7 +10,8 @@ from recog_jax.engine import config as config_lib
 from recog_jax.engine import experiment
 from recog_jax.engine import mesh as mesh_lib
 from recog_jax.engine import model as model_lib
-from recog_jax.engine.export import card, make, parity, quantize
+from recog_jax.engine.adapt import Adapted
+from recog_jax.engine.export import card, litert, make, parity, quantize
 from recog_jax.engine.export import signature as signature_lib
 from recog_jax.engine.programs import shapes_of
 from recog_jax.errors import UserError
@@ -216,3 +217,10 @@ def test_litert_measures_nothing_in_a_loop(speech, tmp_path):
   model, config = speech
   with pytest.raises(UserError, match='--format=onnx'):
     made(model, config, 'litert', 'int8', tmp_path, (1.0,))
+
+
+def test_of_an_adapted_network_the_inner_one_is_in_8_bits(speech):
+  module = speech[0].module
+  name = type(module).__name__
+  assert litert.scope_of(module) == name
+  assert litert.scope_of(Adapted(module, SimpleNamespace())) == name
