@@ -56,13 +56,11 @@ def get_config(arg: str = '') -> ConfigDict:
   config.data.eval_batch_size = 32
   # Sentences are few, and shown more often than they are there.
   config.data.sampling = {'field': 'source', 'power': 0.5}
-  masks = config.data.augment[-1]
-  masks = {**masks, 'time_width': 8}
-  config.data.augment = (*config.data.augment[:-1], masks)
+  *waves, masks = config.data.augment
+  config.data.augment = (*waves, {**masks, 'time_width': 8})
   with config.unlocked():
-    keys = {'width': 0.75, 'window': 60, 'dropout': 0.3}
+    keys = {'width': 0.75, 'window': 60, 'dropout': 0.3, 'dtype': 'float32'}
     config.model = {'name': 'tc_resnet', **keys}
-  config.model.dtype = 'float32'
   config.total_steps = 5000
   config.schedule.warmup_steps = 200
   config.evaluation.every_steps = 1000

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from recog_jax.engine import jaxprs
 from recog_jax.errors import UserError
 
 # How XLA says it, what its library for CPUs makes of it, and how numpy says it
@@ -111,8 +112,5 @@ def _arrays(jaxpr: Any, outer: str) -> Iterator[tuple[Any, str]]:
     yield from (
       (v.aval, place) for v in eqn.outvars if hasattr(v.aval, 'shape')
     )
-    for value in eqn.params.values():
-      for inner in value if isinstance(value, tuple | list) else (value,):
-        inner = getattr(inner, 'jaxpr', inner)
-        if hasattr(inner, 'eqns'):
-          yield from _arrays(inner, place)
+    for inner in jaxprs.inner(eqn):
+      yield from _arrays(inner, place)

@@ -1,23 +1,13 @@
 """Multiply-adds of a function, read from its jaxpr."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.extend import core
 
 from recog_jax import tracing
-
-
-def _inner(eqn: Any) -> Iterator[Any]:
-  """The jaxprs in an equation's parameters."""
-  for value in eqn.params.values():
-    for part in value if isinstance(value, tuple | list) else (value,):
-      if isinstance(part, core.ClosedJaxpr):
-        yield part.jaxpr
-      elif isinstance(part, core.Jaxpr):
-        yield part
+from recog_jax.engine import jaxprs
 
 
 def _of(jaxpr: Any) -> int:
@@ -32,16 +22,16 @@ def _of(jaxpr: Any) -> int:
     elif kind == 'conv_general_dilated':
       total += _of_convolution(eqn)
     elif kind == 'while':
-      inner = sum(map(_of, _inner(eqn)))
+      inner = sum(map(_of, jaxprs.inner(eqn)))
       if inner:
         raise ValueError('how often a while loop runs is not known')
     elif kind == 'cond':
-      total += max(map(_of, _inner(eqn)))
+      total += max(map(_of, jaxprs.inner(eqn)))
     else:
       times = eqn.params['length'] if kind == 'scan' else 1
       if kind == 'shard_map':  # Inside is what one device does.
         times = eqn.params['mesh'].size
-      total += times * sum(map(_of, _inner(eqn)))
+      total += times * sum(map(_of, jaxprs.inner(eqn)))
   return total
 
 

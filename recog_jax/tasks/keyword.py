@@ -85,12 +85,12 @@ class Keyword(base.BaseTask):
     inside = _inside(log_probs, outputs['out_len'])
     target = batch['targets'][:, 0] - 1
     own = jnp.take_along_axis(log_probs, target[:, None, None], 2)[..., 0]
+    there = jnp.where(inside, own, 0)
     weights = jax.nn.softmax(jnp.where(inside, 2 * own, -1e9), axis=1)
-    weights = jax.lax.stop_gradient(jnp.where(inside, weights, 0))
-    best = (weights * jnp.where(inside, own, 0)).sum(1)
+    best = (jax.lax.stop_gradient(weights) * there).sum(1)
     worst = jnp.where(inside, own, jnp.inf).min(1)
     count = jnp.maximum(inside.sum(1), 1)
-    mean = jnp.where(inside, own, 0).sum(1) / count
+    mean = there.sum(1) / count
     share = self.frames_share
     other = share * mean + (1 - share) * worst
     chosen = jnp.where(target > 0, best, other)

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from recog_jax.engine import adapt, jaxprs
 from recog_jax.engine.export.extras import quiet, refused, taken
 from recog_jax.engine.export.program import Program
 from recog_jax.errors import UserError
@@ -129,13 +130,13 @@ def save(
 
 def scope_of(module: Any) -> str:
   """As flax names the operations of a module: without what is around it."""
-  return type(getattr(module, 'plain', module)).__name__
+  return type(adapt.plain_of(module)).__name__
 
 
 def _loops(program: Program, batch: int | None) -> bool:
   """Whether there is a loop in the program; the converter crashes over one."""
-  traced = str(jax.make_jaxpr(program.traced)(*program.specs(batch or 1)))
-  return any(f' {loop}[' in traced for loop in ('scan', 'while'))
+  traced = jax.make_jaxpr(program.traced)(*program.specs(batch or 1))
+  return not {'scan', 'while'}.isdisjoint(jaxprs.primitives(traced.jaxpr))
 
 
 def _within(converter: Any, scope: str) -> bytes:
@@ -147,13 +148,9 @@ def _within(converter: Any, scope: str) -> bytes:
   flatbuffers: Any = taken('tensorflow.lite.tools.flatbuffer_utils', _EXTRA)
   converter._experimental_calibrate_only = True
   calibrated = converter.convert()
-  names = {
-    tensor.name.decode()
-    for graph in flatbuffers.read_model_from_bytearray(
-      bytearray(calibrated)
-    ).subgraphs
-    for tensor in graph.tensors
-  }
+  model = flatbuffers.read_model_from_bytearray(bytearray(calibrated))
+  tensors = [tensor for graph in model.subgraphs for tensor in graph.tensors]
+  names = {tensor.name.decode() for tensor in tensors}
   outside = {name for name in names if f'/{scope}/' not in name}
   if outside == names:
     raise UserError(
