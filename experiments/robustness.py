@@ -208,9 +208,10 @@ def draw(stem: Path, rows: Sequence[dict[str, Any]]) -> None:
       if kind == 'call':
         names[1:] = ['call']
       axes.set_xticks(range(len(names)), names, rotation=45, size=8)
-    axes.set(xlabel=_KINDS[kind], ylim=(0, None))
+    axes.set_xlabel(_KINDS[kind])
     axes.grid(axis='y', alpha=0.3)
-  panels[0].set(ylabel='word error rate in %')
+  # Of all panels, and after the last one: a limit that is set stays.
+  panels[0].set(ylabel='word error rate in %', ylim=(0, None))
   panels[0].legend(fontsize=8)
   words = rows[0]['words']
   caption = f'{words:,} words; bars are 95 % intervals over the utterances.'

@@ -3,6 +3,7 @@
 import numpy as np
 
 from experiments import robustness
+from experiments.figures import plots
 from experiments.figures.rows import write_csv
 
 
@@ -46,6 +47,20 @@ def test_rows_know_how_many_times_the_clean_rate_they_are(tmp_path):
   write_csv(tmp_path / 'robustness.csv', rows, robustness.COLUMNS)
   robustness.draw(tmp_path / 'robustness', rows)
   assert (tmp_path / 'robustness.png').stat().st_size > 5000
+
+
+def test_no_rate_is_above_the_figure(tmp_path, monkeypatch):
+  kinds = {'clean': 0.03, 'codec': 0.04, 'noise': 0.5, 'call': 0.9}
+  rows = [
+    {'model': 'net', 'kind': kind, 'value': kind, 'wer': wer, 'words': 9}
+    | {'low': wer / 2, 'high': wer * 1.1}
+    for kind, wer in kinds.items()
+  ]
+  kept = []
+  monkeypatch.setattr(plots, 'save', lambda figure, *_: kept.append(figure))
+  robustness.draw(tmp_path / 'robustness', rows)
+  limits = [axes.get_ylim() for axes in kept[0].axes]
+  assert all(low == 0 and high > 99 for low, high in limits)
 
 
 def test_numbers_are_checked(capsys):
